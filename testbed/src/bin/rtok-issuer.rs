@@ -1,0 +1,2 @@
+//! Issuer simulator.
+fn main() {}
