@@ -1,1 +1,19 @@
-//! The map of the modules.
+//! The Refreshable Token Operator as a library: a map of its modules.
+//!
+//! ```text
+//!  main.rs   examples/demo.rs, tests
+//!      └───────────┬──────────────────┘
+//!              operator/     effects: Kubernetes, HTTP, clocks, files, signals
+//!   ───────────────┼──────── nothing above this line is imported below it
+//!              refresh/      total functions: when, what next, what it proves, what to write
+//!              provider/     requests and replies as values
+//!              token, api/   words: RFC 6749, Kubernetes
+//! ```
+//!
+//! - [`api`]: the kinds, their rules, conditions and reasons
+//! - [`token`]: token types that cannot be printed by accident
+//! - [`provider`]: one file per token API, requests and replies as values
+
+pub mod api;
+pub mod provider;
+pub mod token;

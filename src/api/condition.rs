@@ -1,0 +1,217 @@
+//! Conditions and their reasons: the fixed words in which the operator speaks. Reasons are API and never change meaning.
+
+use chrono::{DateTime, Utc};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A condition in the shape of `metav1.Condition`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Ready, SecretsSynced, Reconciling or Stalled.
+    #[serde(rename = "type")]
+    pub type_: ConditionType,
+    /// True, False or Unknown.
+    pub status: ConditionStatus,
+    /// One word for programs.
+    #[schemars(length(min = 1, max = 64))]
+    pub reason: String,
+    /// A sentence for people: what happened and what to do next.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// The `metadata.generation` that the condition is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// When the status last changed.
+    pub last_transition_time: DateTime<Utc>,
+}
+
+/// What a condition is about. kstatus reads `Reconciling` and `Stalled` before `Ready`, so both stand only while true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ConditionType {
+    /// The outputs hold an unexpired token that was made from this spec.
+    Ready,
+    /// Every output Secret holds the newest token.
+    SecretsSynced,
+    /// The operator is working on a change or repeating after a failure.
+    Reconciling,
+    /// Nothing more will happen until a person changes something.
+    Stalled,
+}
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ConditionStatus {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Every reason that a condition or an event can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The token is valid and its next refresh is planned.
+    TokenFresh,
+    /// The access token's expiry has passed.
+    Expired,
+    /// `spec.suspend` is true.
+    Suspended,
+    /// No token has been obtained yet.
+    Pending,
+    /// A refresh was committed.
+    Refreshed,
+    /// A refresh failed without spending anything and will be repeated.
+    RefreshRetrying,
+    /// The seed was taken as the beginning of a chain.
+    SeedAdopted,
+    /// Every output is written.
+    Written,
+    /// An output was put back from state.
+    SecretRestored,
+    /// The output Secrets could not be written; repeated.
+    WriteFailed,
+    /// The Kubernetes API refused or did not answer a request before anything was spent; repeated.
+    ClusterUnavailable,
+    /// The spec is not valid.
+    InvalidSpec,
+    /// The seed Secret does not exist.
+    SeedMissing,
+    /// The seed Secret lacks the label that opts it in.
+    SeedNotAllowed,
+    /// The seed Secret lacks a key, or a value cannot be a token.
+    SeedInvalid,
+    /// Another object uses the same seed.
+    SeedInUse,
+    /// The seed holds a token that was spent.
+    AlreadySpent,
+    /// The state Secret belongs to another object.
+    StateConflict,
+    /// The state Secret is immutable.
+    StateImmutable,
+    /// The state Secret was edited into something that cannot be read.
+    StateInvalid,
+    /// The state Secret is gone or holds no token, although the chain had begun.
+    StateLost,
+    /// The state Secret is an older copy.
+    Regressed,
+    /// The state Secret belongs to another cluster.
+    ForeignCluster,
+    /// An output Secret belongs to somebody else.
+    OutputConflict,
+    /// An output Secret is immutable.
+    OutputImmutable,
+    /// An output Secret exists with another type.
+    OutputTypeMismatch,
+    /// An output cannot be rendered or would be refused.
+    OutputInvalid,
+    /// The certificate authorities cannot be read.
+    CaBundleInvalid,
+    /// The endpoint policy does not allow the provider's address.
+    EndpointNotAllowed,
+    /// The token API cannot be reached.
+    EndpointUnreachable,
+    /// The token API refused for a reason that somebody has to mend first.
+    ConfigurationRejected,
+    /// The token API asked for a pause.
+    Throttled,
+    /// The token was sent and nobody can tell whether it was spent.
+    RefreshOutcomeUnknown,
+    /// The chain is over: the token will never be accepted again.
+    ChainLost,
+}
+
+impl Reason {
+    /// The word in conditions and events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenFresh => "TokenFresh",
+            Self::Expired => "Expired",
+            Self::Suspended => "Suspended",
+            Self::Pending => "Pending",
+            Self::Refreshed => "Refreshed",
+            Self::RefreshRetrying => "RefreshRetrying",
+            Self::SeedAdopted => "SeedAdopted",
+            Self::Written => "Written",
+            Self::SecretRestored => "SecretRestored",
+            Self::WriteFailed => "WriteFailed",
+            Self::ClusterUnavailable => "ClusterUnavailable",
+            Self::InvalidSpec => "InvalidSpec",
+            Self::SeedMissing => "SeedMissing",
+            Self::SeedNotAllowed => "SeedNotAllowed",
+            Self::SeedInvalid => "SeedInvalid",
+            Self::SeedInUse => "SeedInUse",
+            Self::AlreadySpent => "AlreadySpent",
+            Self::StateConflict => "StateConflict",
+            Self::StateImmutable => "StateImmutable",
+            Self::StateInvalid => "StateInvalid",
+            Self::StateLost => "StateLost",
+            Self::Regressed => "Regressed",
+            Self::ForeignCluster => "ForeignCluster",
+            Self::OutputConflict => "OutputConflict",
+            Self::OutputImmutable => "OutputImmutable",
+            Self::OutputTypeMismatch => "OutputTypeMismatch",
+            Self::OutputInvalid => "OutputInvalid",
+            Self::CaBundleInvalid => "CABundleInvalid",
+            Self::EndpointNotAllowed => "EndpointNotAllowed",
+            Self::EndpointUnreachable => "EndpointUnreachable",
+            Self::ConfigurationRejected => "ConfigurationRejected",
+            Self::Throttled => "Throttled",
+            Self::RefreshOutcomeUnknown => "RefreshOutcomeUnknown",
+            Self::ChainLost => "ChainLost",
+        }
+    }
+}
+
+/// What a condition shall say now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// What it is about.
+    pub type_: ConditionType,
+    /// Whether it holds.
+    pub status: ConditionStatus,
+    /// One word for programs.
+    pub reason: Reason,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// The conditions after `statements`: those not stated are gone, and `lastTransitionTime` moves only when the status does.
+#[must_use]
+pub fn restate(old: &[Condition], statements: Vec<Statement>, generation: Option<i64>, now: DateTime<Utc>) -> Vec<Condition> {
+    let since = |statement: &Statement| {
+        let same = |c: &&Condition| c.type_ == statement.type_ && c.status == statement.status;
+        old.iter().find(same).map_or(now, |c| c.last_transition_time)
+    };
+    let condition = |statement: Statement| Condition {
+        last_transition_time: since(&statement),
+        type_: statement.type_,
+        status: statement.status,
+        reason: statement.reason.as_str().to_owned(),
+        message: statement.message,
+        observed_generation: generation,
+    };
+    statements.into_iter().map(condition).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transition_time_stays_while_the_status_does() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let ready = |status, reason| Statement { type_: ConditionType::Ready, status, reason, message: String::new() };
+        let first = restate(&[], vec![ready(ConditionStatus::True, Reason::TokenFresh)], Some(1), at(1));
+        let second = restate(&first, vec![ready(ConditionStatus::True, Reason::Suspended)], Some(2), at(2));
+        assert_eq!((second[0].last_transition_time, second[0].reason.as_str()), (at(1), "Suspended"));
+        assert_eq!(second[0].observed_generation, Some(2));
+        let third = restate(&second, vec![ready(ConditionStatus::False, Reason::Expired)], Some(2), at(3));
+        assert_eq!(third[0].last_transition_time, at(3));
+        assert!(restate(&third, vec![], Some(2), at(4)).is_empty());
+    }
+}

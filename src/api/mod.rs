@@ -1,0 +1,42 @@
+//! The Kubernetes kinds: what users write, what the operator reports, and the rules that hold for both.
+//!
+//! Rules stand in the CRD as CEL (in the attributes here) and again as code in [`validate`], because stored objects can be
+//! older than a rule. Nothing here decides or acts.
+
+pub mod condition;
+mod duration;
+pub mod name;
+mod output;
+mod provider;
+mod rule;
+mod spec;
+mod status;
+mod validate;
+
+pub use condition::{Condition, ConditionStatus, ConditionType, Reason};
+pub use duration::{DURATION_PATTERN, NotADuration, SpecDuration};
+pub use output::{BasicAuth, DockerConfigJson, Opaque, OutputSpec};
+pub use provider::{
+    CaBundleKind, CaBundleRef, ClientAuthentication, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution,
+    Oauth2, ProviderSpec, Rotation, Timeouts, Tls,
+};
+pub use spec::{Credential, RefreshSpec, RefreshableToken, RefreshableTokenSpec, RequestSpec, RetrySpec, SeedSecretRef};
+pub use status::{AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, RefreshableTokenStatus, SeedStatus, TokenStatus};
+pub use validate::{Invalid, validate};
+
+/// The API group.
+pub const GROUP: &str = "refreshabletoken.io";
+/// Label on every Secret that takes part: what it is for (`seed`, `state` or `output`).
+pub const ROLE_LABEL: &str = "refreshabletoken.io/role";
+/// Label on state and output Secrets: the name of their `RefreshableToken`.
+pub const NAME_LABEL: &str = "refreshabletoken.io/name";
+/// Annotation of a `RefreshableToken`: a new value asks for one refresh.
+pub const REFRESH_REQUESTED_ANNOTATION: &str = "refreshabletoken.io/refresh-requested-at";
+/// Annotation of an output Secret: keyed hash of the contents that were last written.
+pub const CONTENT_HASH_ANNOTATION: &str = "refreshabletoken.io/content-hash";
+/// Finalizer of a state Secret while an exchange is open.
+pub const CLAIM_FINALIZER: &str = "refreshabletoken.io/open-claim";
+/// Field manager of output Secrets.
+pub const OUTPUT_MANAGER: &str = "refreshable-token-operator";
+/// Field manager of status and state.
+pub const STATUS_MANAGER: &str = "refreshable-token-operator-status";

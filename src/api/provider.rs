@@ -1,0 +1,275 @@
+//! Where a token comes from: one key per token API.
+
+use std::time::Duration;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::name::{KEY_PATTERN, NAME_PATTERN};
+use super::{SpecDuration, rule};
+
+/// The token API that refreshes this token. Exactly one key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ProviderSpec {
+    /// JFrog Access (Artifactory 7.37.9 and later): `POST {url}/access/api/v1/tokens`.
+    JfrogAccess(JfrogAccess),
+    /// JFrog Distribution: `POST {url}/distribution/api/v1/security/token`. The seed must also hold username and password.
+    JfrogDistribution(JfrogDistribution),
+    /// Elastic Cloud Enterprise: `POST {url}/api/v1/users/auth/_refresh`. The access token renews itself; there is no refresh
+    /// token.
+    ElasticCloudEnterprise(ElasticCloudEnterprise),
+    /// Any OAuth 2.0 authorization server: the refresh token grant of RFC 6749 section 6.
+    Oauth2(Oauth2),
+}
+
+impl ProviderSpec {
+    /// The key of the provider in the manifest; also its name in columns, logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::JfrogAccess(_) => "jfrogAccess",
+            Self::JfrogDistribution(_) => "jfrogDistribution",
+            Self::ElasticCloudEnterprise(_) => "elasticCloudEnterprise",
+            Self::Oauth2(_) => "oauth2",
+        }
+    }
+
+    /// The URL that the operator will call or that the call's URL is made from.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        match self {
+            Self::JfrogAccess(spec) => &spec.url,
+            Self::JfrogDistribution(spec) => &spec.url,
+            Self::ElasticCloudEnterprise(spec) => &spec.url,
+            Self::Oauth2(spec) => &spec.token_url,
+        }
+    }
+
+    /// How the connection is verified, where the spec says.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Tls> {
+        match self {
+            Self::JfrogAccess(spec) => spec.tls.as_ref(),
+            Self::JfrogDistribution(spec) => spec.tls.as_ref(),
+            Self::ElasticCloudEnterprise(spec) => spec.tls.as_ref(),
+            Self::Oauth2(spec) => spec.tls.as_ref(),
+        }
+    }
+
+    /// How long one request may take, defaults filled in.
+    #[must_use]
+    pub fn timeouts(&self) -> Timeouts {
+        let timeouts = match self {
+            Self::JfrogAccess(spec) => spec.timeouts,
+            Self::JfrogDistribution(spec) => spec.timeouts,
+            Self::ElasticCloudEnterprise(spec) => spec.timeouts,
+            Self::Oauth2(spec) => spec.timeouts,
+        };
+        timeouts.unwrap_or_default()
+    }
+
+    /// The Secret with the OAuth 2.0 client's credentials, where one is named.
+    #[must_use]
+    pub fn client_secret_ref(&self) -> Option<&ClientSecretRef> {
+        match self {
+            Self::Oauth2(spec) => spec.client_secret_ref.as_ref(),
+            Self::JfrogAccess(_) | Self::JfrogDistribution(_) | Self::ElasticCloudEnterprise(_) => None,
+        }
+    }
+}
+
+/// JFrog Access.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JfrogAccess {
+    /// Base URL of the JFrog platform, such as `https://art.example.com`.
+    #[schemars(length(min = 8, max = 512))]
+    #[x_kube(validation = rule::base_url(), validation = rule::plain_host(), validation = rule::outside_host())]
+    pub url: String,
+    /// How the connection is verified. Without it: the certificate authorities that the operator's image trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// How long one request may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+}
+
+/// JFrog Distribution.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JfrogDistribution {
+    /// Base URL of the JFrog platform, such as `https://art.example.com`.
+    #[schemars(length(min = 8, max = 512))]
+    #[x_kube(validation = rule::base_url(), validation = rule::plain_host(), validation = rule::outside_host())]
+    pub url: String,
+    /// How the connection is verified. Without it: the certificate authorities that the operator's image trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// How long one request may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+}
+
+/// Elastic Cloud Enterprise.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ElasticCloudEnterprise {
+    /// Base URL of the installation, such as `https://ece.example.com:12443`.
+    #[schemars(length(min = 8, max = 512))]
+    #[x_kube(validation = rule::base_url(), validation = rule::plain_host(), validation = rule::outside_host())]
+    pub url: String,
+    /// How the connection is verified. Without it: the certificate authorities that the operator's image trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// How long one request may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+}
+
+/// An OAuth 2.0 authorization server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = kube::core::Rule::new("(has(self.rotation) && self.rotation == 'Grace') == has(self.graceSeconds)")
+        .message("graceSeconds belongs to rotation: Grace: set both or neither")
+)]
+pub struct Oauth2 {
+    /// The token endpoint (RFC 6749 section 3.2), such as `https://idp.example.com/oauth2/token`.
+    #[serde(rename = "tokenURL")]
+    #[schemars(length(min = 8, max = 1024))]
+    #[x_kube(validation = rule::token_url(), validation = rule::plain_host(), validation = rule::outside_host())]
+    pub token_url: String,
+    /// How the client authenticates (RFC 6749 section 2.3.1): `Basic` (default) sends `client_id` and `client_secret` in the
+    /// Authorization header, `Post` in the body, `None` sends only `client_id` (a public client).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_authentication: Option<ClientAuthentication>,
+    /// Secret with the client's credentials. Without it they are taken from the seed Secret (keys `client_id`, `client_secret`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_ref: Option<ClientSecretRef>,
+    /// What the server does with a refresh token that was used: `Strict` (default): it works once. `Grace`: it works once, and
+    /// within graceSeconds the same request may be repeated. `Reusable`: it stays valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+    /// How many seconds after its first use a refresh token may be presented again, as the server is configured. A lost answer
+    /// is asked for again within this time, never after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub grace_seconds: Option<i32>,
+    /// How the connection is verified. Without it: the certificate authorities that the operator's image trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// How long one request may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+}
+
+/// How an OAuth 2.0 client authenticates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+pub enum ClientAuthentication {
+    /// `client_secret_basic`.
+    #[default]
+    Basic,
+    /// `client_secret_post`.
+    Post,
+    /// A public client: `client_id` only.
+    None,
+}
+
+/// What a server does with a refresh token that was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Rotation {
+    /// It works once.
+    #[default]
+    Strict,
+    /// It works once, and may be presented again for a while.
+    Grace,
+    /// It stays valid.
+    Reusable,
+}
+
+/// The Secret with an OAuth 2.0 client's credentials, in the object's namespace, labelled `refreshabletoken.io/role: seed`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
+    pub name: String,
+    /// Key of the client identifier. Default: `client_id`.
+    #[serde(rename = "clientIDKey", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    pub client_id_key: Option<String>,
+    /// Key of the client secret. Default: `client_secret`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    pub client_secret_key: Option<String>,
+}
+
+/// How a connection is verified. There is no way to switch verification off.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// Certificate authorities to trust instead of the image's, in PEM form, at most 64 KiB.
+    pub ca_bundle_ref: CaBundleRef,
+}
+
+/// A key of a ConfigMap or Secret in the object's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CaBundleRef {
+    /// `ConfigMap` or `Secret`.
+    pub kind: CaBundleKind,
+    /// Name of the ConfigMap or Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
+    pub name: String,
+    /// Key that holds the PEM text. Default: `ca.crt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    pub key: Option<String>,
+}
+
+impl CaBundleRef {
+    /// The key, default filled in.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or("ca.crt")
+    }
+}
+
+/// What holds a bundle of certificate authorities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum CaBundleKind {
+    /// A ConfigMap.
+    ConfigMap,
+    /// A Secret.
+    Secret,
+}
+
+/// How long one request to the token API may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeouts {
+    /// Until the connection stands, DNS and TLS included. Default: 5s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rule::between("1s", "30s"))]
+    pub connect: Option<SpecDuration>,
+    /// Until the whole answer is there. Default: 30s. An answer that comes later is lost, so more is safer than less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rule::between("1s", "60s"))]
+    pub request: Option<SpecDuration>,
+}
+
+impl Timeouts {
+    /// Limit for the connection. The default is our choice: a server that needs longer to shake hands is down.
+    #[must_use]
+    pub fn connect(&self) -> Duration {
+        self.connect.map_or(Duration::from_secs(5), SpecDuration::get)
+    }
+
+    /// Limit for the whole request. The default is our choice: what reverse proxies commonly allow is 30 to 60 s.
+    #[must_use]
+    pub fn request(&self) -> Duration {
+        self.request.map_or(Duration::from_secs(30), SpecDuration::get)
+    }
+}

@@ -1,0 +1,272 @@
+//! `RefreshableToken`: the refresh policy of one token.
+
+use std::time::Duration;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::name::{KEY_PATTERN, NAME_PATTERN};
+use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, rule};
+
+/// The refresh policy of one token: where it comes from, when it is refreshed, and which Secrets it is written to.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "refreshabletoken.io",
+    version = "v1alpha1",
+    kind = "RefreshableToken",
+    plural = "refreshabletokens",
+    shortname = "rtok",
+    category = "refreshabletokens",
+    namespaced,
+    status = "RefreshableTokenStatus",
+    derive = "PartialEq",
+    doc = "A token that is refreshed before it expires and written into Secrets. The refresh token is never lost and never spent twice.",
+    validation = kube::core::Rule::new("self.metadata.name.size() <= 240")
+        .message("the name must have at most 240 characters: the state Secret's default name is made from it"),
+    validation = kube::core::Rule::new("self.spec.outputs.all(o, o.secretName != (has(self.spec.stateSecretName) ? self.spec.stateSecretName : self.metadata.name + '-state'))")
+        .message("an output must not be the state Secret (default name: the object's name and -state)"),
+    validation = kube::core::Rule::new("self.spec.credential.seedSecretRef.name != (has(self.spec.stateSecretName) ? self.spec.stateSecretName : self.metadata.name + '-state')")
+        .message("the seed must not be the state Secret (default name: the object's name and -state)"),
+    validation = kube::core::Rule::new("(has(self.spec.stateSecretName) ? self.spec.stateSecretName : self.metadata.name + '-state') == (has(oldSelf.spec.stateSecretName) ? oldSelf.spec.stateSecretName : oldSelf.metadata.name + '-state')")
+        .message("stateSecretName cannot be changed: the state Secret holds the only copy of the refresh token"),
+    printcolumn(json_path = r#".status.conditions[?(@.type=="Ready")].status"#, name = "Ready", type_ = "string"),
+    printcolumn(json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, name = "Reason", type_ = "string"),
+    printcolumn(json_path = ".status.token.expirationTime", name = "Expires", type_ = "string"),
+    printcolumn(json_path = ".status.lastRefreshTime", name = "Last Refresh", type_ = "date"),
+    printcolumn(json_path = ".metadata.creationTimestamp", name = "Age", type_ = "date"),
+    printcolumn(json_path = ".status.effective.provider", name = "Provider", type_ = "string", priority = 1),
+    printcolumn(json_path = ".status.nextRefreshTime", name = "Next Refresh", type_ = "string", priority = 1),
+    printcolumn(json_path = ".status.consecutiveFailures", name = "Failures", type_ = "integer", priority = 1),
+    printcolumn(json_path = ".spec.suspend", name = "Suspended", type_ = "boolean", priority = 1)
+)]
+#[x_kube(
+    validation = kube::core::Rule::new("self.outputs.all(o, o.secretName != self.credential.seedSecretRef.name)")
+        .message("an output must not be the seed Secret"),
+    validation = kube::core::Rule::new("!has(self.provider.oauth2) || !has(self.provider.oauth2.clientSecretRef) || self.outputs.all(o, o.secretName != self.provider.oauth2.clientSecretRef.name)")
+        .message("an output must not be the Secret of clientSecretRef"),
+    validation = kube::core::Rule::new("!has(self.provider.jfrogDistribution) || (has(self.request) && has(self.request.lifetime))")
+        .message("request.lifetime is required with jfrogDistribution: without it the API gives a token that never expires"),
+    validation = kube::core::Rule::new("!has(self.request) || !has(self.request.lifetime) || has(self.provider.jfrogAccess) || has(self.provider.jfrogDistribution)")
+        .message("request.lifetime can be asked for with jfrogAccess and jfrogDistribution only; the other APIs decide themselves"),
+    validation = kube::core::Rule::new("!has(self.request) || !has(self.request.scope) || has(self.provider.jfrogAccess) || has(self.provider.oauth2)")
+        .message("request.scope can be asked for with jfrogAccess and oauth2 only"),
+    validation = kube::core::Rule::new("!has(self.request) || has(self.provider.jfrogAccess) || (!has(self.request.audience) && !has(self.request.username) && !has(self.request.description) && !has(self.request.includeReferenceToken) && !has(self.request.projectKey))")
+        .message("request.audience, username, description, includeReferenceToken and projectKey can be asked for with jfrogAccess only"),
+    validation = kube::core::Rule::new("self.outputs.all(o, !has(o.opaque) || !has(o.opaque.referenceTokenKey)) || (has(self.request) && has(self.request.includeReferenceToken) && self.request.includeReferenceToken)")
+        .message("an output with referenceTokenKey needs request.includeReferenceToken: true"),
+    validation = kube::core::Rule::new("!has(self.provider.elasticCloudEnterprise) || self.outputs.all(o, !has(o.opaque) || !has(o.opaque.refreshTokenKey))")
+        .message("elasticCloudEnterprise has no refresh token: leave refreshTokenKey out"),
+)]
+pub struct RefreshableTokenSpec {
+    /// true: no call to the token API and no write to a Secret; expiry is still reported. For maintenance, and to stop before
+    /// moving a token elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+    /// The token API that refreshes this token. Exactly one key.
+    pub provider: ProviderSpec,
+    /// What the chain of tokens begins with.
+    pub credential: Credential,
+    /// Name of the Secret in which the operator keeps the newest pair. Never mount or edit it. Default: the object's name and
+    /// `-state`. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
+    pub state_secret_name: Option<String>,
+    /// What to ask the API for. The API may give something else; status says what it gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestSpec>,
+    /// When to refresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<RefreshSpec>,
+    /// The Secrets that workloads mount, 1 to 20.
+    #[schemars(length(min = 1, max = 20))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["secretName".into()]))]
+    pub outputs: Vec<OutputSpec>,
+}
+
+impl RefreshableTokenSpec {
+    /// What is asked for, default (nothing) filled in.
+    #[must_use]
+    pub fn request(&self) -> RequestSpec {
+        self.request.clone().unwrap_or_default()
+    }
+
+    /// When to refresh, default filled in.
+    #[must_use]
+    pub fn refresh(&self) -> RefreshSpec {
+        self.refresh.unwrap_or_default()
+    }
+
+    /// Whether the object is suspended.
+    #[must_use]
+    pub fn suspended(&self) -> bool {
+        self.suspend.unwrap_or(false)
+    }
+
+    /// Name of the state Secret of the object called `name`.
+    #[must_use]
+    pub fn state_secret_name(&self, name: &str) -> String {
+        self.state_secret_name.clone().unwrap_or_else(|| format!("{name}-state"))
+    }
+}
+
+/// What a chain of tokens begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Credential {
+    /// The Secret with the first tokens. It is read, never written, and counts once: the operator continues from its own state.
+    /// Put a new token into it to begin a new chain.
+    pub seed_secret_ref: SeedSecretRef,
+}
+
+/// A Secret in the object's namespace, labelled `refreshabletoken.io/role: seed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SeedSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
+    pub name: String,
+    /// Key of the access token. Default: `access_token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    pub access_token_key: Option<String>,
+    /// Key of the refresh token. Default: `refresh_token`. Not read for elasticCloudEnterprise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    pub refresh_token_key: Option<String>,
+    /// Key of the user name for Basic authentication (jfrogAccess as a fall-back, jfrogDistribution always). Default: `username`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    pub username_key: Option<String>,
+    /// Key of the password for Basic authentication. Default: `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    pub password_key: Option<String>,
+}
+
+/// What to ask the API for in every refresh.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestSpec {
+    /// Lifetime of the access token (jfrogAccess, jfrogDistribution: `expires_in`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rule::at_least("1s"))]
+    pub lifetime: Option<SpecDuration>,
+    /// Scope (jfrogAccess, oauth2: `scope`). Never wider than the first token's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    #[x_kube(validation = rule::one_line())]
+    pub scope: Option<String>,
+    /// Audience (jfrogAccess: `audience`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = rule::one_line())]
+    pub audience: Option<String>,
+    /// User that the token is for (jfrogAccess: `username`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = rule::one_line())]
+    pub username: Option<String>,
+    /// Free text that JFrog shows beside the token (jfrogAccess: `description`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = rule::one_line())]
+    pub description: Option<String>,
+    /// Ask for a reference token too, in every refresh (jfrogAccess: `include_reference_token`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include_reference_token: Option<bool>,
+    /// Project of the token (jfrogAccess: `project_key`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = rule::one_line())]
+    pub project_key: Option<String>,
+}
+
+/// When to refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = kube::core::Rule::new("!(has(self.before) && has(self.beforePercent))")
+        .message("set before or beforePercent, not both"),
+    validation = kube::core::Rule::new("duration(has(self.minInterval) ? self.minInterval : '1m') <= duration(has(self.maxInterval) ? self.maxInterval : '24h')")
+        .message("minInterval (default 1m) must not be above maxInterval (default 24h)"),
+)]
+pub struct RefreshSpec {
+    /// How long before its expiry a token is refreshed. Default: the last third of its real lifetime. More than two thirds of the
+    /// real lifetime counts as two thirds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rule::at_least("1s"))]
+    pub before: Option<SpecDuration>,
+    /// The same in percent of the real lifetime, 1 to 66.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 66))]
+    pub before_percent: Option<i32>,
+    /// How much earlier at most a refresh may be, in percent of the time until it is due, so that many tokens do not refresh at
+    /// once. Fixed for an object. Default: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 50))]
+    pub jitter_percent: Option<i32>,
+    /// Shortest time between two scheduled refreshes. Default: 1m. A token that lives less than three times as long is refreshed
+    /// after two thirds of its own lifetime instead, at most every 2 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rule::at_least("1m"))]
+    pub min_interval: Option<SpecDuration>,
+    /// Time between two refreshes when neither the answer nor the token names an expiry. Default: 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rule::at_least("1m"))]
+    pub max_interval: Option<SpecDuration>,
+    /// How refreshes that failed without spending anything are repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetrySpec>,
+}
+
+/// How refreshes that failed without spending anything are repeated: after initialDelay, then twice as long each time up to
+/// maxDelay, and sooner when the token's remaining life is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = kube::core::Rule::new("duration(has(self.initialDelay) ? self.initialDelay : '5s') <= duration(has(self.maxDelay) ? self.maxDelay : '10m')")
+        .message("initialDelay (default 5s) must not be above maxDelay (default 10m)"),
+)]
+pub struct RetrySpec {
+    /// Delay after the first failure. Default: 5s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rule::between("1s", "1h"))]
+    pub initial_delay: Option<SpecDuration>,
+    /// Longest delay. Default: 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rule::between("1s", "24h"))]
+    pub max_delay: Option<SpecDuration>,
+}
+
+impl RefreshSpec {
+    /// Shortest time between two scheduled refreshes. The default is our choice: no token API expects calls more often.
+    #[must_use]
+    pub fn min_interval(&self) -> Duration {
+        self.min_interval.map_or(Duration::from_secs(60), SpecDuration::get)
+    }
+
+    /// Time between refreshes without a known expiry. The default is our choice: once a day is seen by the people on duty.
+    #[must_use]
+    pub fn max_interval(&self) -> Duration {
+        self.max_interval.map_or(Duration::from_secs(24 * 3600), SpecDuration::get)
+    }
+
+    /// Jitter in percent, `0..=50`.
+    #[must_use]
+    pub fn jitter_percent(&self) -> u32 {
+        self.jitter_percent.and_then(|percent| u32::try_from(percent).ok()).map_or(10, |percent| percent.min(50))
+    }
+
+    /// Delay after the first failure.
+    #[must_use]
+    pub fn initial_delay(&self) -> Duration {
+        self.retry.and_then(|retry| retry.initial_delay).map_or(Duration::from_secs(5), SpecDuration::get)
+    }
+
+    /// Longest delay between two tries.
+    #[must_use]
+    pub fn max_delay(&self) -> Duration {
+        self.retry.and_then(|retry| retry.max_delay).map_or(Duration::from_secs(600), SpecDuration::get)
+    }
+}

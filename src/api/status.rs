@@ -1,0 +1,157 @@
+//! What the operator reports about an object. Never a token: fingerprints, times and codes from fixed lists.
+
+use chrono::{DateTime, Utc};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Condition;
+
+/// What the operator reports. Times are in whole seconds, UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefreshableTokenStatus {
+    /// The `metadata.generation` that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready and SecretsSynced always; Reconciling and Stalled only while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The newest access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenStatus>,
+    /// The seed that the chain began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<SeedStatus>,
+    /// How many refreshes have been committed since the object exists; never goes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_generation: Option<i64>,
+    /// When the last refresh was committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_refresh_time: Option<DateTime<Utc>>,
+    /// When the next refresh is due; absent while none will happen without a change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_refresh_time: Option<DateTime<Utc>>,
+    /// When a refresh last failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure_time: Option<DateTime<Utc>>,
+    /// Refreshes that failed since the last one that was committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consecutive_failures: Option<i32>,
+    /// The last value of the annotation `refreshabletoken.io/refresh-requested-at` that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_refresh_request: Option<String>,
+    /// An exchange that is under way or unresolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<AttemptStatus>,
+    /// Keyed fingerprints of the last 8 tokens that were spent; none of them is ever presented again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub spent_fingerprints: Vec<String>,
+    /// What the policy came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<EffectiveStatus>,
+    /// The output Secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["secretName".into()]))]
+    pub outputs: Vec<OutputStatus>,
+}
+
+/// The newest access token.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenStatus {
+    /// Keyed fingerprint of the access token; changes when the token does.
+    pub fingerprint: String,
+    /// The instant before the request that brought this token was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_time: Option<DateTime<Utc>>,
+    /// When the token ends; absent when neither the answer nor the token says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiration_time: Option<DateTime<Utc>>,
+    /// The real lifetime, such as 1h0m0s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<String>,
+    /// When the refresh token ends, where the API says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token_expiration_time: Option<DateTime<Utc>>,
+    /// Whom the token speaks for, where it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The granted scope, where the API says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The API's name for this token, where it has one.
+    #[serde(rename = "tokenID", default, skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<String>,
+}
+
+/// The seed that the chain began with.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SeedStatus {
+    /// Keyed fingerprint of the token in the seed.
+    pub fingerprint: String,
+    /// The seed Secret's resourceVersion when it was last read: an unchanged seed is not read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+}
+
+/// An exchange that is under way or unresolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptStatus {
+    /// Name of the claim in the state Secret.
+    pub id: String,
+    /// How far it is known to have come.
+    pub state: AttemptState,
+    /// When it began.
+    pub start_time: DateTime<Utc>,
+}
+
+/// How far an exchange is known to have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AttemptState {
+    /// The token may be on its way to the API.
+    Sending,
+    /// The token was sent and no answer came: nobody can tell whether it was spent.
+    Unknown,
+}
+
+/// What the policy came to.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveStatus {
+    /// The provider in use.
+    pub provider: String,
+    /// How long before expiry the token is refreshed, jitter left out; absent while the expiry is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// How much earlier than that, because of jitter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<String>,
+    /// What shortened or moved the policy, in words; absent when nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Keyed fingerprint of the provider and the request that the newest token was asked for with: a change asks for a refresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_fingerprint: Option<String>,
+}
+
+/// An output Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputStatus {
+    /// Name of the Secret.
+    pub secret_name: String,
+    /// Type of the Secret.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// Keyed hash of the contents.
+    pub content_hash: String,
+    /// When the contents were last written.
+    pub last_write_time: DateTime<Utc>,
+}

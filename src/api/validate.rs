@@ -1,0 +1,179 @@
+//! The CRD's rules once more in code: a stored object can be older than a rule, and names reach URL paths.
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use super::name::{is_key, is_name};
+use super::{OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation};
+
+/// Why a spec is refused: the field and what to write instead. Holds nothing of the field's value.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{field}: {what}")]
+pub struct Invalid {
+    /// Path of the field from the object's root.
+    pub field: String,
+    /// What is wrong and what to write instead.
+    pub what: &'static str,
+}
+
+/// Checks the spec of the object called `name`.
+///
+/// Addresses are not checked here but by the endpoint rules of the operator, which see what a host resolves to.
+pub fn validate(name: &str, spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
+    let seed = &spec.credential.seed_secret_ref;
+    let state = spec.state_secret_name(name);
+    check_name("spec.credential.seedSecretRef.name", &seed.name)?;
+    check_name("spec.stateSecretName", &state)?;
+    for (field, key) in [
+        ("accessTokenKey", &seed.access_token_key),
+        ("refreshTokenKey", &seed.refresh_token_key),
+        ("usernameKey", &seed.username_key),
+        ("passwordKey", &seed.password_key),
+    ] {
+        check_key(&format!("spec.credential.seedSecretRef.{field}"), key.as_deref())?;
+    }
+    require(seed.name != state, "spec.stateSecretName", "the seed must not be the state Secret")?;
+    provider(&spec.provider)?;
+    request(spec)?;
+    refresh(spec)?;
+    outputs(spec, &state)
+}
+
+fn require(holds: bool, field: &str, what: &'static str) -> Result<(), Invalid> {
+    if holds { Ok(()) } else { Err(Invalid { field: field.to_owned(), what }) }
+}
+
+fn check_name(field: &str, name: &str) -> Result<(), Invalid> {
+    require(is_name(name), field, "must be a lower case RFC 1123 subdomain of at most 253 characters")
+}
+
+fn check_key(field: &str, key: Option<&str>) -> Result<(), Invalid> {
+    let fits = key.is_none_or(is_key);
+    require(fits, field, "must be a Secret key: letters, digits, '-', '_' and '.', at most 253 characters")
+}
+
+fn one_line(field: &str, text: Option<&str>) -> Result<(), Invalid> {
+    let fits = text.is_none_or(|text| !text.is_empty() && text.len() <= 1024 && !text.chars().any(char::is_control));
+    require(fits, field, "must be one line of 1 to 1024 characters without control characters")
+}
+
+fn provider(spec: &ProviderSpec) -> Result<(), Invalid> {
+    if let Some(tls) = spec.tls() {
+        check_name("spec.provider.tls.caBundleRef.name", &tls.ca_bundle_ref.name)?;
+        check_key("spec.provider.tls.caBundleRef.key", tls.ca_bundle_ref.key.as_deref())?;
+    }
+    let timeouts = spec.timeouts();
+    let limits = (1..=30).contains(&timeouts.connect().as_secs()) && (1..=60).contains(&timeouts.request().as_secs());
+    require(limits, "spec.provider.timeouts", "connect must be 1s to 30s and request 1s to 60s")?;
+    if let Some(client) = spec.client_secret_ref() {
+        check_name("spec.provider.oauth2.clientSecretRef.name", &client.name)?;
+        check_key("spec.provider.oauth2.clientSecretRef.clientIDKey", client.client_id_key.as_deref())?;
+        check_key("spec.provider.oauth2.clientSecretRef.clientSecretKey", client.client_secret_key.as_deref())?;
+    }
+    let ProviderSpec::Oauth2(oauth2) = spec else { return Ok(()) };
+    let grace = oauth2.grace_seconds.is_none_or(|seconds| (1..=86_400).contains(&seconds));
+    require(grace, "spec.provider.oauth2.graceSeconds", "must be 1 to 86400")?;
+    let together = (oauth2.rotation == Some(Rotation::Grace)) == oauth2.grace_seconds.is_some();
+    require(together, "spec.provider.oauth2.graceSeconds", "belongs to rotation: Grace: set both or neither")
+}
+
+fn request(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
+    let wish = spec.request();
+    let access = matches!(spec.provider, ProviderSpec::JfrogAccess(_));
+    let distribution = matches!(spec.provider, ProviderSpec::JfrogDistribution(_));
+    let oauth2 = matches!(spec.provider, ProviderSpec::Oauth2(_));
+    let lifetime = wish.lifetime.is_none_or(|lifetime| !lifetime.get().is_zero());
+    require(lifetime, "spec.request.lifetime", "must be at least 1s")?;
+    require(
+        !distribution || wish.lifetime.is_some(),
+        "spec.request.lifetime",
+        "is required with jfrogDistribution: without it the API gives a token that never expires",
+    )?;
+    let asked = access || distribution || wish.lifetime.is_none();
+    require(asked, "spec.request.lifetime", "can be asked for with jfrogAccess and jfrogDistribution only")?;
+    let asked = access || oauth2 || wish.scope.is_none();
+    require(asked, "spec.request.scope", "can be asked for with jfrogAccess and oauth2 only")?;
+    one_line("spec.request.scope", wish.scope.as_deref())?;
+    for (field, value) in [
+        ("spec.request.audience", &wish.audience),
+        ("spec.request.username", &wish.username),
+        ("spec.request.description", &wish.description),
+        ("spec.request.projectKey", &wish.project_key),
+    ] {
+        require(access || value.is_none(), field, "can be asked for with jfrogAccess only")?;
+        one_line(field, value.as_deref())?;
+    }
+    let asked = access || wish.include_reference_token.is_none();
+    require(asked, "spec.request.includeReferenceToken", "can be asked for with jfrogAccess only")
+}
+
+fn refresh(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
+    let refresh = spec.refresh();
+    let one = refresh.before.is_none() || refresh.before_percent.is_none();
+    require(one, "spec.refresh", "set before or beforePercent, not both")?;
+    let before = refresh.before.is_none_or(|before| !before.get().is_zero());
+    require(before, "spec.refresh.before", "must be at least 1s")?;
+    let percent = refresh.before_percent.is_none_or(|percent| (1..=66).contains(&percent));
+    require(percent, "spec.refresh.beforePercent", "must be 1 to 66")?;
+    let jitter = refresh.jitter_percent.is_none_or(|percent| (0..=50).contains(&percent));
+    require(jitter, "spec.refresh.jitterPercent", "must be 0 to 50")?;
+    require(refresh.min_interval().as_secs() >= 60, "spec.refresh.minInterval", "must be at least 1m")?;
+    let order = refresh.min_interval() <= refresh.max_interval();
+    require(order, "spec.refresh.maxInterval", "must not be below minInterval (default 1m)")?;
+    let order = refresh.initial_delay() <= refresh.max_delay() && !refresh.initial_delay().is_zero();
+    require(order, "spec.refresh.retry", "initialDelay (default 5s) must be at least 1s and not above maxDelay (default 10m)")
+}
+
+fn outputs(spec: &RefreshableTokenSpec, state: &str) -> Result<(), Invalid> {
+    let seed = &spec.credential.seed_secret_ref.name;
+    let client = spec.provider.client_secret_ref().map(|client| &client.name);
+    require((1..=20).contains(&spec.outputs.len()), "spec.outputs", "must have 1 to 20 entries")?;
+    let mut seen = BTreeSet::new();
+    for (index, output) in spec.outputs.iter().enumerate() {
+        let field = format!("spec.outputs[{index}]");
+        let name = format!("{field}.secretName");
+        check_name(&name, &output.secret_name)?;
+        require(seen.insert(&output.secret_name), &name, "each output needs a Secret of its own")?;
+        let own = output.secret_name != state && output.secret_name != *seed && Some(&output.secret_name) != client;
+        require(own, &name, "must not be the seed, the state or the client's Secret")?;
+        shape(&field, output, spec)?;
+    }
+    Ok(())
+}
+
+fn shape(field: &str, output: &OutputSpec, spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
+    let shapes = [output.opaque.is_some(), output.docker_config_json.is_some(), output.basic_auth.is_some()];
+    let one = shapes.iter().filter(|set| **set).count() == 1;
+    require(one, field, "must have exactly one of opaque, dockerConfigJSON and basicAuth")?;
+    if let Some(opaque) = &output.opaque {
+        let optional = [&opaque.refresh_token_key, &opaque.reference_token_key, &opaque.expiration_time_key];
+        let keys: Vec<&str> =
+            std::iter::once(opaque.access_token_key()).chain(optional.into_iter().filter_map(Option::as_deref)).collect();
+        for key in &keys {
+            check_key(&format!("{field}.opaque"), Some(key))?;
+        }
+        let distinct = keys.iter().collect::<BTreeSet<_>>().len() == keys.len();
+        require(distinct, &format!("{field}.opaque"), "the keys of one Secret must differ from each other")?;
+        let reference = opaque.reference_token_key.is_none() || spec.request().include_reference_token == Some(true);
+        let what = "needs request.includeReferenceToken: true";
+        require(reference, &format!("{field}.opaque.referenceTokenKey"), what)?;
+        let renewed = matches!(spec.provider, ProviderSpec::ElasticCloudEnterprise(_)) && opaque.refresh_token_key.is_some();
+        require(!renewed, &format!("{field}.opaque.refreshTokenKey"), "elasticCloudEnterprise has no refresh token")?;
+    }
+    if let Some(docker) = &output.docker_config_json {
+        let what = "must have 1 to 20 different registries";
+        let distinct = docker.registries.iter().collect::<BTreeSet<_>>().len() == docker.registries.len();
+        require(distinct && (1..=20).contains(&docker.registries.len()), &format!("{field}.dockerConfigJSON.registries"), what)?;
+        user_name(&format!("{field}.dockerConfigJSON.username"), &docker.username)?;
+    }
+    if let Some(basic) = &output.basic_auth {
+        user_name(&format!("{field}.basicAuth.username"), &basic.username)?;
+    }
+    Ok(())
+}
+
+fn user_name(field: &str, name: &str) -> Result<(), Invalid> {
+    one_line(field, Some(name))?;
+    require(!name.contains(':'), field, "must not hold a colon: Basic authentication cannot carry it")
+}

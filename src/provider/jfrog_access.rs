@@ -1,0 +1,11 @@
+//! JfrogAccess.
+use super::{RefreshInput, Reply, RequestError, TokenError, TokenRequest};
+use crate::api::{JfrogAccess, RequestSpec};
+use crate::token::TokenSet;
+use chrono::{DateTime, Utc};
+pub(super) fn request(spec: &JfrogAccess, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+    todo!()
+}
+pub(super) fn read(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
+    todo!()
+}

@@ -1,0 +1,271 @@
+//! Token APIs as values: a request is built from what is held, a reply is read into a `TokenSet` or a classed `TokenError`.
+//!
+//! Nothing here holds a client, a socket or a clock. A new API is one file here, one arm in [`Provider`] and a table of
+//! recorded replies in `tests/providers.rs`.
+
+mod elastic_cloud_enterprise;
+mod jfrog_access;
+mod jfrog_distribution;
+mod oauth2;
+mod reply;
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+
+use crate::api::{ProviderSpec, RequestSpec};
+use crate::token::{HeldTokens, Login, SecretText, TokenSet};
+
+/// A token API, ready to build requests for one `RefreshableToken`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Provider {
+    spec: ProviderSpec,
+    wish: RequestSpec,
+}
+
+/// What a token API promises about a token that was presented; only this decides what a lost answer means.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Semantics {
+    /// The refresh token works once: presenting it again may revoke the whole chain.
+    SingleUse,
+    /// The refresh token works once, and for this long after its first use the same request may be repeated.
+    Grace(Duration),
+    /// The refresh token stays valid: a lost answer is simply asked for again.
+    Reusable,
+    /// There is no refresh token: the access token authenticates its own replacement and stays valid.
+    RenewsItself,
+}
+
+impl Semantics {
+    /// Whether a refresh spends something that cannot be had again, so that the claim and the mark are needed.
+    #[must_use]
+    pub fn spends(self) -> bool {
+        match self {
+            Self::SingleUse | Self::Grace(_) => true,
+            Self::Reusable | Self::RenewsItself => false,
+        }
+    }
+}
+
+/// What a request is built from.
+#[derive(Clone, Copy, Debug)]
+pub struct RefreshInput<'a> {
+    /// The chain's tokens as read from the state Secret or the seed.
+    pub held: &'a HeldTokens,
+    /// Credentials beside the tokens.
+    pub login: &'a Login,
+    /// The time of the decision; used only to tell whether the held access token has expired.
+    pub now: DateTime<Utc>,
+}
+
+/// An HTTP request to a token API. `Debug` shows method and URL only.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TokenRequest {
+    /// HTTP method; every provider so far uses POST.
+    pub method: Method,
+    /// Absolute URL without secrets.
+    pub url: String,
+    /// Header fields; values are secret as a rule (`Authorization`).
+    pub headers: Vec<(&'static str, SecretText)>,
+    /// The body and its media type.
+    pub body: Option<Body>,
+}
+
+/// The methods that token APIs use.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Method {
+    /// HTTP POST.
+    Post,
+}
+
+/// A request body.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Body {
+    /// Value of `Content-Type`.
+    pub content_type: &'static str,
+    /// The encoded body; holds tokens.
+    pub content: SecretText,
+}
+
+impl fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.method, self.url)
+    }
+}
+
+/// A complete HTTP answer of a token API, before anything of it was parsed. `Debug` shows status and length only.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Reply {
+    /// HTTP status code.
+    pub status: u16,
+    /// Names (lower case) and values of the header fields; values that are not visible ASCII are left out.
+    pub headers: Vec<(String, String)>,
+    /// The body, byte for byte.
+    pub body: RawBody,
+}
+
+/// The bytes of an answer: secret, and kept as they came until they are safe.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct RawBody(pub Vec<u8>);
+
+impl fmt::Debug for RawBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[redacted, {} bytes]", self.0.len())
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HTTP {} {:?}", self.status, self.body)
+    }
+}
+
+impl Reply {
+    /// The first value of a header field; `name` in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What a refusal proves about the token that was presented. Only the class decides what happens next (design section 4).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Class {
+    /// Nothing was spent; the same request may succeed later.
+    Transient,
+    /// Nothing was spent; the API asked for a pause.
+    Throttled,
+    /// Nothing was spent; a person or another system has to change something first.
+    Configuration,
+    /// The chain is over: this token will never be accepted again.
+    ChainOver,
+    /// Nobody can tell whether the token was spent.
+    Unknown,
+}
+
+/// Why a token API gave no tokens. Holds nothing that the API wrote but codes from fixed lists.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Error)]
+#[error("the token API answered HTTP {status}: {detail}")]
+pub struct TokenError {
+    /// What the answer proves.
+    pub class: Class,
+    /// HTTP status code of the answer.
+    pub status: u16,
+    /// A code from a fixed list (RFC 6749 section 5.2, a vendor's page) or our own words; never text of the answer.
+    pub detail: &'static str,
+    /// How long the API asked us to wait (`Retry-After`), limited to 1 s .. 1 h.
+    pub retry_after: Option<Duration>,
+}
+
+/// How the one sending of a request ended, as far as the sender can prove.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Delivery {
+    /// A complete answer came.
+    Answered(Reply),
+    /// Not one byte of the request left: nothing can be spent.
+    NotSent(NotSent),
+    /// The request may have arrived, and no complete answer came.
+    Lost {
+        /// What happened.
+        why: Lost,
+        /// What had come of the answer, at most 1 MiB; kept for a person to look at.
+        partial: Option<Reply>,
+    },
+}
+
+/// Why not one byte of a request left.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+pub enum NotSent {
+    /// The endpoint policy does not allow the address.
+    #[error("the endpoint policy does not allow this address")]
+    EndpointNotAllowed,
+    /// The host has no address.
+    #[error("the host name cannot be resolved")]
+    NameNotResolved,
+    /// No TCP connection.
+    #[error("no connection can be made")]
+    NotConnected,
+    /// No TLS session: certificate, name or protocol.
+    #[error("the TLS connection cannot be verified: certificate authority, host name or protocol version")]
+    TlsRejected,
+    /// The connection took longer than `timeouts.connect`.
+    #[error("the connection took longer than timeouts.connect")]
+    ConnectTimeout,
+    /// The bundle of certificate authorities cannot be used.
+    #[error("the bundle of certificate authorities is not PEM, is empty or is over 64 KiB")]
+    CaBundleInvalid,
+    /// Too much time had passed since the claim, or the operator is shutting down: held back on purpose.
+    #[error("the request was held back: too much time had passed since the claim, or the operator is stopping")]
+    HeldBack,
+}
+
+/// Why no complete answer came.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+pub enum Lost {
+    /// No complete answer within `timeouts.request`.
+    #[error("no complete answer came within timeouts.request")]
+    Timeout,
+    /// The connection ended first.
+    #[error("the connection ended before the answer was complete")]
+    ConnectionEnded,
+    /// The answer was larger than 1 MiB or its header larger than 64 KiB.
+    #[error("the answer was larger than the operator reads (1 MiB)")]
+    TooLarge,
+    /// The task that waited for the answer broke down.
+    #[error("the operator broke down while it waited for the answer")]
+    Broken,
+}
+
+/// Why no request can be built from what is there. Nothing was sent.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Error)]
+pub enum RequestError {
+    /// A credential is missing.
+    #[error("{0} is missing from the seed Secret or the state Secret")]
+    Missing(&'static str),
+    /// A credential cannot be sent: it holds a control character, or is too large.
+    #[error("{0} cannot be sent in an HTTP request: it holds a control character or a line break, or is over 64 KiB")]
+    NotSendable(&'static str),
+    /// The URL of the provider cannot be used.
+    #[error("the provider's URL is not valid: {0}")]
+    Url(&'static str),
+}
+
+impl Provider {
+    /// The provider of a spec with the wishes of the same spec.
+    #[must_use]
+    pub fn new(spec: ProviderSpec, wish: RequestSpec) -> Self {
+        Self { spec, wish }
+    }
+
+    /// What the API promises about a presented token.
+    #[must_use]
+    pub fn semantics(&self) -> Semantics {
+        match &self.spec {
+            ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => Semantics::SingleUse,
+            ProviderSpec::ElasticCloudEnterprise(_) => Semantics::RenewsItself,
+            ProviderSpec::Oauth2(spec) => oauth2::semantics(spec),
+        }
+    }
+
+    /// The one request of a refresh.
+    pub fn request(&self, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+        match &self.spec {
+            ProviderSpec::JfrogAccess(spec) => jfrog_access::request(spec, &self.wish, input),
+            ProviderSpec::JfrogDistribution(spec) => jfrog_distribution::request(spec, &self.wish, input),
+            ProviderSpec::ElasticCloudEnterprise(spec) => elastic_cloud_enterprise::request(spec, input),
+            ProviderSpec::Oauth2(spec) => oauth2::request(spec, &self.wish, input),
+        }
+    }
+
+    /// Reads the answer. `sent` is the instant before the request was sent; relative expiries count from it.
+    pub fn read(&self, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
+        match &self.spec {
+            ProviderSpec::JfrogAccess(_) => jfrog_access::read(reply, sent),
+            ProviderSpec::JfrogDistribution(_) => jfrog_distribution::read(reply, sent),
+            ProviderSpec::ElasticCloudEnterprise(_) => elastic_cloud_enterprise::read(reply, sent),
+            ProviderSpec::Oauth2(_) => oauth2::read(reply, sent),
+        }
+    }
+}
