@@ -12,8 +12,10 @@
 //!
 //! - [`api`]: the kinds, their rules, conditions and reasons
 //! - [`token`]: token types that cannot be printed by accident
+//! - [`refresh`]: the schedule, the exchange as one pure step machine, the state Secret, rendering
 //! - [`provider`]: one file per token API, requests and replies as values
 
 pub mod api;
 pub mod provider;
+pub mod refresh;
 pub mod token;

@@ -51,120 +51,104 @@ pub enum ConditionStatus {
     Unknown,
 }
 
-/// Every reason that a condition or an event can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The token is valid and its next refresh is planned.
-    TokenFresh,
-    /// The access token's expiry has passed.
-    Expired,
-    /// `spec.suspend` is true.
-    Suspended,
-    /// No token has been obtained yet.
-    Pending,
-    /// A refresh was committed.
-    Refreshed,
-    /// A refresh failed without spending anything and will be repeated.
-    RefreshRetrying,
-    /// The seed was taken as the beginning of a chain.
-    SeedAdopted,
-    /// Every output is written.
-    Written,
-    /// An output was put back from state.
-    SecretRestored,
-    /// The output Secrets could not be written; repeated.
-    WriteFailed,
-    /// The Kubernetes API refused or did not answer a request before anything was spent; repeated.
-    ClusterUnavailable,
-    /// The spec is not valid.
-    InvalidSpec,
-    /// The seed Secret does not exist.
-    SeedMissing,
-    /// The seed Secret lacks the label that opts it in.
-    SeedNotAllowed,
-    /// The seed Secret lacks a key, or a value cannot be a token.
-    SeedInvalid,
-    /// Another object uses the same seed.
-    SeedInUse,
-    /// The seed holds a token that was spent.
-    AlreadySpent,
-    /// The state Secret belongs to another object.
-    StateConflict,
-    /// The state Secret is immutable.
-    StateImmutable,
-    /// The state Secret was edited into something that cannot be read.
-    StateInvalid,
-    /// The state Secret is gone or holds no token, although the chain had begun.
-    StateLost,
-    /// The state Secret is an older copy.
-    Regressed,
-    /// The state Secret belongs to another cluster.
-    ForeignCluster,
-    /// An output Secret belongs to somebody else.
-    OutputConflict,
-    /// An output Secret is immutable.
-    OutputImmutable,
-    /// An output Secret exists with another type.
-    OutputTypeMismatch,
-    /// An output cannot be rendered or would be refused.
-    OutputInvalid,
-    /// The certificate authorities cannot be read.
-    CaBundleInvalid,
-    /// The endpoint policy does not allow the provider's address.
-    EndpointNotAllowed,
-    /// The token API cannot be reached.
-    EndpointUnreachable,
-    /// The token API refused for a reason that somebody has to mend first.
-    ConfigurationRejected,
-    /// The token API asked for a pause.
-    Throttled,
-    /// The token was sent and nobody can tell whether it was spent.
-    RefreshOutcomeUnknown,
-    /// The chain is over: the token will never be accepted again.
-    ChainLost,
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// Every reason that a condition or an event can have.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// The word in conditions and events.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+
+            /// The reason behind a word; none for a word of somebody else's.
+            #[must_use]
+            pub fn parse(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 
-impl Reason {
-    /// The word in conditions and events.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TokenFresh => "TokenFresh",
-            Self::Expired => "Expired",
-            Self::Suspended => "Suspended",
-            Self::Pending => "Pending",
-            Self::Refreshed => "Refreshed",
-            Self::RefreshRetrying => "RefreshRetrying",
-            Self::SeedAdopted => "SeedAdopted",
-            Self::Written => "Written",
-            Self::SecretRestored => "SecretRestored",
-            Self::WriteFailed => "WriteFailed",
-            Self::ClusterUnavailable => "ClusterUnavailable",
-            Self::InvalidSpec => "InvalidSpec",
-            Self::SeedMissing => "SeedMissing",
-            Self::SeedNotAllowed => "SeedNotAllowed",
-            Self::SeedInvalid => "SeedInvalid",
-            Self::SeedInUse => "SeedInUse",
-            Self::AlreadySpent => "AlreadySpent",
-            Self::StateConflict => "StateConflict",
-            Self::StateImmutable => "StateImmutable",
-            Self::StateInvalid => "StateInvalid",
-            Self::StateLost => "StateLost",
-            Self::Regressed => "Regressed",
-            Self::ForeignCluster => "ForeignCluster",
-            Self::OutputConflict => "OutputConflict",
-            Self::OutputImmutable => "OutputImmutable",
-            Self::OutputTypeMismatch => "OutputTypeMismatch",
-            Self::OutputInvalid => "OutputInvalid",
-            Self::CaBundleInvalid => "CABundleInvalid",
-            Self::EndpointNotAllowed => "EndpointNotAllowed",
-            Self::EndpointUnreachable => "EndpointUnreachable",
-            Self::ConfigurationRejected => "ConfigurationRejected",
-            Self::Throttled => "Throttled",
-            Self::RefreshOutcomeUnknown => "RefreshOutcomeUnknown",
-            Self::ChainLost => "ChainLost",
-        }
-    }
+reasons! {
+    /// The token is valid and its next refresh is planned.
+    TokenFresh = "TokenFresh",
+    /// The access token's expiry has passed.
+    Expired = "Expired",
+    /// `spec.suspend` is true.
+    Suspended = "Suspended",
+    /// No token has been obtained yet.
+    Pending = "Pending",
+    /// A refresh was committed.
+    Refreshed = "Refreshed",
+    /// A refresh failed without spending anything and will be repeated.
+    RefreshRetrying = "RefreshRetrying",
+    /// The seed was taken as the beginning of a chain.
+    SeedAdopted = "SeedAdopted",
+    /// Every output is written.
+    Written = "Written",
+    /// An output was put back from state.
+    SecretRestored = "SecretRestored",
+    /// The output Secrets could not be written; repeated.
+    WriteFailed = "WriteFailed",
+    /// The Kubernetes API refused or did not answer a request before anything was spent; repeated.
+    ClusterUnavailable = "ClusterUnavailable",
+    /// The spec is not valid.
+    InvalidSpec = "InvalidSpec",
+    /// The seed Secret does not exist.
+    SeedMissing = "SeedMissing",
+    /// The seed Secret lacks the label that opts it in.
+    SeedNotAllowed = "SeedNotAllowed",
+    /// The seed Secret lacks a key, or a value cannot be a token.
+    SeedInvalid = "SeedInvalid",
+    /// Another object uses the same seed.
+    SeedInUse = "SeedInUse",
+    /// The seed holds a token that was spent.
+    AlreadySpent = "AlreadySpent",
+    /// The state Secret belongs to another object.
+    StateConflict = "StateConflict",
+    /// The state Secret is immutable.
+    StateImmutable = "StateImmutable",
+    /// The state Secret was edited into something that cannot be read.
+    StateInvalid = "StateInvalid",
+    /// The state Secret is gone or holds no token, although the chain had begun.
+    StateLost = "StateLost",
+    /// The state Secret is an older copy.
+    Regressed = "Regressed",
+    /// The state Secret belongs to another cluster.
+    ForeignCluster = "ForeignCluster",
+    /// An output Secret belongs to somebody else.
+    OutputConflict = "OutputConflict",
+    /// An output Secret is immutable.
+    OutputImmutable = "OutputImmutable",
+    /// An output Secret exists with another type.
+    OutputTypeMismatch = "OutputTypeMismatch",
+    /// An output cannot be rendered or would be refused.
+    OutputInvalid = "OutputInvalid",
+    /// The certificate authorities cannot be read.
+    CaBundleInvalid = "CABundleInvalid",
+    /// The endpoint policy does not allow the provider's address.
+    EndpointNotAllowed = "EndpointNotAllowed",
+    /// The token API cannot be reached.
+    EndpointUnreachable = "EndpointUnreachable",
+    /// The token API refused for a reason that somebody has to mend first.
+    ConfigurationRejected = "ConfigurationRejected",
+    /// The token API asked for a pause.
+    Throttled = "Throttled",
+    /// The token was sent and nobody can tell whether it was spent.
+    RefreshOutcomeUnknown = "RefreshOutcomeUnknown",
+    /// The chain is over: the token will never be accepted again.
+    ChainLost = "ChainLost",
 }
 
 /// What a condition shall say now.

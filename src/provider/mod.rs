@@ -239,6 +239,12 @@ impl Provider {
         Self { spec, wish }
     }
 
+    /// The URL that the operator calls, or that the call's URL is made from.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.spec.url()
+    }
+
     /// What the API promises about a presented token.
     #[must_use]
     pub fn semantics(&self) -> Semantics {

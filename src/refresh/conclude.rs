@@ -1,0 +1,538 @@
+//! What the status, the events and the next look come to, from facts and from what an exchange found.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+use crate::api::condition::{Statement, restate};
+use crate::api::{
+    AttemptState, AttemptStatus, ConditionStatus, ConditionType, EffectiveStatus, OutputStatus, Reason, RefreshableTokenStatus,
+    SeedStatus, TokenStatus,
+};
+use crate::provider::{Class, Semantics, TokenError};
+use crate::token::{AccessToken, Fingerprint, HeldTokens, Purpose};
+
+use super::decide::{Facts, Memory, SeedView, Trigger, request_fingerprint, requested};
+use super::exchange::{Finished, Outcome, OutputOutcome, spendable};
+use super::schedule::{CONFIGURATION_REST, after, readable, retry_delay, schedule, whole_seconds};
+use super::state::State;
+
+/// How many spent tokens the status remembers (reference protocol, section 2.5).
+const MOST_SPENT: usize = 8;
+/// How long something that a person has to mend rests before it is looked at again. Nothing is spent by looking.
+const REFUSAL_REST: Duration = Duration::from_secs(300);
+
+/// What is said about a seed that was used before.
+const OLD_SEED: &str =
+    "the seed Secret holds a token that was used before: it is ignored, and the chain goes on from the operator's own state";
+
+/// What follows from a decision or an exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conclusion {
+    /// The status to store, if it differs from what is stored.
+    pub status: RefreshableTokenStatus,
+    /// What to tell people, on transitions only.
+    pub events: Vec<Note>,
+    /// What this process remembers.
+    pub memory: Memory,
+    /// Decide again at once: the decision was made on old facts.
+    pub again: bool,
+}
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Something that a person should look at.
+    pub warning: bool,
+    /// One word for programs.
+    pub reason: Reason,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// The status of an object about which nothing is done now.
+#[must_use]
+pub fn conclude_wait(facts: &Facts<'_>, now: DateTime<Utc>) -> Conclusion {
+    let mut draft = Draft::new(facts, now);
+    draft.seed_version();
+    draft.reschedule();
+    draft.finish(None)
+}
+
+/// The status of an object that cannot go on until somebody changes something.
+#[must_use]
+pub fn conclude_halt(facts: &Facts<'_>, reason: Reason, message: &str, now: DateTime<Utc>) -> Conclusion {
+    let mut draft = Draft::new(facts, now);
+    draft.status.next_refresh_time = None;
+    draft.memory.retry_time = Some(after(now, REFUSAL_REST));
+    draft.finish(Some(Trouble::Stalled(reason, message.to_owned())))
+}
+
+/// The status after an exchange.
+#[must_use]
+pub fn conclude(
+    facts: &Facts<'_>,
+    finished: &Finished,
+    trigger: Trigger,
+    semantics: Semantics,
+    now: DateTime<Utc>,
+) -> Conclusion {
+    let mut draft = Draft::new(facts, now);
+    draft.memory.retry_time = None;
+    draft.memory.void_claims.extend(finished.void_claim.clone());
+    draft.memory.rest_until = finished.rest.map(|rest| after(now, rest)).or(draft.memory.rest_until.filter(|until| *until > now));
+    draft.spent(finished, semantics);
+    draft.seed(finished);
+    if let Some(state) = &finished.state {
+        draft.chain(state);
+    }
+    if trigger == Trigger::Manual && requested(facts) && finished.outcome != Outcome::Stale {
+        draft.status.last_handled_refresh_request = facts.request.map(str::to_owned);
+    }
+    draft.outputs(&finished.outputs);
+    let trouble = draft.outcome(finished, trigger);
+    draft.finish(trouble)
+}
+
+enum Trouble {
+    /// A person must act.
+    Stalled(Reason, String),
+    /// It is tried again.
+    Retrying(Reason, String),
+}
+
+struct Draft<'a> {
+    facts: &'a Facts<'a>,
+    now: DateTime<Utc>,
+    status: RefreshableTokenStatus,
+    memory: Memory,
+    events: Vec<Note>,
+    unsynced: Option<(Reason, String)>,
+    published: bool,
+    again: bool,
+}
+
+impl<'a> Draft<'a> {
+    fn new(facts: &'a Facts<'a>, now: DateTime<Utc>) -> Self {
+        let mut status = facts.status.clone();
+        status.observed_generation = facts.generation;
+        let effective = status.effective.get_or_insert_with(EffectiveStatus::default);
+        facts.spec.provider.name().clone_into(&mut effective.provider);
+        let memory = facts.memory.clone();
+        Self { facts, now, status, memory, events: Vec::new(), unsynced: None, published: false, again: false }
+    }
+
+    fn note(&mut self, warning: bool, reason: Reason, message: String) {
+        self.events.push(Note { warning, reason, message });
+    }
+
+    fn spent(&mut self, finished: &Finished, semantics: Semantics) {
+        let spent = &mut self.status.spent_fingerprints;
+        if let Some(fingerprint) = &finished.unmark {
+            spent.retain(|known| known != fingerprint.as_str());
+        }
+        if let Some(fingerprint) = &finished.spent {
+            remember(spent, fingerprint);
+        }
+        // A state that stands without a claim holds an unspent token, whatever an earlier mark says: that mark was released, or
+        // the server gave the same refresh token back (RFC 6749 section 6).
+        let open = matches!(finished.outcome, Outcome::Unknown(_) | Outcome::ChainOver(_));
+        let standing = finished.state.as_ref().filter(|state| !open && state.claim.is_none() && !state.chain_over);
+        if let Some(held) = standing.and_then(|state| spendable(&state.tokens, semantics, self.facts.key)) {
+            spent.retain(|known| known != held.as_str());
+        }
+    }
+
+    /// A seed counts as handled once it is adopted, or known to have been adopted or spent before.
+    fn seed(&mut self, finished: &Finished) {
+        let SeedView::Read { seed, resource_version } = &self.facts.seed else { return };
+        let known = finished.state.as_ref().is_some_and(|state| state.seeds.contains(&seed.fingerprint));
+        if known || finished.adopted.is_some() {
+            let fingerprint = seed.fingerprint.to_string();
+            let other = self.status.seed.as_ref().is_some_and(|before| before.fingerprint != fingerprint);
+            if other && finished.adopted.is_none() {
+                self.note(true, Reason::AlreadySpent, OLD_SEED.to_owned());
+            }
+            self.status.seed = Some(SeedStatus { fingerprint, resource_version: Some(resource_version.clone()) });
+        }
+        if finished.adopted.is_some() {
+            let message = "began a new chain with the token of the seed Secret".to_owned();
+            self.note(false, Reason::SeedAdopted, message);
+        }
+    }
+
+    /// A seed that was read again and holds nothing new.
+    fn seed_version(&mut self) {
+        let SeedView::Read { seed, resource_version } = &self.facts.seed else { return };
+        match &mut self.status.seed {
+            Some(known) if known.fingerprint == seed.fingerprint.as_str() => {
+                known.resource_version = Some(resource_version.clone());
+            }
+            Some(known) => {
+                known.resource_version = Some(resource_version.clone());
+                self.note(true, Reason::AlreadySpent, OLD_SEED.to_owned());
+            }
+            None => {}
+        }
+    }
+
+    fn chain(&mut self, state: &State) {
+        let known = self.status.chain_generation.unwrap_or(0);
+        self.status.chain_generation = Some(state.generation.max(known));
+        if state.generation == 0 {
+            return;
+        }
+        self.status.token = token_status(&state.tokens, self.facts);
+    }
+
+    fn reschedule(&mut self) {
+        let issued = self.status.token.as_ref().and_then(|token| token.issued_time);
+        let Some(issued) = issued else { return };
+        let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
+        let plan = schedule(&self.facts.spec.refresh(), issued, expiration, self.facts.uid);
+        if let Some(effective) = &mut self.status.effective {
+            effective.before = plan.before.map(readable);
+            effective.jitter = Some(readable(plan.jitter));
+            effective.note = plan.note.map(str::to_owned);
+        }
+        let resting = self.status.consecutive_failures.unwrap_or(0) > 0 || self.status.attempt.is_some();
+        if resting {
+            return;
+        }
+        self.status.next_refresh_time = match super::decide::stalled(&self.status) {
+            Some(_) => None,
+            None => Some(plan.refresh_time.max(self.memory.rest_until.unwrap_or(plan.refresh_time))),
+        };
+    }
+
+    fn outputs(&mut self, outcomes: &[OutputOutcome]) {
+        for output in outcomes {
+            match output.result {
+                Ok(()) => self.written(output),
+                Err(problem) => {
+                    let problem = (problem.reason(), problem.message(&output.name));
+                    self.unsynced.get_or_insert(problem);
+                }
+            }
+        }
+        self.published = !outcomes.is_empty();
+        let wanted =
+            |written: &OutputStatus| self.facts.spec.outputs.iter().any(|output| output.secret_name == written.secret_name);
+        self.status.outputs.retain(wanted);
+    }
+
+    fn written(&mut self, output: &OutputOutcome) {
+        let entry = OutputStatus {
+            secret_name: output.name.clone(),
+            type_: output.type_.to_owned(),
+            content_hash: output.content_hash.to_string(),
+            last_write_time: whole_seconds(self.now),
+        };
+        match self.status.outputs.iter_mut().find(|known| known.secret_name == output.name) {
+            Some(known) => *known = entry,
+            None => self.status.outputs.push(entry),
+        }
+    }
+
+    fn outcome(&mut self, finished: &Finished, trigger: Trigger) -> Option<Trouble> {
+        if let Some(message) = &finished.unrendered {
+            self.unsynced = Some((Reason::OutputInvalid, message.clone()));
+        }
+        match &finished.outcome {
+            Outcome::Refreshed => {
+                self.refreshed(trigger);
+                None
+            }
+            Outcome::Published => self.published(finished),
+            Outcome::Stale => {
+                self.again = true;
+                self.memory.retry_time = None;
+                None
+            }
+            Outcome::Refused { reason, message } => {
+                self.memory.retry_time = Some(after(self.now, REFUSAL_REST));
+                self.status.next_refresh_time = None;
+                Some(Trouble::Stalled(*reason, message.clone()))
+            }
+            Outcome::Postponed { reason, message } => {
+                self.failed(None, None);
+                Some(Trouble::Retrying(*reason, message.clone()))
+            }
+            Outcome::Rejected(error) => Some(self.rejected(error)),
+            Outcome::ChainOver(error) => {
+                self.resolved();
+                self.status.next_refresh_time = None;
+                Some(Trouble::Stalled(Reason::ChainLost, chain_lost(error.as_ref())))
+            }
+            Outcome::Unknown(_) => {
+                self.unknown(finished);
+                let message = "the refresh token was sent and no answer came: nobody can tell whether it was spent, so it is not \
+                               sent again. Put a new token into the seed Secret to begin a new chain";
+                Some(Trouble::Stalled(Reason::RefreshOutcomeUnknown, message.to_owned()))
+            }
+        }
+    }
+
+    fn refreshed(&mut self, trigger: Trigger) {
+        let quiet = trigger == Trigger::Scheduled && self.facts.status.chain_generation.unwrap_or(0) > 0;
+        let after_seed = self.events.iter().any(|note| note.reason == Reason::SeedAdopted);
+        self.resolved();
+        self.memory.publish_failures = 0;
+        self.status.last_refresh_time = Some(whole_seconds(self.now));
+        self.status.consecutive_failures = Some(0);
+        if let Some(effective) = &mut self.status.effective {
+            effective.request_fingerprint = Some(request_fingerprint(self.facts.spec, self.facts.key).to_string());
+        }
+        self.status.conditions.retain(|c| c.type_ != ConditionType::Stalled);
+        self.reschedule();
+        if !quiet && !after_seed {
+            let message = format!("refresh {} is committed", self.status.chain_generation.unwrap_or(0));
+            self.note(false, Reason::Refreshed, message);
+        }
+    }
+
+    fn resolved(&mut self) {
+        self.status.attempt = None;
+        self.memory.looked_at = None;
+    }
+
+    fn published(&mut self, finished: &Finished) -> Option<Trouble> {
+        self.resolved();
+        if finished.state.as_ref().is_some_and(|state| state.chain_over) {
+            self.status.next_refresh_time = None;
+            return Some(Trouble::Stalled(Reason::ChainLost, chain_lost(None)));
+        }
+        self.status
+            .conditions
+            .retain(|c| c.type_ != ConditionType::Stalled || c.reason == Reason::ConfigurationRejected.as_str());
+        self.reschedule();
+        let known = |name: &str| self.facts.status.outputs.iter().any(|output| output.secret_name == name);
+        let restored: Vec<&str> =
+            finished.outputs.iter().filter(|o| o.result.is_ok() && known(&o.name)).map(|o| o.name.as_str()).collect();
+        let changed = self.facts.status.observed_generation != self.facts.generation;
+        if !restored.is_empty() && !changed && self.facts.status.attempt.is_none() {
+            let message = format!("wrote {} again from the operator's state; the token API was not called", restored.join(", "));
+            self.note(false, Reason::SecretRestored, message);
+        }
+        None
+    }
+
+    /// A failure that spent nothing: the next try.
+    fn failed(&mut self, retry_after: Option<Duration>, rest: Option<Duration>) {
+        let failures = self.status.consecutive_failures.unwrap_or(0).saturating_add(1);
+        self.status.consecutive_failures = Some(failures);
+        self.status.last_failure_time = Some(whole_seconds(self.now));
+        let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
+        let remaining = expiration.map(|time| (time - self.now).to_std().unwrap_or_default());
+        let count = u32::try_from(failures).unwrap_or(1);
+        let delay = retry_delay(&self.facts.spec.refresh(), count, remaining, retry_after).max(rest.unwrap_or_default());
+        self.status.next_refresh_time = Some(after(self.now, delay) + TimeDelta::seconds(1));
+    }
+
+    fn rejected(&mut self, error: &TokenError) -> Trouble {
+        let message = error.to_string();
+        match error.class {
+            Class::Configuration => {
+                self.failed(error.retry_after, Some(CONFIGURATION_REST));
+                let hint =
+                    "nothing was spent; it is tried again within the hour, and at once when the object or the seed changes";
+                Trouble::Stalled(Reason::ConfigurationRejected, format!("{message}; {hint}"))
+            }
+            Class::Throttled => {
+                self.failed(error.retry_after, None);
+                Trouble::Retrying(Reason::Throttled, message)
+            }
+            Class::Transient | Class::ChainOver | Class::Unknown => {
+                self.failed(error.retry_after, None);
+                Trouble::Retrying(Reason::RefreshRetrying, message)
+            }
+        }
+    }
+
+    fn unknown(&mut self, finished: &Finished) {
+        let claim = finished.state.as_ref().and_then(|state| state.claim.as_ref());
+        let known = self.facts.status.attempt.as_ref();
+        let id = claim.map(|claim| claim.id.clone()).or_else(|| known.map(|attempt| attempt.id.clone())).unwrap_or_default();
+        let start_time = claim.map(|claim| claim.time).or_else(|| known.map(|attempt| attempt.start_time)).unwrap_or(self.now);
+        self.memory.looked_at = Some(id.clone());
+        self.status.attempt = Some(AttemptStatus { id, state: AttemptState::Unknown, start_time: whole_seconds(start_time) });
+        self.status.next_refresh_time = None;
+        if known.is_none_or(|attempt| attempt.state != AttemptState::Unknown) {
+            self.status.last_failure_time = Some(whole_seconds(self.now));
+            self.status.consecutive_failures = Some(self.status.consecutive_failures.unwrap_or(0).saturating_add(1));
+        }
+    }
+
+    /// Conditions, and events for what has changed in them.
+    fn finish(mut self, trouble: Option<Trouble>) -> Conclusion {
+        if let Some((reason, _)) = &self.unsynced {
+            let fleeting = *reason == Reason::WriteFailed;
+            self.memory.publish_failures = self.memory.publish_failures.saturating_add(1);
+            let delay = retry_delay(&self.facts.spec.refresh(), self.memory.publish_failures, None, None);
+            self.memory.retry_time = Some(after(self.now, if fleeting { delay } else { REFUSAL_REST }) + TimeDelta::seconds(1));
+        } else if self.published {
+            self.memory.publish_failures = 0;
+        }
+        let synced = self.synced(trouble.as_ref());
+        let progress = self.progress(trouble);
+        let ready = self.ready(&synced, progress.as_ref());
+        self.tell(&ready, &synced, progress.as_ref());
+        let statements: Vec<Statement> = [Some(ready), Some(synced), progress].into_iter().flatten().collect();
+        self.status.conditions =
+            restate(&self.facts.status.conditions, statements, self.facts.generation, whole_seconds(self.now));
+        Conclusion { status: self.status, events: self.events, memory: self.memory, again: self.again }
+    }
+
+    fn old(&self, type_: ConditionType) -> Option<(ConditionStatus, Reason, String)> {
+        let condition = self.status.conditions.iter().find(|c| c.type_ == type_)?;
+        Some((condition.status, Reason::parse(&condition.reason)?, condition.message.clone()))
+    }
+
+    fn synced(&self, trouble: Option<&Trouble>) -> Statement {
+        let state = |status, reason, message: String| Statement { type_: ConditionType::SecretsSynced, status, reason, message };
+        if let Some((reason, message)) = &self.unsynced {
+            return state(ConditionStatus::False, *reason, message.clone());
+        }
+        if let Some(Trouble::Stalled(reason, message)) = trouble
+            && matches!(
+                reason,
+                Reason::OutputConflict | Reason::OutputImmutable | Reason::OutputTypeMismatch | Reason::OutputInvalid
+            )
+        {
+            return state(ConditionStatus::False, *reason, message.clone());
+        }
+        if self.published {
+            let (all, total) = (self.status.outputs.len(), self.facts.spec.outputs.len());
+            return state(ConditionStatus::True, Reason::Written, format!("{all} of {total} Secrets hold the newest token"));
+        }
+        match self.old(ConditionType::SecretsSynced) {
+            Some((status, reason, message)) => state(status, reason, message),
+            None => state(ConditionStatus::Unknown, Reason::Pending, "no token has been obtained yet".to_owned()),
+        }
+    }
+
+    /// `Stalled` or `Reconciling`, or neither.
+    fn progress(&self, trouble: Option<Trouble>) -> Option<Statement> {
+        let state = |type_, reason, message| Statement { type_, status: ConditionStatus::True, reason, message };
+        match trouble {
+            Some(Trouble::Stalled(reason, message)) => return Some(state(ConditionType::Stalled, reason, message)),
+            Some(Trouble::Retrying(reason, message)) => return Some(state(ConditionType::Reconciling, reason, message)),
+            None => {}
+        }
+        if let Some((reason, message)) = &self.unsynced {
+            let type_ = if *reason == Reason::WriteFailed { ConditionType::Reconciling } else { ConditionType::Stalled };
+            return Some(state(type_, *reason, message.clone()));
+        }
+        let keep = |type_| self.old(type_).map(|(_, reason, message)| state(type_, reason, message));
+        let unwritten = self.old(ConditionType::SecretsSynced).is_some_and(|(status, ..)| status == ConditionStatus::False);
+        let working = self.status.consecutive_failures.unwrap_or(0) > 0 || unwritten && !self.published;
+        keep(ConditionType::Stalled)
+            .or_else(|| keep(ConditionType::Reconciling).filter(|_| working && !self.facts.spec.suspended()))
+    }
+
+    fn ready(&self, synced: &Statement, progress: Option<&Statement>) -> Statement {
+        let state = |status, reason, message: String| Statement { type_: ConditionType::Ready, status, reason, message };
+        let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
+        let stalled = progress.filter(|statement| statement.type_ == ConditionType::Stalled);
+        if self.status.token.is_none() {
+            return match progress {
+                Some(trouble) => state(ConditionStatus::False, trouble.reason, trouble.message.clone()),
+                None if self.facts.spec.suspended() => {
+                    state(ConditionStatus::False, Reason::Suspended, "suspended before the first token was obtained".to_owned())
+                }
+                None => state(ConditionStatus::Unknown, Reason::Pending, "the first refresh has not ended yet".to_owned()),
+            };
+        }
+        if expiration.is_some_and(|expiration| expiration <= self.now) {
+            let mut message = format!("the access token expired at {}", text(expiration));
+            if let Some(trouble) = progress {
+                message = format!("{message}: {}", trouble.message);
+            }
+            return state(ConditionStatus::False, Reason::Expired, message);
+        }
+        if synced.status == ConditionStatus::False {
+            return state(ConditionStatus::False, synced.reason, synced.message.clone());
+        }
+        if let Some(stalled) = stalled.filter(|statement| statement.reason == Reason::InvalidSpec) {
+            return state(ConditionStatus::False, stalled.reason, stalled.message.clone());
+        }
+        if self.facts.spec.suspended() {
+            let message = format!("suspended; the access token is valid until {}", text(expiration));
+            return state(ConditionStatus::True, Reason::Suspended, message);
+        }
+        let message = match (stalled, self.status.next_refresh_time) {
+            (Some(stalled), _) => format!("valid until {}, but no refresh will follow: {}", text(expiration), stalled.message),
+            (None, Some(next)) => format!("valid until {}, next refresh at {}", text(expiration), text(Some(next))),
+            (None, None) => format!("valid until {}", text(expiration)),
+        };
+        state(ConditionStatus::True, Reason::TokenFresh, message)
+    }
+
+    fn tell(&mut self, ready: &Statement, synced: &Statement, progress: Option<&Statement>) {
+        let changed = |statement: &Statement| {
+            let same = |c: &crate::api::Condition| c.type_ == statement.type_ && c.reason == statement.reason.as_str();
+            !self.facts.status.conditions.iter().any(same)
+        };
+        let mut told = Vec::new();
+        if let Some(progress) = progress.filter(|statement| changed(statement)) {
+            told.push((true, progress.reason, progress.message.clone()));
+        }
+        if synced.status == ConditionStatus::False && changed(synced) && progress.is_none_or(|p| p.reason != synced.reason) {
+            told.push((true, synced.reason, synced.message.clone()));
+        }
+        let lapsed = ready.reason == Reason::Expired || ready.reason == Reason::Suspended;
+        if lapsed && changed(ready) {
+            told.push((ready.reason == Reason::Expired, ready.reason, ready.message.clone()));
+        }
+        for (warning, reason, message) in told {
+            self.note(warning, reason, message);
+        }
+    }
+}
+
+fn remember(spent: &mut Vec<String>, fingerprint: &Fingerprint) {
+    spent.retain(|known| known != fingerprint.as_str());
+    spent.push(fingerprint.to_string());
+    let surplus = spent.len().saturating_sub(MOST_SPENT);
+    spent.drain(..surplus);
+}
+
+/// The status with the mark: what is written before a token is sent.
+#[must_use]
+pub fn mark(status: &RefreshableTokenStatus, mark: &super::exchange::Mark) -> RefreshableTokenStatus {
+    let mut marked = status.clone();
+    remember(&mut marked.spent_fingerprints, &mark.fingerprint);
+    let start_time = whole_seconds(mark.claim.time);
+    marked.attempt = Some(AttemptStatus { id: mark.claim.id.clone(), state: AttemptState::Sending, start_time });
+    marked
+}
+
+fn token_status(tokens: &HeldTokens, facts: &Facts<'_>) -> Option<TokenStatus> {
+    let access = tokens.access_token.as_ref().map(AccessToken::reveal)?;
+    let lifetime = tokens.expiration_time.zip(tokens.issued_time).and_then(|(end, begin)| (end - begin).to_std().ok());
+    Some(TokenStatus {
+        fingerprint: facts.key.fingerprint(Purpose::Token, access.as_bytes()).to_string(),
+        issued_time: tokens.issued_time.map(whole_seconds),
+        expiration_time: tokens.expiration_time.map(whole_seconds),
+        lifetime: lifetime.map(readable),
+        refresh_token_expiration_time: tokens.refresh_token_expiration_time.map(whole_seconds),
+        subject: tokens.subject.as_deref().map(short),
+        scope: tokens.scope.as_deref().map(short),
+        token_id: tokens.token_id.as_deref().map(short),
+    })
+}
+
+/// At most 256 characters of a text that an API sent, without control characters.
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(256).collect()
+}
+
+fn chain_lost(error: Option<&TokenError>) -> String {
+    let why =
+        error.map_or_else(|| "the token API said earlier that this token is no longer accepted".to_owned(), ToString::to_string);
+    format!("{why}. Put a new token into the seed Secret to begin a new chain")
+}
+
+fn text(time: Option<DateTime<Utc>>) -> String {
+    time.map_or_else(|| "an unknown time".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
+}

@@ -1,0 +1,356 @@
+//! What to do about one object now: the ordered checks, from facts alone.
+
+use chrono::{DateTime, Utc};
+
+use crate::api::{ConditionStatus, ConditionType, Reason, RefreshableTokenSpec, RefreshableTokenStatus, validate};
+use crate::token::{Fingerprint, FingerprintKey, Purpose};
+
+use super::exchange::{Seed, SeenOutput, Task};
+use super::schedule::schedule;
+
+/// Everything that a decision about one object rests on.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// `metadata.name`.
+    pub name: &'a str,
+    /// `metadata.uid`.
+    pub uid: &'a str,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// Value of the annotation that asks for a refresh.
+    pub request: Option<&'a str>,
+    /// The object is being deleted.
+    pub deleting: bool,
+    /// The spec.
+    pub spec: &'a RefreshableTokenSpec,
+    /// The status as stored.
+    pub status: &'a RefreshableTokenStatus,
+    /// Another object has the better right to a Secret that this one names.
+    pub rival: Option<Rival>,
+    /// The seed.
+    pub seed: SeedView,
+    /// How each output was last seen, in the order of the spec.
+    pub outputs: Vec<Option<OutputView>>,
+    /// What this process remembers about the object.
+    pub memory: &'a Memory,
+    /// Key of all fingerprints.
+    pub key: &'a FingerprintKey,
+}
+
+/// Another object has the better right to a Secret that this one names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// What both want.
+    pub reason: Reason,
+    /// Who has it, and what to do.
+    pub message: String,
+}
+
+/// What is known of the seed Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SeedView {
+    /// The watch shows it at this resourceVersion; not read.
+    Seen(String),
+    /// The watch does not show it; not looked for.
+    NotSeen,
+    /// It was read just now.
+    Read {
+        /// Its resourceVersion.
+        resource_version: String,
+        /// Its tokens.
+        seed: Seed,
+    },
+    /// It was looked for just now and cannot be used.
+    Unusable {
+        /// Why.
+        reason: Reason,
+        /// What to do.
+        message: String,
+    },
+}
+
+/// An output Secret as the watch last showed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputView {
+    /// What an exchange needs of it.
+    pub seen: SeenOutput,
+    /// The hash that was written with its contents.
+    pub content_hash: Option<String>,
+    /// Nobody has changed a key since: this operator still manages each of them.
+    pub keys: Vec<String>,
+}
+
+/// What this process remembers about an object; lost at a restart, and nothing that matters hangs on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Not before this time again, for work that failed without a mark in the status.
+    pub retry_time: Option<DateTime<Utc>>,
+    /// No refresh before this time: a late copy of a lost request may still arrive.
+    pub rest_until: Option<DateTime<Utc>>,
+    /// This process has looked at the unresolved attempt of this id.
+    pub looked_at: Option<String>,
+    /// Claims that are known to have spent nothing.
+    pub void_claims: Vec<String>,
+    /// Publications that failed in a row.
+    pub publish_failures: u32,
+}
+
+/// Why an exchange is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// The schedule.
+    Scheduled,
+    /// An earlier failure.
+    Retry,
+    /// The annotation.
+    Manual,
+    /// A change of the spec that shapes the token.
+    Spec,
+    /// A new seed.
+    Seed,
+    /// An output differs from what it shall be, or an attempt has to be looked at.
+    Drift,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing at all: the object is being deleted.
+    Leave,
+    /// Read the seed, then decide again.
+    ReadSeed,
+    /// Begin an exchange.
+    Exchange {
+        /// What for.
+        task: Task,
+        /// Why.
+        trigger: Trigger,
+        /// The full preflight is due.
+        preflight: bool,
+    },
+    /// Nothing until `until`, or until something changes.
+    Wait {
+        /// When to look again.
+        until: Option<DateTime<Utc>>,
+    },
+    /// Nothing until somebody changes something; say so.
+    Halt {
+        /// Why.
+        reason: Reason,
+        /// What to do.
+        message: String,
+    },
+}
+
+/// Decides what to do about an object. The checks stand in the order of the lines; the first that applies wins.
+#[must_use]
+pub fn decide(facts: &Facts<'_>, now: DateTime<Utc>) -> Plan {
+    if facts.deleting {
+        return Plan::Leave;
+    }
+    if let Err(invalid) = validate(facts.name, facts.spec) {
+        return Plan::Halt { reason: Reason::InvalidSpec, message: invalid.to_string() };
+    }
+    if let Some(rival) = &facts.rival {
+        return Plan::Halt { reason: rival.reason, message: rival.message.clone() };
+    }
+    if facts.spec.suspended() {
+        return Plan::Wait { until: expiry(facts).filter(|expiry| *expiry > now) };
+    }
+    if let Some(plan) = seed(facts) {
+        return plan;
+    }
+    if let Some(plan) = refresh(facts, now) {
+        return plan;
+    }
+    if let Some(plan) = publish(facts, now) {
+        return plan;
+    }
+    Plan::Wait { until: wake(facts, now) }
+}
+
+/// Whether a chain has begun: a refresh was committed, or a seed was adopted.
+fn begun(facts: &Facts<'_>) -> bool {
+    facts.status.chain_generation.unwrap_or(0) > 0 || facts.status.seed.is_some()
+}
+
+fn seed(facts: &Facts<'_>) -> Option<Plan> {
+    let known = facts.status.seed.as_ref().and_then(|seed| seed.resource_version.as_deref());
+    match &facts.seed {
+        SeedView::Seen(version) if known == Some(version) => None,
+        SeedView::Seen(_) => Some(Plan::ReadSeed),
+        SeedView::NotSeen if begun(facts) => None,
+        SeedView::NotSeen => Some(Plan::ReadSeed),
+        // A chain that runs does not need its seed any more.
+        SeedView::Unusable { .. } if begun(facts) => None,
+        SeedView::Unusable { reason, message } => Some(Plan::Halt { reason: *reason, message: message.clone() }),
+        SeedView::Read { .. } => None,
+    }
+}
+
+/// A seed that was read and is another than the chain began with.
+fn new_seed(facts: &Facts<'_>) -> bool {
+    let SeedView::Read { seed, .. } = &facts.seed else { return false };
+    let known = facts.status.seed.as_ref().map(|seed| seed.fingerprint.as_str());
+    known != Some(seed.fingerprint.as_str())
+        && !facts.status.spent_fingerprints.iter().any(|spent| spent == seed.fingerprint.as_str())
+}
+
+/// A seed that was read because it changed, and holds the token that is known.
+fn seed_edited(facts: &Facts<'_>) -> bool {
+    let SeedView::Read { resource_version, seed } = &facts.seed else { return false };
+    let known = facts.status.seed.as_ref();
+    known.is_some_and(|known| {
+        known.fingerprint == seed.fingerprint.as_str() && known.resource_version.as_ref() != Some(resource_version)
+    })
+}
+
+fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
+    let status = facts.status;
+    let exchange = |trigger, preflight| {
+        let task = if trigger == Trigger::Seed { Task::Adopt } else { Task::Refresh };
+        Some(Plan::Exchange { task, trigger, preflight })
+    };
+    let failed = status.consecutive_failures.unwrap_or(0) > 0;
+    let changed = status.observed_generation != facts.generation;
+    let preflight = status.chain_generation.unwrap_or(0) == 0 || changed || failed || stalled(status).is_some();
+    if facts.memory.rest_until.is_some_and(|rest| now < rest) {
+        return None;
+    }
+    if new_seed(facts) && facts.memory.retry_time.is_none_or(|retry| now >= retry || changed) {
+        return exchange(Trigger::Seed, true);
+    }
+    if status.attempt.is_some() {
+        return None;
+    }
+    if requested(facts) {
+        return exchange(Trigger::Manual, preflight);
+    }
+    if ended(status) || facts.memory.retry_time.is_some_and(|retry| now < retry && !changed) {
+        return None;
+    }
+    if !begun(facts) {
+        return exchange(Trigger::Seed, true);
+    }
+    let asked_with = status.effective.as_ref().and_then(|effective| effective.request_fingerprint.as_deref());
+    if asked_with.is_some_and(|known| known != request_fingerprint(facts.spec, facts.key).as_str()) && (changed || !failed) {
+        return exchange(Trigger::Spec, true);
+    }
+    // A changed object, or a seed with another password, may have mended what was refused.
+    if failed && (changed || seed_edited(facts)) {
+        return exchange(Trigger::Retry, true);
+    }
+    if due(facts).is_some_and(|due| now >= due) {
+        return exchange(if failed { Trigger::Retry } else { Trigger::Scheduled }, preflight);
+    }
+    None
+}
+
+/// Whether the annotation asks for a refresh that was not handled yet.
+#[must_use]
+pub fn requested(facts: &Facts<'_>) -> bool {
+    facts.request.is_some_and(|request| facts.status.last_handled_refresh_request.as_deref() != Some(request))
+}
+
+/// Outputs that are missing, edited or of another spec, and attempts that nobody of this process has looked at.
+fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
+    let exchange = Some(Plan::Exchange { task: Task::Publish, trigger: Trigger::Drift, preflight: false });
+    let status = facts.status;
+    let changed = status.observed_generation != facts.generation;
+    if let Some(attempt) = &status.attempt
+        && facts.memory.looked_at.as_ref() != Some(&attempt.id)
+    {
+        return exchange;
+    }
+    if status.chain_generation.unwrap_or(0) == 0 {
+        return None;
+    }
+    if facts.memory.retry_time.is_some_and(|retry| now < retry && !changed) {
+        return None;
+    }
+    let drift = facts.spec.outputs.iter().zip(&facts.outputs).any(|(output, seen)| {
+        let written = status.outputs.iter().find(|written| written.secret_name == output.secret_name);
+        match (seen, written) {
+            (Some(seen), Some(written)) => {
+                !seen.seen.owned || seen.content_hash.as_ref() != Some(&written.content_hash) || !intact(output, seen)
+            }
+            (None, _) | (_, None) => true,
+        }
+    });
+    let refused = stalled(status).is_some_and(|reason| !lasting(reason));
+    if drift || changed || refused || !synced(status) { exchange } else { None }
+}
+
+/// Whether this operator still manages every key that the output has.
+fn intact(output: &crate::api::OutputSpec, seen: &OutputView) -> bool {
+    let has = |key: &str| seen.keys.iter().any(|known| known == key);
+    match output {
+        crate::api::OutputSpec { opaque: Some(opaque), .. } => {
+            has(opaque.access_token_key())
+                && [&opaque.refresh_token_key, &opaque.reference_token_key].into_iter().flatten().all(|key| has(key))
+        }
+        crate::api::OutputSpec { docker_config_json: Some(_), .. } => has(".dockerconfigjson"),
+        crate::api::OutputSpec { .. } => has("username") && has("password"),
+    }
+}
+
+fn synced(status: &RefreshableTokenStatus) -> bool {
+    let synced = |c: &&crate::api::Condition| c.type_ == ConditionType::SecretsSynced;
+    status.conditions.iter().find(synced).is_some_and(|c| c.status == ConditionStatus::True)
+}
+
+/// The reason for which the object stands still, if it does.
+#[must_use]
+pub fn stalled(status: &RefreshableTokenStatus) -> Option<&str> {
+    let stalled = |c: &&crate::api::Condition| c.type_ == ConditionType::Stalled && c.status == ConditionStatus::True;
+    status.conditions.iter().find(stalled).map(|c| c.reason.as_str())
+}
+
+/// Reasons that a new seed only, or a person's request, takes away.
+fn lasting(reason: &str) -> bool {
+    [Reason::ChainLost, Reason::RefreshOutcomeUnknown, Reason::ConfigurationRejected]
+        .iter()
+        .any(|lasting| lasting.as_str() == reason)
+}
+
+/// The chain is over, as far as the status knows.
+fn ended(status: &RefreshableTokenStatus) -> bool {
+    stalled(status).is_some_and(|reason| reason == Reason::ChainLost.as_str() || reason == Reason::RefreshOutcomeUnknown.as_str())
+}
+
+fn expiry(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
+    facts.status.token.as_ref().and_then(|token| token.expiration_time)
+}
+
+/// When the next refresh is due: as the status says, or, when the spec has changed since, as the schedule says now.
+fn due(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
+    let status = facts.status;
+    let planned = status.next_refresh_time;
+    let issued = status.token.as_ref().and_then(|token| token.issued_time);
+    if status.consecutive_failures.unwrap_or(0) > 0 {
+        return planned;
+    }
+    match issued {
+        Some(issued) if status.observed_generation != facts.generation || planned.is_none() => {
+            Some(schedule(&facts.spec.refresh(), issued, expiry(facts), facts.uid).refresh_time)
+        }
+        // A status that was edited by hand must not let a token die.
+        Some(_) => planned.into_iter().chain(expiry(facts)).min(),
+        None => planned.or(Some(DateTime::UNIX_EPOCH)),
+    }
+}
+
+/// When to look again: the next refresh, the expiry, or the end of a rest.
+fn wake(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let due = if ended(facts.status) { None } else { due(facts) };
+    let times = [due, expiry(facts), facts.memory.retry_time, facts.memory.rest_until];
+    times.into_iter().flatten().filter(|time| *time > now).min()
+}
+
+/// Keyed fingerprint of what shapes the token: the provider's address and what is asked for.
+#[must_use]
+pub fn request_fingerprint(spec: &RefreshableTokenSpec, key: &FingerprintKey) -> Fingerprint {
+    let wish = spec.request();
+    let shaping = serde_json::json!([spec.provider.name(), spec.provider.url(), wish]);
+    key.fingerprint(Purpose::Request, shaping.to_string().as_bytes())
+}

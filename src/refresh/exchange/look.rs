@@ -1,0 +1,144 @@
+//! What a state Secret that was read allows: the checks of protocol step 1, in order.
+
+use crate::api::Reason;
+use crate::provider::Semantics;
+use crate::token::{AccessToken, Fingerprint, FingerprintKey, HeldTokens, Purpose, RefreshToken};
+
+use super::step::{Brief, Outcome};
+use crate::refresh::state::{Malformed, State, StoredState};
+
+/// A state to go on from.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Footing {
+    /// The contents to go on from.
+    pub(super) state: State,
+    /// The seed that they were just taken from.
+    pub(super) adopted: Option<Fingerprint>,
+    /// A claim of somebody's is open: nothing may be spent, and the Secret is not touched.
+    pub(super) claimed: bool,
+}
+
+/// The fingerprint of the token that a refresh presents: the refresh token, or the access token where that renews itself.
+#[must_use]
+pub fn spendable(tokens: &HeldTokens, semantics: Semantics, key: &FingerprintKey) -> Option<Fingerprint> {
+    let text = match semantics {
+        Semantics::RenewsItself => tokens.access_token.as_ref().map(AccessToken::reveal),
+        Semantics::SingleUse | Semantics::Grace(_) | Semantics::Reusable => {
+            tokens.refresh_token.as_ref().map(RefreshToken::reveal)
+        }
+    };
+    text.map(|text| key.fingerprint(Purpose::Token, text.as_bytes()))
+}
+
+/// The state Secret does not exist.
+pub(super) fn at_nothing(brief: &Brief) -> Result<Footing, Outcome> {
+    if brief.known.generation > 0 && !seed_is_new(brief, &State::default()) {
+        return Err(refuse(
+            Reason::StateLost,
+            "the state Secret is gone, and with it the only copy of the refresh token: put a new token into the seed Secret",
+        ));
+    }
+    adopt(brief, State { generation: brief.known.generation, ..State::default() })
+}
+
+/// The state Secret exists but cannot be read.
+pub(super) fn at_malformed(brief: &Brief, why: Malformed) -> Result<Footing, Outcome> {
+    match why {
+        Malformed::NotState => Err(refuse(
+            Reason::StateConflict,
+            "the Secret named by stateSecretName was not written by the operator: delete it, or make a new object with another stateSecretName",
+        )),
+        Malformed::Unreadable | Malformed::NotText if seed_is_new(brief, &State::default()) => {
+            adopt(brief, State { generation: brief.known.generation, ..State::default() })
+        }
+        Malformed::Unreadable | Malformed::NotText => Err(refuse(
+            Reason::StateInvalid,
+            "the state Secret was edited and cannot be read: restore it, or put a new token into the seed Secret",
+        )),
+    }
+}
+
+/// The state Secret was read.
+pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, Outcome> {
+    let state = &stored.state;
+    if stored.deleting {
+        return Err(refuse(
+            Reason::StateLost,
+            "the state Secret is being deleted: let that finish, then put a new token into the seed Secret",
+        ));
+    }
+    if stored.immutable {
+        return Err(refuse(
+            Reason::StateImmutable,
+            "the state Secret is immutable, so a new token could not be stored: copy it, delete it and create it again without immutable: true",
+        ));
+    }
+    let foreign_cluster = state.owner.cluster != brief.owner.cluster;
+    if state.owner.name != brief.owner.name && !foreign_cluster {
+        let message = format!(
+            "the state Secret belongs to RefreshableToken {}: make a new object with another stateSecretName",
+            state.owner.name
+        );
+        return Err(Outcome::Refused { reason: Reason::StateConflict, message });
+    }
+    if seed_is_new(brief, state) {
+        return adopt(brief, State { generation: state.generation.max(brief.known.generation), ..state.clone() });
+    }
+    if foreign_cluster {
+        return Err(refuse(
+            Reason::ForeignCluster,
+            "the state Secret was written in another cluster, where its token may still be in use: put a new token into the seed Secret",
+        ));
+    }
+    // The same name with another UID: the object was deleted and made again, and the chain goes on.
+    let state = State { owner: brief.owner.clone(), ..state.clone() };
+    let claimed = state.claim.as_ref().is_some_and(|claim| !brief.void_claims.contains(&claim.id));
+    if claimed {
+        return Ok(Footing { state, adopted: None, claimed });
+    }
+    let settled = brief.known.attempt.is_some() && brief.known.attempt == state.closed_claim;
+    let spent = spendable(&state.tokens, brief.provider.semantics(), &brief.key)
+        .is_some_and(|fingerprint| brief.known.spent.contains(&fingerprint));
+    let voided = state.claim.is_some();
+    if state.generation < brief.known.generation || (spent && !settled && !voided && !state.chain_over) {
+        return Err(refuse(
+            Reason::Regressed,
+            "the state Secret is an older copy, whose token was already spent: restore the newest copy, or put a new token into the seed Secret",
+        ));
+    }
+    Ok(Footing { state: State { claim: None, ..state }, adopted: None, claimed: false })
+}
+
+fn refuse(reason: Reason, message: &str) -> Outcome {
+    Outcome::Refused { reason, message: message.to_owned() }
+}
+
+fn seed_is_new(brief: &Brief, state: &State) -> bool {
+    brief
+        .seed
+        .as_ref()
+        .is_some_and(|seed| !state.seeds.contains(&seed.fingerprint) && !brief.known.spent.contains(&seed.fingerprint))
+}
+
+/// Begins a chain with the seed, on the ground of what was there.
+fn adopt(brief: &Brief, ground: State) -> Result<Footing, Outcome> {
+    let Some(seed) = &brief.seed else {
+        return Err(refuse(Reason::SeedMissing, "there is neither a state Secret nor a seed to begin with"));
+    };
+    if brief.known.spent.contains(&seed.fingerprint) {
+        return Err(refuse(
+            Reason::AlreadySpent,
+            "the seed holds a token that was spent before: put a new token into the seed Secret",
+        ));
+    }
+    let mut state = State {
+        tokens: seed.tokens.clone(),
+        owner: brief.owner.clone(),
+        claim: None,
+        chain_over: false,
+        unparsed: None,
+        ..ground
+    };
+    state.adopt(seed.fingerprint.clone());
+    Ok(Footing { state, adopted: Some(seed.fingerprint.clone()), claimed: false })
+}

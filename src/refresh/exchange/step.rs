@@ -1,0 +1,362 @@
+//! The words of the protocol: what an exchange is asked, one effect at a time, and what it found.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::api::{OutputSpec, Reason};
+use crate::provider::{Delivery, Lost, NotSent, Provider, TokenError, TokenRequest};
+use crate::refresh::output::Rendered;
+use crate::refresh::state::{Claim, Malformed, Owner, State, StoredState, Version};
+use crate::token::{Fingerprint, FingerprintKey, HeldTokens, Login};
+
+/// What an exchange is to do, fixed for its run.
+#[derive(Clone, Debug)]
+pub struct Brief {
+    /// Refresh, or only bring the outputs up to what the state holds.
+    pub task: Task,
+    /// Whom the chain belongs to.
+    pub owner: Owner,
+    /// The claim to make, should one be needed; its fingerprint and time are filled in by the exchange.
+    pub claim: Claim,
+    /// The token API.
+    pub provider: Provider,
+    /// Credentials beside the tokens.
+    pub login: Login,
+    /// The tokens of the seed, when it was read.
+    pub seed: Option<Seed>,
+    /// The output Secrets, and how each was last seen.
+    pub outputs: Vec<OutputSpec>,
+    /// How the outputs were last seen, in the same order.
+    pub seen: Vec<Option<SeenOutput>>,
+    /// What the object's status says about the chain.
+    pub known: KnownChain,
+    /// The full preflight is due: first refresh, changed spec, or after a failure.
+    pub preflight: bool,
+    /// The object's status says that a state Secret exists.
+    pub expects_state: bool,
+    /// Claims of this process that are known to have spent nothing.
+    pub void_claims: Vec<String>,
+    /// Key of all fingerprints.
+    pub key: FingerprintKey,
+}
+
+/// What an exchange is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Task {
+    /// Get a new pair.
+    Refresh,
+    /// Get a new pair if the seed is a new one; otherwise as [`Task::Publish`].
+    Adopt,
+    /// Write the outputs from the state; the token API is not called.
+    Publish,
+}
+
+/// The tokens of a seed.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Seed {
+    /// The tokens that the chain begins with.
+    pub tokens: HeldTokens,
+    /// Keyed fingerprint of the token that will be spent first.
+    pub fingerprint: Fingerprint,
+}
+
+/// What the object's status says about the chain.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct KnownChain {
+    /// Refreshes committed.
+    pub generation: i64,
+    /// Fingerprints of spent tokens.
+    pub spent: Vec<Fingerprint>,
+    /// The claim that the last mark bears.
+    pub attempt: Option<String>,
+}
+
+/// An output Secret as it was last seen.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SeenOutput {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// Whether it belongs to the object.
+    pub owned: bool,
+    /// Its type, where it is known.
+    pub type_: Option<String>,
+    /// Whether its data cannot be changed.
+    pub immutable: bool,
+}
+
+/// One effect. Exactly one request to Kubernetes or to the token API, or a pause.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Step {
+    /// GET the state Secret, from the API server and no cache.
+    ReadState,
+    /// Write the state Secret.
+    WriteState(Box<StateWrite>),
+    /// Open a connection to the token API and close it again.
+    Connect {
+        /// The URL of the token API.
+        url: String,
+    },
+    /// PUT the object's status with the mark, at the resourceVersion that the decision was made on.
+    Mark(Mark),
+    /// Send the request to the token API, once, unless it is later than `not_after`.
+    Send {
+        /// The request.
+        request: TokenRequest,
+        /// How long after the claim was begun the request may still leave.
+        within: Duration,
+    },
+    /// A request about an output Secret.
+    Output {
+        /// Which output.
+        index: usize,
+        /// Which request.
+        action: OutputAction,
+        /// UID of the Secret that was last seen as ours; an apply names it.
+        uid: Option<String>,
+        /// The Secret as it shall be.
+        rendered: Rendered,
+    },
+    /// Wait.
+    Pause(Duration),
+    /// The exchange is over.
+    Done(Box<Finished>),
+}
+
+/// A write of the state Secret.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct StateWrite {
+    /// The contents to write.
+    pub state: State,
+    /// The version that is replaced; none creates the Secret.
+    pub replaces: Option<Version>,
+    /// Ask the API server whether it would accept the write, without writing.
+    pub dry_run: bool,
+}
+
+/// The mark: what the status says before a token is sent.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Mark {
+    /// The claim.
+    pub claim: Claim,
+    /// Fingerprint of the token about to be spent.
+    pub fingerprint: Fingerprint,
+}
+
+/// A request about an output Secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OutputAction {
+    /// GET it.
+    Read,
+    /// POST it with the contents as a dry run.
+    TryCreate,
+    /// POST it, empty but for its owner: only a creation can tell a new Secret from somebody else's.
+    Create,
+    /// Server-side apply as a dry run, on the UID last seen.
+    TryApply,
+    /// Server-side apply, on the UID last seen.
+    Apply,
+}
+
+/// What a step came to.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Event {
+    /// The answer to [`Step::ReadState`].
+    State(StateAnswer),
+    /// The answer to [`Step::WriteState`].
+    Wrote(WriteAnswer),
+    /// The answer to [`Step::Connect`].
+    Connected(Result<(), NotSent>),
+    /// The answer to [`Step::Mark`].
+    Marked(MarkAnswer),
+    /// The answer to [`Step::Send`].
+    Delivered {
+        /// How the sending ended.
+        delivery: Delivery,
+        /// The instant before it was sent.
+        sent: DateTime<Utc>,
+    },
+    /// The answer to [`Step::Output`].
+    Output(OutputAnswer),
+    /// A pause is over.
+    Paused,
+}
+
+/// The answer to a GET of the state Secret.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum StateAnswer {
+    /// It is there and can be read.
+    Found(Box<StoredState>),
+    /// It is there and is not, or no longer, a state Secret.
+    Malformed(Malformed, Box<Version>),
+    /// It is not there.
+    Missing,
+    /// The API server refused.
+    Denied,
+    /// Nobody knows.
+    Unclear,
+}
+
+/// The answer to a write of the state Secret.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum WriteAnswer {
+    /// Written (or, in a dry run, accepted).
+    Done(Box<Version>),
+    /// Somebody wrote in between, or the Secret exists already.
+    Conflict,
+    /// The Secret is gone.
+    Missing,
+    /// The API server refused: permission, admission, quota, immutability, size.
+    Denied,
+    /// Nobody knows whether it was written.
+    Unclear,
+}
+
+/// The answer to the mark.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MarkAnswer {
+    /// Written.
+    Done,
+    /// The object has changed since the decision, or is gone.
+    Stale,
+    /// The API server refused.
+    Denied,
+    /// Nobody knows whether it was written.
+    Unclear,
+}
+
+/// The answer to a request about an output Secret.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum OutputAnswer {
+    /// Written (or, in a dry run, accepted).
+    Done,
+    /// Found, as asked; or created, with its UID.
+    Found(SeenOutput),
+    /// Not there.
+    Missing,
+    /// There already, or another Secret than the one last seen.
+    Conflict,
+    /// The API server refused: permission, admission, quota, immutability, size.
+    Denied,
+    /// Nobody knows.
+    Unclear,
+}
+
+/// What became of an exchange.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Outcome {
+    /// A new pair is committed.
+    Refreshed,
+    /// The outputs hold what the state holds; the API was not called.
+    Published,
+    /// Nothing was spent, and nothing will change until a person acts.
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// What to do.
+        message: String,
+    },
+    /// Nothing was spent; try again later.
+    Postponed {
+        /// Why.
+        reason: Reason,
+        /// What happened.
+        message: String,
+    },
+    /// The token API refused, and nothing was spent.
+    Rejected(TokenError),
+    /// The object changed after the decision was made; decide again. Nothing was spent.
+    Stale,
+    /// The token API said that the chain is over: now, or (without an answer) in an earlier exchange.
+    ChainOver(Option<TokenError>),
+    /// The token was sent, and nobody can tell whether it was spent.
+    Unknown(Option<Lost>),
+}
+
+/// Everything that an exchange found out.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Finished {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The state as it stands now, where it is known.
+    pub state: Option<State>,
+    /// Why the outputs could not be rendered, although the new pair is safe.
+    pub unrendered: Option<String>,
+    /// The outputs in order, as far as publishing came.
+    pub outputs: Vec<OutputOutcome>,
+    /// Fingerprint of a token that is spent now and must be remembered.
+    pub spent: Option<Fingerprint>,
+    /// The mark was written and does not hold any more: the token was not spent.
+    pub unmark: Option<Fingerprint>,
+    /// The claim stayed open, although nothing was spent: its id.
+    pub void_claim: Option<String>,
+    /// The exchange adopted this seed.
+    pub adopted: Option<Fingerprint>,
+    /// No further refresh before this long: a late copy of a lost request may still arrive.
+    pub rest: Option<Duration>,
+}
+
+/// How an output ended.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct OutputOutcome {
+    /// Name of the Secret.
+    pub name: String,
+    /// Type of the Secret.
+    pub type_: &'static str,
+    /// Keyed hash of the contents.
+    pub content_hash: Fingerprint,
+    /// Written, or why not.
+    pub result: Result<(), OutputProblem>,
+}
+
+/// Why an output was not written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OutputProblem {
+    /// It belongs to somebody else.
+    Foreign,
+    /// It exists with another type.
+    OtherType,
+    /// It is immutable.
+    Immutable,
+    /// The API server refused.
+    Denied,
+    /// The API server gave no clear answer.
+    Unclear,
+}
+
+impl OutputProblem {
+    /// The reason for conditions.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Foreign => Reason::OutputConflict,
+            Self::OtherType => Reason::OutputTypeMismatch,
+            Self::Immutable => Reason::OutputImmutable,
+            Self::Denied | Self::Unclear => Reason::WriteFailed,
+        }
+    }
+
+    /// What happened to the output called `name`, and what to do.
+    #[must_use]
+    pub fn message(self, name: &str) -> String {
+        match self {
+            Self::Foreign => format!(
+                "Secret {name} exists and does not belong to this object: choose another secretName, or delete that Secret"
+            ),
+            Self::OtherType => {
+                format!("Secret {name} has another type, and a type cannot be changed: choose another secretName, or delete it")
+            }
+            Self::Immutable => format!("Secret {name} is immutable: delete it, and the operator writes it anew"),
+            Self::Denied => format!(
+                "the API server refuses to write Secret {name}: check the operator's permissions, admission policies and quota"
+            ),
+            Self::Unclear => format!("the API server gave no clear answer about Secret {name}"),
+        }
+    }
+
+    /// Whether trying again by itself can help.
+    #[must_use]
+    pub fn passes(self) -> bool {
+        matches!(self, Self::Denied | Self::Unclear)
+    }
+}

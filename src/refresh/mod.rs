@@ -1,0 +1,8 @@
+//! The functional core: when to refresh, what next, what an answer proves, what to write. No client, no clock, no I/O.
+
+pub mod conclude;
+pub mod decide;
+pub mod exchange;
+pub mod output;
+pub mod schedule;
+pub mod state;

@@ -1,0 +1,316 @@
+//! The state Secret: the operator's one copy of a chain. Reading and writing of its contents, without any cluster.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::provider::RawBody;
+use crate::token::{AccessToken, Fingerprint, HeldTokens, RefreshToken, SecretText};
+
+/// Key of the access token; plain text, so that a person can save it.
+const ACCESS_TOKEN: &str = "access_token";
+/// Key of the refresh token; plain text, so that a person can save it.
+const REFRESH_TOKEN: &str = "refresh_token";
+/// Key of the reference token.
+const REFERENCE_TOKEN: &str = "reference_token";
+/// Key of everything that is no secret.
+const STATE: &str = "state.json";
+/// Key that fills a claimed state to the size that the largest answer needs.
+const PADDING: &str = "padding";
+/// Key of an answer that could not be read.
+const UNPARSED: &str = "unparsed_response";
+
+/// Size of the padding in bytes. Our choice: an access and a refresh token of 16 KiB each, the most that
+/// common HTTP servers accept in a header field.
+pub const PADDING_SIZE: usize = 32 * 1024;
+/// How many seeds are remembered. Our choice: far more than people put in by hand, and a bound.
+const MOST_SEEDS: usize = 32;
+
+/// The contents of a state Secret.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct State {
+    /// The newest tokens.
+    pub tokens: HeldTokens,
+    /// Refreshes committed; never goes back.
+    pub generation: i64,
+    /// The cluster and object that the chain belongs to.
+    pub owner: Owner,
+    /// Fingerprints of the seeds that were adopted, newest last.
+    pub seeds: Vec<Fingerprint>,
+    /// The exchange that is open.
+    pub claim: Option<Claim>,
+    /// The id of the last claim that was closed, by a commit or by a release: a mark in the status that bears it is void.
+    pub closed_claim: Option<String>,
+    /// The token API said that this chain is over: its tokens are never presented again.
+    pub chain_over: bool,
+    /// An answer that could not be read, byte for byte.
+    pub unparsed: Option<RawBody>,
+    /// Keys that somebody else put there; kept as they are.
+    pub foreign: BTreeMap<String, RawBody>,
+}
+
+/// Whom a chain belongs to.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// UID of the cluster's `kube-system` namespace.
+    pub cluster: String,
+    /// Name of the `RefreshableToken`; its namespace is the Secret's.
+    pub name: String,
+    /// UID of the `RefreshableToken`.
+    pub uid: String,
+}
+
+/// A claim: whoever wrote it, and nobody else, may present the token.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// Name of this claim (UUID version 7).
+    pub id: String,
+    /// Who holds it: the operator's Pod.
+    pub holder: String,
+    /// Which process of the holder.
+    pub process: String,
+    /// Keyed fingerprint of the token that is about to be spent.
+    pub fingerprint: String,
+    /// When it was made.
+    pub time: DateTime<Utc>,
+}
+
+/// Why the contents of a state Secret cannot be used. Names keys, never contents.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+pub enum Malformed {
+    /// It is no state Secret at all.
+    #[error("the key state.json is missing: this Secret was not written by the operator")]
+    NotState,
+    /// It was edited into something unreadable.
+    #[error("the key state.json cannot be read")]
+    Unreadable,
+    /// A token is not text.
+    #[error("a token is not UTF-8 text")]
+    NotText,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Facts {
+    version: u32,
+    generation: i64,
+    owner: Owner,
+    #[serde(default)]
+    seeds: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claim: Option<Claim>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    closed_claim: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    chain_over: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issued_time: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expiration_time: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_token_expiration_time: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+}
+
+/// Version of the contents' form. A reader of an older operator refuses a newer one instead of losing what it does not know.
+const VERSION: u32 = 1;
+
+impl State {
+    /// Remembers a seed.
+    pub fn adopt(&mut self, seed: Fingerprint) {
+        self.seeds.retain(|known| *known != seed);
+        self.seeds.push(seed);
+        let surplus = self.seeds.len().saturating_sub(MOST_SEEDS);
+        self.seeds.drain(..surplus);
+    }
+
+    /// The data of the Secret. While a claim is open it is padded, so that the claim proves that the commit will fit.
+    #[must_use]
+    pub fn encode(&self) -> BTreeMap<String, Vec<u8>> {
+        let tokens = &self.tokens;
+        let facts = Facts {
+            version: VERSION,
+            generation: self.generation,
+            owner: self.owner.clone(),
+            seeds: self.seeds.iter().map(ToString::to_string).collect(),
+            claim: self.claim.clone(),
+            closed_claim: self.closed_claim.clone(),
+            chain_over: self.chain_over,
+            issued_time: tokens.issued_time,
+            expiration_time: tokens.expiration_time,
+            refresh_token_expiration_time: tokens.refresh_token_expiration_time,
+            token_id: tokens.token_id.clone(),
+            scope: tokens.scope.clone(),
+            subject: tokens.subject.clone(),
+        };
+        // Facts holds strings, numbers and times only: no map with odd keys, nothing that serde_json refuses.
+        let facts = serde_json::to_vec(&facts).unwrap_or_default();
+        let mut data: BTreeMap<String, Vec<u8>> =
+            self.foreign.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect();
+        data.insert(STATE.to_owned(), facts);
+        let mut token = |key: &str, text: Option<&str>| {
+            if let Some(text) = text {
+                data.insert(key.to_owned(), text.as_bytes().to_vec());
+            }
+        };
+        token(ACCESS_TOKEN, tokens.access_token.as_ref().map(AccessToken::reveal));
+        token(REFRESH_TOKEN, tokens.refresh_token.as_ref().map(RefreshToken::reveal));
+        token(REFERENCE_TOKEN, tokens.reference_token.as_ref().map(SecretText::reveal));
+        if let Some(raw) = &self.unparsed {
+            data.insert(UNPARSED.to_owned(), raw.0.clone());
+        }
+        if self.claim.is_some() && self.unparsed.is_none() {
+            data.insert(PADDING.to_owned(), vec![b'.'; PADDING_SIZE]);
+        }
+        data
+    }
+
+    /// Reads the data of a Secret.
+    pub fn decode(mut data: BTreeMap<String, Vec<u8>>) -> Result<Self, Malformed> {
+        let facts = data.remove(STATE).ok_or(Malformed::NotState)?;
+        let facts: Facts = serde_json::from_slice(&facts).map_err(|_| Malformed::Unreadable)?;
+        if facts.version != VERSION {
+            return Err(Malformed::Unreadable);
+        }
+        let mut text = |key: &str| match data.remove(key) {
+            Some(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| Malformed::NotText),
+            None => Ok(None),
+        };
+        let tokens = HeldTokens {
+            access_token: text(ACCESS_TOKEN)?.map(AccessToken::new),
+            refresh_token: text(REFRESH_TOKEN)?.map(RefreshToken::new),
+            reference_token: text(REFERENCE_TOKEN)?.map(SecretText::new),
+            issued_time: facts.issued_time,
+            expiration_time: facts.expiration_time,
+            refresh_token_expiration_time: facts.refresh_token_expiration_time,
+            token_id: facts.token_id,
+            scope: facts.scope,
+            subject: facts.subject,
+        };
+        data.remove(PADDING);
+        let unparsed = data.remove(UNPARSED).map(RawBody);
+        Ok(Self {
+            tokens,
+            generation: facts.generation,
+            owner: facts.owner,
+            seeds: facts.seeds.into_iter().map(Fingerprint::from_stored).collect(),
+            claim: facts.claim,
+            closed_claim: facts.closed_claim,
+            chain_over: facts.chain_over,
+            unparsed,
+            foreign: data.into_iter().map(|(key, value)| (key, RawBody(value))).collect(),
+        })
+    }
+}
+
+/// A state Secret as it was read.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct StoredState {
+    /// Its contents.
+    pub state: State,
+    /// What a write must name to be sure that nobody wrote in between.
+    pub version: Version,
+    /// The Secret's data cannot be changed.
+    pub immutable: bool,
+    /// The Secret is being deleted.
+    pub deleting: bool,
+}
+
+/// The identity of one written version of a Secret, and the metadata that others put on it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Version {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// Labels that others put there.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations that others put there.
+    pub annotations: BTreeMap<String, String>,
+    /// Finalizers that others put there.
+    pub finalizers: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn full() -> State {
+        State {
+            tokens: HeldTokens {
+                access_token: Some(AccessToken::new("a")),
+                refresh_token: Some(RefreshToken::new("r\n\"quoted\"")),
+                reference_token: Some(SecretText::new("ref")),
+                issued_time: DateTime::from_timestamp(1, 5),
+                expiration_time: DateTime::from_timestamp(2, 0),
+                refresh_token_expiration_time: DateTime::from_timestamp(3, 0),
+                token_id: Some("id".into()),
+                scope: Some("scope".into()),
+                subject: Some("subject".into()),
+            },
+            generation: 7,
+            owner: Owner { cluster: "c".into(), name: "n".into(), uid: "u".into() },
+            seeds: vec![Fingerprint::from_stored("hmac:1")],
+            claim: None,
+            closed_claim: Some("closed".into()),
+            chain_over: true,
+            unparsed: Some(RawBody(vec![0, 255])),
+            foreign: BTreeMap::from([("note".to_owned(), RawBody(b"x".to_vec()))]),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let state = full();
+        assert_eq!(State::decode(state.encode()), Ok(state));
+    }
+
+    #[test]
+    fn a_claimed_state_is_padded_to_the_size_of_the_largest_tokens_and_the_padding_is_not_kept() {
+        let claim = Claim {
+            id: "i".into(),
+            holder: "h".into(),
+            process: "p".into(),
+            fingerprint: "f".into(),
+            time: DateTime::UNIX_EPOCH,
+        };
+        let state = State { claim: Some(claim), unparsed: None, ..full() };
+        let data = state.encode();
+        assert!(data.values().map(Vec::len).sum::<usize>() > 2 * 16 * 1024);
+        let read = State::decode(data).unwrap();
+        assert!(!read.foreign.contains_key(PADDING));
+        assert_eq!(read, state);
+    }
+
+    #[test]
+    fn what_is_no_state_is_told_from_what_cannot_be_read() {
+        let data = |entries: &[(&str, &[u8])]| entries.iter().map(|(k, v)| ((*k).to_owned(), v.to_vec())).collect();
+        assert_eq!(State::decode(data(&[("password", b"x")])), Err(Malformed::NotState));
+        assert_eq!(State::decode(data(&[(STATE, b"{")])), Err(Malformed::Unreadable));
+        let mut newer = full().encode();
+        let text = String::from_utf8(newer[STATE].clone()).unwrap().replace("\"version\":1", "\"version\":2");
+        newer.insert(STATE.into(), text.into_bytes());
+        assert_eq!(State::decode(newer), Err(Malformed::Unreadable));
+        let mut binary = full().encode();
+        binary.insert(REFRESH_TOKEN.into(), vec![0xff]);
+        assert_eq!(State::decode(binary), Err(Malformed::NotText));
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_never_panics(data in prop::collection::btree_map("[a-z_.]{1,20}", prop::collection::vec(any::<u8>(), 0..64), 0..5)) {
+            let _ = State::decode(data);
+        }
+    }
+}
