@@ -13,7 +13,9 @@
 //! - [`api`]: the kinds, their rules, conditions and reasons
 //! - [`token`]: token types that cannot be printed by accident
 //! - [`provider`]: one file per token API, requests and replies as values
+//! - [`operator`]: the effects
 
 pub mod api;
+pub mod operator;
 pub mod provider;
 pub mod token;
