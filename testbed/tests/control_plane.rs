@@ -88,7 +88,11 @@ async fn requests_are_counted_exactly_and_by_user() {
     }
     let conflict = ["create", "configmap", "a"];
     let output = control_plane.kubectl(&conflict, None).await.unwrap();
-    assert!(output.stderr.contains("AlreadyExists"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("already exists"),
+        "{}",
+        output.stderr
+    );
     let after = control_plane.request_counts().await.unwrap();
 
     let counts: Vec<_> = requests_between(&before, &after)

@@ -137,3 +137,33 @@ fn platform() -> String {
     };
     format!("{system}-{architecture}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn given_programs_are_taken_only_if_all_are_there() {
+        let scratch = tempfile::tempdir().unwrap();
+        let assets = scratch.path().join("assets");
+        let places = Places {
+            assets: Some(assets.clone()),
+            cache: scratch.path().join("cache"),
+            // Reaching the build is an error that the test can see.
+            go: "/no/such/go".into(),
+        };
+        fs::create_dir(&assets).unwrap();
+        for program in [ETCD, KUBE_APISERVER] {
+            fs::write(assets.join(program.name), "").unwrap();
+        }
+        assert!(places.binaries().is_err());
+
+        fs::write(assets.join(KUBECTL.name), "").unwrap();
+        let found = places.binaries().unwrap();
+        assert_eq!(found.kubectl, assets.join("kubectl"));
+        // Not among them, so not needed by who does not ask for it.
+        assert!(places.controller_manager().is_err());
+    }
+}

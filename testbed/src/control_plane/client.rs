@@ -9,6 +9,9 @@ use reqwest::{Certificate, Client, StatusCode};
 /// Our choice: a loaded machine may take seconds, a hung server must not stop a test for ever.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Our choice: a stranger that listens on the port but never answers must not hold up the start.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Speaks as one user and trusts one authority, so that a stranger on the port is not believed.
 #[derive(Clone, Debug)]
 pub(super) struct ApiClient {
@@ -54,7 +57,8 @@ impl ApiClient {
     }
 
     async fn exists(&self, path: &str) -> bool {
-        let reply = self.client.get(format!("{}{path}", self.url)).send().await;
+        let probe = self.client.get(format!("{}{path}", self.url));
+        let reply = probe.timeout(PROBE_TIMEOUT).send().await;
         reply.is_ok_and(|reply| reply.status() == StatusCode::OK)
     }
 

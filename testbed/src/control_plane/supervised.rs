@@ -123,3 +123,63 @@ pub(super) fn tail(path: &Path, lines: usize) -> String {
     let start = all.len().saturating_sub(lines);
     all.get(start..).unwrap_or_default().join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Starts `script` under supervision, with its log in `folder`.
+    fn start(script: &str, folder: &Path) -> Supervised {
+        Supervised::start(&Launch {
+            program: "/bin/sh".into(),
+            arguments: ["-c", script].map(OsString::from).into(),
+            environment: vec![("GIVEN".into(), "yes".into())],
+            folder: folder.to_owned(),
+            log: folder.join("log"),
+        })
+        .unwrap()
+    }
+
+    /// Polls for up to 10 s.
+    fn eventually<T>(mut found: impl FnMut() -> Option<T>) -> T {
+        for _ in 0..1000 {
+            if let Some(value) = found() {
+                return value;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("did not happen in 10 s");
+    }
+
+    #[test]
+    fn what_the_command_started_dies_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let child = start("sleep 100 & echo $!; wait", folder.path());
+        let written = || {
+            fs::read_to_string(&log)
+                .ok()
+                .filter(|text| text.ends_with('\n'))
+        };
+        let grandchild = eventually(written);
+        let command_line = PathBuf::from(format!("/proc/{}/cmdline", grandchild.trim()));
+        // Empty while it is dead and nobody has waited for it.
+        let lives = || fs::read(&command_line).is_ok_and(|bytes| !bytes.is_empty());
+        assert!(lives());
+        drop(child);
+        // The shell beside it kills a moment later.
+        eventually(|| (!lives()).then_some(()));
+    }
+
+    #[test]
+    fn the_end_of_a_command_is_seen_with_its_last_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = start("echo \"$GIVEN ${HOME-none}\"; exit 7", folder.path());
+        let error = eventually(|| child.ensure_running().err()).to_string();
+        assert!(error.contains("exit status: 7"), "{error}");
+        assert!(error.ends_with("yes none"), "{error}");
+    }
+}
