@@ -2,7 +2,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test helper that fails is a failed test"
+    clippy::print_stdout,
+    reason = "a helper of a test that fails is a failed test; the figures are for the reader"
 )]
 
 use std::path::{Path, PathBuf};
@@ -33,9 +34,7 @@ async fn starts_in_seconds_and_serves_kubectl() {
     let control_plane = ControlPlane::start().await.unwrap();
     let took = start.elapsed();
     println!("ready in {} ms", took.as_millis());
-    for (name, id) in control_plane.process_ids() {
-        println!("{name}: {} MB resident", resident_kilobytes(id) / 1024);
-    }
+    print_memory(&control_plane);
     assert!(took < Duration::from_secs(60), "{took:?}");
 
     let create = ["create", "configmap", "a", "--from-literal=k=v"];
@@ -131,11 +130,14 @@ async fn requests_are_counted_exactly_and_by_user() {
 
 #[tokio::test]
 async fn controller_manager_deletes_dependents_and_namespaces() {
+    let start = now();
     let control_plane = ControlPlane::builder()
         .controller_manager()
         .start()
         .await
         .unwrap();
+    println!("ready in {} ms", start.elapsed().as_millis());
+    print_memory(&control_plane);
     let kubectl = async |arguments: &[&str]| kubectl(&control_plane, arguments).await;
     kubectl(&["create", "configmap", "owner"]).await;
     let uid = kubectl(&[
@@ -260,6 +262,12 @@ fn wait_until<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
             return None;
         }
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn print_memory(control_plane: &ControlPlane) {
+    for (name, id) in control_plane.process_ids() {
+        println!("{name}: {} MB resident", resident_kilobytes(id) / 1024);
     }
 }
 

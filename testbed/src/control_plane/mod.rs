@@ -15,15 +15,16 @@
 //! ```
 //!
 //! Each instance has its own folder, port and users, so that tests run side by side. Nothing of
-//! it outlives its owner, even if that is killed: see [`supervised`].
+//! it outlives its owner, not even if that is killed with SIGKILL.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`binaries`], [`go_build`] | finding the programs, and building them once |
-//! | [`builder`], [`daemons`] | options, the start, command lines |
-//! | [`supervised`], [`folder`] | children and files that do not outlive this process |
-//! | [`access`], [`client`], [`kubectl`] | users and ways to the API |
-//! | [`metrics`], [`audit`] | what was asked of the API server |
+//! | `binaries`, `go_build` | finding the programs, and building them once |
+//! | `builder`, `daemons` | options, the start, command lines |
+//! | `supervised`, `folder` | children and files that do not outlive this process |
+//! | `access`, `client`, `kubectl` | users and ways to the API |
+//! | `metrics`, `audit` | what was asked of the API server |
+//! | `stopwatch` | the clock |
 
 mod access;
 mod audit;

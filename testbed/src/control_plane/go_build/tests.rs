@@ -1,6 +1,7 @@
 //! The cache, with a script in place of `go`.
 
 use std::ffi::OsString;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -38,9 +39,20 @@ impl Scene {
         let script = FAKE_GO
             .replace("CALLS", scene.path("calls").to_str().unwrap())
             .replace("VERSION", version);
-        fs::write(scene.path("go"), script).unwrap();
-        fs::set_permissions(scene.path("go"), fs::Permissions::from_mode(0o755)).unwrap();
+        scene.install(&script);
         scene
+    }
+
+    /// Makes `script` the `go` command. Another process writes it: a file that this one has open for
+    /// writing while a parallel test forks cannot be executed ("text file busy").
+    fn install(&self, script: &str) {
+        let write = "printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"";
+        let status = Command::new("/bin/sh")
+            .args(["-c", write, "sh"])
+            .args([self.path("go").as_os_str(), script.as_ref()])
+            .status()
+            .unwrap();
+        assert!(status.success());
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -133,7 +145,7 @@ fn no_go_or_an_old_one_is_said_with_the_remedy() {
 fn a_failed_build_leaves_nothing_and_says_why() {
     let scene = Scene::new("go1.26.0");
     let script = "#!/bin/sh\n[ $1 = env ] && echo go1.26.0 && exit\necho no such module; exit 1\n";
-    fs::write(scene.path("go"), script).unwrap();
+    scene.install(script);
     let error = format!("{:#}", scene.cached().unwrap_err());
     assert!(
         error.contains("building one") && error.contains("no such module"),
