@@ -1,1 +1,3 @@
-//! Test parts.
+//! Parts for tests: token issuers that can be watched and broken.
+
+pub mod issuer;
