@@ -1,4 +1,5 @@
 //! The issuers as a plain HTTP client sees them: each documented row, each fault on the wire, and what the ledger says afterwards.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
 
 use std::time::{Duration, Instant};
 
@@ -540,21 +541,21 @@ fn more_clients() -> Vec<(String, OauthClient)> {
 async fn oauth2_clients_prove_themselves_in_three_ways() {
     let issuer = start(Issuer::builder().configure(|config| config.clients.extend(more_clients()))).await;
     let url = format!("{}/oauth2/token", issuer.url());
-    let form = |id: &'static str, more: &[(&str, &str)]| {
+    let with_token = |id: &'static str, more: &[(&str, &str)]| {
         let mut form = vec![("grant_type".to_owned(), "refresh_token".to_owned())];
         form.push(("refresh_token".into(), issuer.seed_oauth2("ci", id, HOUR).refresh().into()));
         form.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         form
     };
-    let post = client().post(&url).form(&form("post", &[("client_id", "post"), ("client_secret", "post-secret")]));
+    let post = client().post(&url).form(&with_token("post", &[("client_id", "post"), ("client_secret", "post-secret")]));
     assert_eq!(answer(post).await.0, 200);
-    let wrong_way = client().post(&url).basic_auth("post", Some("post-secret")).form(&form("post", &[]));
+    let wrong_way = client().post(&url).basic_auth("post", Some("post-secret")).form(&with_token("post", &[]));
     assert_eq!(answer(wrong_way).await.0, 401);
-    assert_eq!(answer(client().post(&url).form(&form("public", &[("client_id", "public")]))).await.0, 200);
+    assert_eq!(answer(client().post(&url).form(&with_token("public", &[("client_id", "public")]))).await.0, 200);
     // RFC 6749 section 2.3.1: form-encoded before it becomes Basic.
     let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let odd = client().post(&url).basic_auth(encode("od:d&= id"), Some(encode("s%c+r=t: ü")));
-    assert_eq!(answer(odd.form(&form("od:d&= id", &[]))).await.0, 200);
+    assert_eq!(answer(odd.form(&with_token("od:d&= id", &[]))).await.0, 200);
     let (status, body) = answer(oauth_form(&issuer, &[("grant_type", "client_credentials"), ("scope", "api")])).await;
     assert_eq!((status.as_u16(), &body["refresh_token"], &body["scope"]), (200, &Value::Null, &json!("api")));
 }
@@ -616,9 +617,9 @@ async fn an_answer_dropped_after_processing_has_spent_the_token() {
         assert_eq!((last.verdict, last.delivery, last.status), (Verdict::Accepted, Delivery::Dropped, 200));
         assert_eq!(issuer.refreshes(pair.chain), 1);
         assert_eq!(answer(oauth(&issuer, pair.refresh())).await.0, 400, "spent, and nobody has the successor");
-        let lost = issuer.newest(pair.chain).unwrap();
-        assert!(last.answer.contains(lost.refresh()));
-        assert_eq!(answer(oauth(&issuer, lost.refresh())).await.0, 200);
+        let successor = issuer.newest(pair.chain).unwrap();
+        assert!(last.answer.contains(successor.refresh()));
+        assert_eq!(answer(oauth(&issuer, successor.refresh())).await.0, 200);
     }
     assert_eq!(issuer.double_spends(), 2);
 }
@@ -812,8 +813,9 @@ async fn the_admin_endpoint_seeds_breaks_and_tells() {
     assert!(access(&issuer, access_token, token, &[]).send().await.is_err());
     assert_eq!(answer(access(&issuer, access_token, token, &[])).await.0, 404);
     let (_, log) = answer(client().get(format!("{admin}/presentations?token={token}"))).await;
-    let seen: Vec<_> = log.as_array().unwrap().iter().map(|entry| (text(&entry["verdict"]), text(&entry["delivery"]))).collect();
-    assert_eq!(seen, [("accepted", "dropped"), ("spent", "delivered")]);
+    let verdicts: Vec<_> =
+        log.as_array().unwrap().iter().map(|entry| (text(&entry["verdict"]), text(&entry["delivery"]))).collect();
+    assert_eq!(verdicts, [("accepted", "dropped"), ("spent", "delivered")]);
     let (_, state) = answer(client().get(format!("{admin}/state"))).await;
     assert_eq!((&state["doubleSpends"], &state["chains"][0]["refreshes"], &state["faults"]), (&json!(1), &json!(1), &json!([])));
     let (_, newest) = answer(client().get(format!("{admin}/newest?api=jfrogAccess&subject=ci"))).await;
@@ -850,4 +852,97 @@ async fn the_same_seed_gives_the_same_tokens() {
         issuer.seed_jfrog_access("ci", HOUR)
     };
     assert_eq!(make().await, make().await);
+}
+
+// The binary
+
+/// The program on a free port, and what it printed before it was ready. It ends with the value.
+struct Program(std::process::Child, String);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Program {
+    fn start(arguments: &[&str]) -> Self {
+        use std::io::BufRead as _;
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rtok-issuer"));
+        let mut child = command.args(arguments).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut printed = String::new();
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut program = Self(child, String::new());
+        for line in lines.map(Result::unwrap).take_while(|line| line != "# ready") {
+            printed += &line;
+            printed.push('\n');
+        }
+        program.1 = printed;
+        program
+    }
+
+    fn url(&self) -> &str {
+        self.1.lines().find_map(|line| line.strip_prefix("# url: ")).unwrap()
+    }
+
+    /// The value of a key in the Secret of that name.
+    fn value(&self, secret: &str, key: &str) -> String {
+        let quoted = format!("  name: \"{secret}\"\n");
+        let document = self.1.split("---\n").find(|document| document.contains(&quoted)).unwrap();
+        assert!(document.contains("refreshabletoken.io/role: seed") && document.contains("kind: Secret"));
+        let line = document.lines().find_map(|line| line.trim_start().strip_prefix(&format!("{key}: "))).unwrap();
+        serde_json::from_str(line).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_program_prints_seeds_that_work() {
+    let program =
+        Program::start(&["--lifetime", "90", "--namespace", "build", "--client", "robot:s3cret", "--user", "kim:pass:word"]);
+    assert_eq!(program.value("ece-seed", "namespace"), "build");
+    let token = |secret: &str, key: &str| program.value(secret, key);
+    let refresh =
+        |secret: &str| vec![("grant_type", "refresh_token".to_owned()), ("refresh_token", token(secret, "refresh_token"))];
+    let at = |path: &str| client().post(format!("{}{path}", program.url()));
+    let access = at("/access/api/v1/tokens").bearer_auth(token("jfrog-access-seed", "access_token"));
+    let mut with_access = refresh("jfrog-distribution-seed");
+    with_access.push(("access_token", token("jfrog-distribution-seed", "access_token")));
+    let user = (token("jfrog-distribution-seed", "username"), token("jfrog-distribution-seed", "password"));
+    assert_eq!(user, ("kim".to_owned(), "pass:word".to_owned()));
+    let (id, secret) = (token("oauth2-seed", "client_id"), token("oauth2-seed", "client_secret"));
+    let oauth2 = at("/oauth2/token").basic_auth(id, Some(secret)).form(&refresh("oauth2-seed"));
+    let (_, body) = answer(oauth2).await;
+    assert_eq!(body["expires_in"], 90);
+    let distribution = at("/distribution/api/v1/security/token").basic_auth(user.0, Some(user.1)).form(&with_access);
+    for request in [
+        access.form(&refresh("jfrog-access-seed")),
+        distribution,
+        at("/api/v1/users/auth/_refresh").bearer_auth(token("ece-seed", "access_token")),
+    ] {
+        assert_eq!(answer(request).await.0, 200);
+    }
+    let (_, state) = answer(client().get(format!("{}/_admin/state", program.url()))).await;
+    let refreshes: Vec<_> =
+        state["chains"].as_array().unwrap().iter().map(|chain| chain["refreshes"].as_u64().unwrap()).collect();
+    assert_eq!((refreshes, &state["doubleSpends"]), (vec![1, 1, 1, 1], &json!(0)));
+}
+
+#[tokio::test]
+async fn the_program_writes_its_authority_and_takes_its_options() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ca.pem");
+    let options = ["--tls", "--ca-file", file.to_str().unwrap(), "--rotation", "reusable", "--expires-in", "text", "--seed", "5"];
+    let program = Program::start(&options);
+    client();
+    let ca = reqwest::Certificate::from_pem(&std::fs::read(&file).unwrap()).unwrap();
+    let trusting = Client::builder().no_proxy().tls_certs_only([ca]).build().unwrap();
+    let form = [("grant_type", "refresh_token".to_owned()), ("refresh_token", program.value("oauth2-seed", "refresh_token"))];
+    for _ in 0..2 {
+        let request = trusting.post(format!("{}/oauth2/token", program.url()));
+        let (status, body) = answer(request.basic_auth("ci-client", Some("client-secret")).form(&form)).await;
+        assert_eq!((status.as_u16(), &body["refresh_token"], &body["expires_in"]), (200, &Value::Null, &json!("3600")));
+    }
+    let again = Program::start(&options);
+    assert_eq!(again.value("oauth2-seed", "refresh_token"), program.value("oauth2-seed", "refresh_token"));
 }
