@@ -54,7 +54,15 @@ enum Ending {
     Hang,
 }
 
-/// How the processing of one request ended.
+/// A request that has been processed, and what is still to happen to its answer.
+struct Processed {
+    answer_ms: u64,
+    fault: Option<Fault>,
+    reply: Reply,
+    receipt: Receipt,
+}
+
+/// What the connection is to do.
 enum Played {
     Send(Reply, Receipt),
     End(Ending, Receipt),
@@ -154,7 +162,8 @@ async fn respond(
     if request.path.starts_with("/_admin") {
         return answer(admin::handle(&shared, &request), None);
     }
-    match tokio::spawn(play(shared, request)).await.context("process the request")? {
+    let processed = tokio::spawn(process(shared, request)).await.context("process the request")?;
+    match conclude(processed).await {
         Played::Send(reply, receipt) => answer(reply, Some(receipt)),
         Played::End(how, mut receipt) => {
             if matches!(how, Ending::Partial(_)) {
@@ -166,12 +175,17 @@ async fn respond(
     }
 }
 
-/// Processes one request under the faults that are due, up to the point where bytes would be sent.
-async fn play(shared: Arc<Shared>, request: Request) -> Played {
+/// Processes one request under the faults that are due.
+async fn process(shared: Arc<Shared>, request: Request) -> Processed {
     let Plan { before_ms, answer_ms, fault } = shared.lock().core.plan(&request);
     wait(before_ms).await;
     let (number, reply) = shared.process(&request, fault.as_ref().is_none_or(Fault::processes));
-    let mut receipt = Receipt { shared, number, sent: Delivery::Delivered };
+    let receipt = Receipt { shared, number, sent: Delivery::Delivered };
+    Processed { answer_ms, fault, reply, receipt }
+}
+
+/// Waits and decides what is sent. Unlike the processing it ends with the connection, so that the ledger learns at once that nobody waits.
+async fn conclude(Processed { answer_ms, fault, reply, mut receipt }: Processed) -> Played {
     wait(answer_ms).await;
     let replaced = match fault {
         None | Some(Fault::Delay { .. }) => return Played::Send(reply, receipt),

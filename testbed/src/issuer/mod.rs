@@ -62,6 +62,8 @@ mod random;
 mod record;
 mod seeds;
 mod server;
+#[cfg(test)]
+mod time_tests;
 mod tls;
 mod wire;
 
