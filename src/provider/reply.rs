@@ -27,7 +27,7 @@ impl Fields {
     /// Reads the whole body as one JSON object; the error says what it is instead.
     ///
     /// Refused: a name that occurs twice (readers differ in which value they take, so neither is the answer), nesting beyond
-    /// serde_json's limit of 128, anything after the object, and what is not JSON at all.
+    /// serde_json's limit of 128, a number beyond `f64` (1e400), anything after the object, and what is not JSON at all (NaN).
     pub(super) fn of(reply: &Reply) -> Result<Self, &'static str> {
         if reply.body.0.is_empty() {
             return Err("the answer is empty");
