@@ -226,9 +226,7 @@ pub enum RequestError {
     #[error("{0} is missing")]
     Missing(&'static str),
     /// A credential cannot be sent: it holds a character that its place does not allow, or is too large.
-    #[error(
-        "{0} cannot be sent in an HTTP request: it holds a line break or another character that is not allowed there, or is over 64 KiB"
-    )]
+    #[error("{0} cannot be sent: it holds a line break or another character that is not allowed there, or is over 64 KiB")]
     NotSendable(&'static str),
     /// The URL of the provider cannot be used.
     #[error("the provider's URL is not valid: {0}")]
@@ -269,6 +267,8 @@ impl Provider {
     }
 
     /// Reads the answer. `sent` is the instant before the request was sent; relative expiries count from it.
+    ///
+    /// After [`Class::Unknown`] the raw answer must be kept: tokens may be in it that could not be read.
     pub fn read(&self, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
         match &self.spec {
             ProviderSpec::JfrogAccess(_) => jfrog_access::read(reply, sent),
