@@ -578,6 +578,13 @@ async fn introspection_spends_nothing_and_revocation_says_200_to_all() {
         "asking about a spent one kills nothing"
     );
     assert_eq!((issuer.double_spends(), issuer.presented(pair.refresh())), (0, 1));
+    // Nobody else learns of it or ends it.
+    issuer.with(|core, _| core.config.clients.extend(more_clients()));
+    for (path, told) in [("introspect", json!({"active": false})), ("revoke", json!(""))] {
+        let other = client().post(format!("{}/oauth2/{path}", issuer.url())).basic_auth("other", Some("other-secret"));
+        assert_eq!(answer(other.form(&[("token", text(&second["refresh_token"]))])).await, (StatusCode::OK, told));
+    }
+    assert_eq!(introspect(&issuer, text(&second["refresh_token"])).await["active"], true);
     let url = format!("{}/oauth2/revoke", issuer.url());
     let revoke =
         |token: &str| answer(client().post(&url).basic_auth("ci-client", Some("client-secret")).form(&[("token", token)]));
@@ -816,6 +823,9 @@ async fn the_admin_endpoint_seeds_breaks_and_tells() {
     assert_eq!(answer(client().post(format!("{admin}/faults")).json(&rule)).await.0, 201);
     assert_eq!(answer(client().post(format!("{admin}/faults")).json(&json!({"fault": {"type": "none"}}))).await.0, 400);
     assert!(access(&issuer, access_token, token, &[]).send().await.is_err());
+    answer(client().post(format!("{admin}/faults")).json(&rule)).await;
+    assert_eq!(answer(client().delete(format!("{admin}/faults"))).await.0, 204);
+    assert_eq!(answer(client().get(format!("{admin}/faults"))).await.1, json!([]));
     assert_eq!(answer(access(&issuer, access_token, token, &[])).await.0, 404);
     let (_, log) = answer(client().get(format!("{admin}/presentations?token={token}"))).await;
     let verdicts: Vec<_> =

@@ -66,7 +66,8 @@ impl Entropy {
         URL_SAFE_NO_PAD.encode(self.bytes(32))
     }
 
-    /// A JFrog reference token: 64 characters that begin `cmVmd` ("reftkn:01:<expiry>:<random>" in base64).
+    /// A JFrog reference token: 64 characters that begin `cmVmd` (vendor's reference). Behind it stands `reftkn:01:`, the expiry and random
+    /// letters in base64; that inner layout is our choice, no client may rely on it.
     pub fn reference(&mut self, expires_at: i64) -> String {
         let mut text = format!("reftkn:01:{:010}:", expires_at.clamp(0, 9_999_999_999));
         text.extend(self.bytes(27).into_iter().map(|byte| char::from(b'a' + byte % 26)));

@@ -68,6 +68,16 @@ fn an_oauth2_refresh_token_is_dead_at_its_last_instant() {
 }
 
 #[test]
+fn an_ece_session_is_dead_at_its_last_instant() {
+    for (after, status) in [(HOUR - TICK, 200), (HOUR, 401)] {
+        let mut core = core(|_| {});
+        let pair = core.seed_ece("ci", HOUR, START);
+        let request = post("/api/v1/users/auth/_refresh", &format!("Bearer {}", pair.access_token), "");
+        assert_eq!(core.handle(&request, START + after).reply.status, status);
+    }
+}
+
+#[test]
 fn jfrog_takes_bearer_and_refresh_token_up_to_the_end_of_the_window() {
     let window = TimeDelta::minutes(10);
     for (after, by_token, by_identity) in [(window - TICK, 200, 200), (window, 401, 404)] {
