@@ -94,7 +94,9 @@ async fn demo(duration: Option<SpecDuration>) -> anyhow::Result<bool> {
             say(&format!("NOT AS IT SHALL BE: {problem}\n"));
         }
         if problems.is_empty() {
-            say("Every token was refreshed at least twice, every Secret held the newest access token, no refresh token was presented twice.\n");
+            say(
+                "Every token was refreshed at least twice, every Secret held the newest access token, no refresh token was presented twice.\n",
+            );
         }
     }
     Ok(verdict.is_none_or(|problems| problems.is_empty()))
@@ -103,7 +105,7 @@ async fn demo(duration: Option<SpecDuration>) -> anyhow::Result<bool> {
 async fn issuer() -> anyhow::Result<Issuer> {
     use testbed::issuer::{Client as OauthClient, ClientAuth, Rotation};
     let client = OauthClient { secret: "secret".into(), auth: ClientAuth::Basic, scope: "read write".into() };
-    let builder = Issuer::builder().user("jfrog-distribution", "password", false).client("client", client);
+    let builder = Issuer::builder().client("client", client);
     builder
         .rotation(Rotation::Strict)
         .family_revocation(true)

@@ -165,7 +165,10 @@ impl Scene {
 
     /// Waits until the object stands still for this reason.
     pub async fn stalled(&self, name: &str, reason: &str) -> RefreshableToken {
-        self.until(name, &format!("Stalled={reason}"), |object| condition(object, ConditionType::Stalled) == Some((ConditionStatus::True, reason.to_owned()))).await
+        self.until(name, &format!("Stalled={reason}"), |object| {
+            condition(object, ConditionType::Stalled) == Some((ConditionStatus::True, reason.to_owned()))
+        })
+        .await
     }
 
     /// A value of a Secret as text.
@@ -182,7 +185,9 @@ impl Scene {
             let output = self.value(&format!("{name}-token"), "access_token").await;
             let state = self.value(&format!("{name}-state"), "access_token").await;
             let refresh = self.value(&format!("{name}-state"), "refresh_token").await;
-            let right = output.as_ref() == Some(&newest.access_token) && state.as_ref() == Some(&newest.access_token) && refresh == newest.refresh_token;
+            let right = output.as_ref() == Some(&newest.access_token)
+                && state.as_ref() == Some(&newest.access_token)
+                && refresh == newest.refresh_token;
             if right {
                 return;
             }
@@ -208,4 +213,3 @@ pub fn condition(object: &RefreshableToken, type_: ConditionType) -> Option<(Con
     let conditions = &object.status.as_ref()?.conditions;
     conditions.iter().find(|c| c.type_ == type_).map(|c| (c.status, c.reason.clone()))
 }
-

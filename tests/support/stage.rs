@@ -72,13 +72,16 @@ impl Running {
     /// Stops it as SIGTERM does and waits for its end.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(60), self.task).await.context("the operator does not stop")?.context("the operator panicked")
+        tokio::time::timeout(Duration::from_secs(60), self.task)
+            .await
+            .context("the operator does not stop")?
+            .context("the operator panicked")
     }
 }
 
 /// The seed Secret of a pair, as `rtok-issuer` prints it.
 pub fn seed_yaml(name: &str, namespace: &str, api: Api, pair: &Pair) -> String {
-    let user = matches!(api, Api::JfrogDistribution).then(|| (pair.subject.clone(), "password".to_owned()));
+    let user = matches!(api, Api::JfrogDistribution).then(|| ("admin".to_owned(), "admin-password".to_owned()));
     let client = matches!(api, Api::Oauth2).then(|| ("client".to_owned(), "secret".to_owned()));
     Seed { name: name.to_owned(), api, pair: pair.clone(), user, client }.secret(namespace)
 }
@@ -88,7 +91,9 @@ pub fn provider_yaml(api: Api, issuer: &Issuer) -> String {
     let url = issuer.url();
     match api {
         Api::JfrogAccess => format!("  provider: {{jfrogAccess: {{url: \"{url}\"}}}}\n  request: {{lifetime: 30s}}\n"),
-        Api::JfrogDistribution => format!("  provider: {{jfrogDistribution: {{url: \"{url}\"}}}}\n  request: {{lifetime: 30s}}\n"),
+        Api::JfrogDistribution => {
+            format!("  provider: {{jfrogDistribution: {{url: \"{url}\"}}}}\n  request: {{lifetime: 30s}}\n")
+        }
         Api::ElasticCloudEnterprise => format!("  provider: {{elasticCloudEnterprise: {{url: \"{url}\"}}}}\n"),
         Api::Oauth2 => format!("  provider: {{oauth2: {{tokenURL: \"{url}/oauth2/token\"}}}}\n"),
     }

@@ -11,22 +11,11 @@ use anyhow::Context;
 
 use super::go_build::{self, Program};
 
-const ETCD: Program = Program {
-    name: "etcd",
-    package: "go.etcd.io/etcd/server/v3",
-};
-const KUBE_APISERVER: Program = Program {
-    name: "kube-apiserver",
-    package: "k8s.io/kubernetes/cmd/kube-apiserver",
-};
-const KUBECTL: Program = Program {
-    name: "kubectl",
-    package: "k8s.io/kubernetes/cmd/kubectl",
-};
-const KUBE_CONTROLLER_MANAGER: Program = Program {
-    name: "kube-controller-manager",
-    package: "k8s.io/kubernetes/cmd/kube-controller-manager",
-};
+const ETCD: Program = Program { name: "etcd", package: "go.etcd.io/etcd/server/v3" };
+const KUBE_APISERVER: Program = Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver" };
+const KUBECTL: Program = Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" };
+const KUBE_CONTROLLER_MANAGER: Program =
+    Program { name: "kube-controller-manager", package: "k8s.io/kubernetes/cmd/kube-controller-manager" };
 
 /// The programs that every control plane needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,10 +62,8 @@ impl Places {
     /// etcd, kube-apiserver and kubectl; building them takes minutes and blocks.
     pub(super) fn binaries(&self) -> anyhow::Result<Binaries> {
         let versions = go_build::versions()?;
-        let folder = self.folder(
-            &[ETCD, KUBE_APISERVER, KUBECTL],
-            &format!("k8s-{}-etcd-{}", versions.kubernetes, versions.etcd),
-        )?;
+        let folder =
+            self.folder(&[ETCD, KUBE_APISERVER, KUBECTL], &format!("k8s-{}-etcd-{}", versions.kubernetes, versions.etcd))?;
         Ok(Binaries {
             etcd: folder.join(ETCD.name),
             kube_apiserver: folder.join(KUBE_APISERVER.name),
@@ -87,26 +74,18 @@ impl Places {
     /// kube-controller-manager, a step of its own so that only its users pay for it.
     pub(super) fn controller_manager(&self) -> anyhow::Result<PathBuf> {
         let versions = go_build::versions()?;
-        let folder = self.folder(
-            &[KUBE_CONTROLLER_MANAGER],
-            &format!("kube-controller-manager-{}", versions.kubernetes),
-        )?;
+        let folder = self.folder(&[KUBE_CONTROLLER_MANAGER], &format!("kube-controller-manager-{}", versions.kubernetes))?;
         Ok(folder.join(KUBE_CONTROLLER_MANAGER.name))
     }
 
     /// A folder that holds all of `programs`.
     fn folder(&self, programs: &[Program], versions: &str) -> anyhow::Result<PathBuf> {
         if let Some(assets) = &self.assets {
-            match programs
-                .iter()
-                .find(|program| !assets.join(program.name).is_file())
-            {
+            match programs.iter().find(|program| !assets.join(program.name).is_file()) {
                 None => return Ok(std::path::absolute(assets)?),
-                Some(missing) => eprintln!(
-                    "control plane: KUBEBUILDER_ASSETS={} has no {}, trying the cache",
-                    assets.display(),
-                    missing.name
-                ),
+                Some(missing) => {
+                    eprintln!("control plane: KUBEBUILDER_ASSETS={} has no {}, trying the cache", assets.display(), missing.name)
+                }
             }
         }
         let name = format!("{versions}-{}", platform());
