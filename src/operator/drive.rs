@@ -91,7 +91,7 @@ impl Job {
 
     async fn mark(&mut self, about: &Mark) -> MarkAnswer {
         let mut object = self.object.clone();
-        object.status = Some(mark(object.status.as_ref().unwrap_or(&Default::default()), about));
+        object.status = Some(mark(&object.status.unwrap_or_default(), about));
         match self.context.cluster.put_status(&self.owner.namespace, &object).await {
             Ok(object) => {
                 self.object = object;

@@ -17,7 +17,7 @@ use super::Context;
 use super::cluster::{Owner, Trouble, is_owned_by};
 use super::credential::{self, Unusable};
 use super::drive::{Driven, Job};
-use super::memory::Remembered;
+use super::memory::{LoginVersions, Remembered};
 use super::transport::Connection;
 use crate::api::{REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
@@ -43,8 +43,8 @@ pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context:
     let span = tracing::info_span!("reconcile", namespace, name);
     let look = async {
         match &object.0 {
-            Ok(object) => Turn::new(object.clone(), context).run().await,
-            Err(invalid) => undecodable(&context, invalid).await,
+            Ok(object) => Box::pin(Turn::new(object.clone(), context).run()).await,
+            Err(invalid) => Box::pin(undecodable(&context, invalid)).await,
         }
     };
     AssertUnwindSafe(look.instrument(span)).catch_unwind().await.map_err(|_| Broken)
@@ -142,7 +142,7 @@ impl Turn {
                 let until = conclusion.memory.retry_time;
                 self.report(conclusion, until).await
             }
-            Plan::Exchange { task, trigger, preflight } => self.exchange(task, trigger, preflight).await,
+            Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(task, trigger, preflight)).await,
         }
     }
 
@@ -300,7 +300,7 @@ impl Turn {
         let seed_name = &spec.credential.seed_secret_ref.name;
         let client_name = spec.provider.client_secret_ref().map(|client| client.name.clone());
         let version = |name: &str| self.context.seen.get(&self.namespace, name).map(|seen| seen.resource_version);
-        let versions = (version(seed_name), client_name.as_deref().and_then(version));
+        let versions = LoginVersions { seed: version(seed_name), client: client_name.as_deref().and_then(version) };
         if let Some((known, login)) = &self.remembered.login
             && *known == versions
             && !preflight
@@ -311,7 +311,7 @@ impl Turn {
             Some(name) => Some(credential::opted_in(&self.context.cluster, &self.namespace, name).await?),
             None => None,
         };
-        if self.seed_secret.is_none() && versions.0.is_some() && client.is_none() {
+        if self.seed_secret.is_none() && versions.seed.is_some() && client.is_none() {
             self.seed_secret = Some(credential::opted_in(&self.context.cluster, &self.namespace, seed_name).await?);
         }
         let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), &spec)?;
