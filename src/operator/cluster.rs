@@ -286,10 +286,12 @@ fn labels(role: &str, name: &str) -> BTreeMap<String, String> {
     BTreeMap::from([(ROLE_LABEL.to_owned(), role.to_owned()), (NAME_LABEL.to_owned(), label_value(name))])
 }
 
-/// The object's name as a label value, which holds at most 63 characters (Kubernetes label syntax).
-#[must_use]
-pub fn label_value(name: &str) -> String {
-    let cut: String = name.chars().take(63).collect();
+/// Longest value of a label (Kubernetes label syntax).
+pub const LONGEST_LABEL: usize = 63;
+
+/// The object's name as a label value, cut where it is too long for one.
+fn label_value(name: &str) -> String {
+    let cut: String = name.chars().take(LONGEST_LABEL).collect();
     cut.trim_end_matches(['-', '.']).to_owned()
 }
 

@@ -104,9 +104,13 @@ struct Turn {
 impl Turn {
     fn new(object: RefreshableToken, context: Arc<Context>) -> Self {
         let uid = object.uid().unwrap_or_default();
-        let remembered = context.memory.recall(&uid);
-        // Our own last write may not have come back through the watch yet.
-        let object = remembered.newer_than(&object).unwrap_or(object);
+        let mut remembered = context.memory.recall(&uid);
+        // Our own last write may not have come back through the watch yet. Once it has, one copy is enough.
+        let newer = remembered.newer_than(&object);
+        if newer.is_none() {
+            remembered.latest = None;
+        }
+        let object = newer.unwrap_or(object);
         let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
         let status = object.status.clone().unwrap_or_default();
         let seed_name = &object.spec.credential.seed_secret_ref.name;
@@ -356,8 +360,11 @@ impl Turn {
     /// Stores the status if it changed, tells people, and says when to look again.
     async fn report(mut self, conclusion: Conclusion, until: Option<DateTime<Utc>>) -> Action {
         self.remembered.memory = conclusion.memory;
-        let stored = self.object.status.as_ref() == Some(&conclusion.status) || self.store(&conclusion.status).await;
-        self.remembered.latest = Some(self.object.clone());
+        let same = self.object.status.as_ref() == Some(&conclusion.status);
+        let stored = same || self.store(&conclusion.status).await;
+        if !same {
+            self.remembered.latest = Some(self.object.clone());
+        }
         self.context.memory.remember(&self.uid, self.remembered);
         for note in &conclusion.events {
             if note.warning {
