@@ -244,8 +244,6 @@ impl Turn {
     }
 
     async fn exchange(mut self, task: Task, trigger: Trigger, preflight: bool) -> Action {
-        // Bounds how many tokens are at risk when the process dies.
-        let Ok(_permit) = self.context.in_flight.clone().acquire_owned().await else { return Action::await_change() };
         if self.context.stopping.is_cancelled() {
             return Action::await_change();
         }
@@ -272,6 +270,7 @@ impl Turn {
             state_secret: self.object.spec.state_secret_name(&self.name),
             connection,
             claimed: None,
+            place: None,
         };
         let span = tracing::Span::current();
         let running = self.context.exchanges.spawn(job.run(brief).instrument(span));
