@@ -151,12 +151,12 @@ fn outputs(spec: &RefreshableTokenSpec, state: &str) -> Result<(), Invalid> {
     let seed = &spec.credential.seed_secret_ref.name;
     let client = spec.provider.client_secret_ref().map(|client| &client.name);
     require((1..=20).contains(&spec.outputs.len()), "spec.outputs", "must have 1 to 20 entries")?;
-    let mut seen = BTreeSet::new();
+    let mut names = BTreeSet::new();
     for (index, output) in spec.outputs.iter().enumerate() {
         let field = format!("spec.outputs[{index}]");
         let name = format!("{field}.secretName");
         check_name(&name, &output.secret_name)?;
-        require(seen.insert(&output.secret_name), &name, "each output needs a Secret of its own")?;
+        require(names.insert(&output.secret_name), &name, "each output needs a Secret of its own")?;
         let own = output.secret_name != state && output.secret_name != *seed && Some(&output.secret_name) != client;
         require(own, &name, "must not be the seed, the state or the client's Secret")?;
         shape(&field, output, spec)?;

@@ -17,7 +17,7 @@ use super::Context;
 use super::cluster::{Owner, Trouble, is_owned_by};
 use super::credential::{self, Unusable};
 use super::drive::{Driven, Job};
-use super::memory::Remembered;
+use super::memory::{LoginVersions, Remembered};
 use super::transport::Connection;
 use crate::api::{REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
@@ -43,8 +43,8 @@ pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context:
     let span = tracing::info_span!("reconcile", namespace, name);
     let look = async {
         match &object.0 {
-            Ok(object) => Turn::new(object.clone(), context).run().await,
-            Err(invalid) => undecodable(&context, invalid).await,
+            Ok(object) => Box::pin(Turn::new(object.clone(), context).run()).await,
+            Err(invalid) => Box::pin(undecodable(&context, invalid)).await,
         }
     };
     AssertUnwindSafe(look.instrument(span)).catch_unwind().await.map_err(|_| Broken)
@@ -104,9 +104,13 @@ struct Turn {
 impl Turn {
     fn new(object: RefreshableToken, context: Arc<Context>) -> Self {
         let uid = object.uid().unwrap_or_default();
-        let remembered = context.memory.recall(&uid);
-        // Our own last write may not have come back through the watch yet.
-        let object = remembered.newer_than(&object).unwrap_or(object);
+        let mut remembered = context.memory.recall(&uid);
+        // Our own last write may not have come back through the watch yet. Once it has, one copy is enough.
+        let newer = remembered.newer_than(&object);
+        if newer.is_none() {
+            remembered.latest = None;
+        }
+        let object = newer.unwrap_or(object);
         let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
         let status = object.status.clone().unwrap_or_default();
         let seed_name = &object.spec.credential.seed_secret_ref.name;
@@ -142,7 +146,7 @@ impl Turn {
                 let until = conclusion.memory.retry_time;
                 self.report(conclusion, until).await
             }
-            Plan::Exchange { task, trigger, preflight } => self.exchange(task, trigger, preflight).await,
+            Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(task, trigger, preflight)).await,
         }
     }
 
@@ -240,8 +244,6 @@ impl Turn {
     }
 
     async fn exchange(mut self, task: Task, trigger: Trigger, preflight: bool) -> Action {
-        // Bounds how many tokens are at risk when the process dies.
-        let Ok(_permit) = self.context.in_flight.clone().acquire_owned().await else { return Action::await_change() };
         if self.context.stopping.is_cancelled() {
             return Action::await_change();
         }
@@ -268,6 +270,7 @@ impl Turn {
             state_secret: self.object.spec.state_secret_name(&self.name),
             connection,
             claimed: None,
+            place: None,
         };
         let span = tracing::Span::current();
         let running = self.context.exchanges.spawn(job.run(brief).instrument(span));
@@ -300,7 +303,7 @@ impl Turn {
         let seed_name = &spec.credential.seed_secret_ref.name;
         let client_name = spec.provider.client_secret_ref().map(|client| client.name.clone());
         let version = |name: &str| self.context.seen.get(&self.namespace, name).map(|seen| seen.resource_version);
-        let versions = (version(seed_name), client_name.as_deref().and_then(version));
+        let versions = LoginVersions { seed: version(seed_name), client: client_name.as_deref().and_then(version) };
         if let Some((known, login)) = &self.remembered.login
             && *known == versions
             && !preflight
@@ -311,7 +314,7 @@ impl Turn {
             Some(name) => Some(credential::opted_in(&self.context.cluster, &self.namespace, name).await?),
             None => None,
         };
-        if self.seed_secret.is_none() && versions.0.is_some() && client.is_none() {
+        if self.seed_secret.is_none() && versions.seed.is_some() && client.is_none() {
             self.seed_secret = Some(credential::opted_in(&self.context.cluster, &self.namespace, seed_name).await?);
         }
         let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), &spec)?;
@@ -356,8 +359,11 @@ impl Turn {
     /// Stores the status if it changed, tells people, and says when to look again.
     async fn report(mut self, conclusion: Conclusion, until: Option<DateTime<Utc>>) -> Action {
         self.remembered.memory = conclusion.memory;
-        let stored = self.object.status.as_ref() == Some(&conclusion.status) || self.store(&conclusion.status).await;
-        self.remembered.latest = Some(self.object.clone());
+        let same = self.object.status.as_ref() == Some(&conclusion.status);
+        let stored = same || self.store(&conclusion.status).await;
+        if !same {
+            self.remembered.latest = Some(self.object.clone());
+        }
         self.context.memory.remember(&self.uid, self.remembered);
         for note in &conclusion.events {
             if note.warning {

@@ -256,6 +256,18 @@ impl Provider {
         }
     }
 
+    /// Whether an answer that names no refresh token leaves the old one in force.
+    ///
+    /// RFC 6749 section 6 says so. At JFrog each refresh spends its token, and an answer without a new one (an administrator
+    /// has set `token.allow-refreshable: false`) ends the chain with the access token that it brought.
+    #[must_use]
+    pub fn keeps_omitted_refresh_token(&self) -> bool {
+        match &self.spec {
+            ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => false,
+            ProviderSpec::ElasticCloudEnterprise(_) | ProviderSpec::Oauth2(_) => true,
+        }
+    }
+
     /// The one request of a refresh.
     pub fn request(&self, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
         match &self.spec {

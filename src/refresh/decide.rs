@@ -48,6 +48,7 @@ pub struct Rival {
 
 /// What is known of the seed Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one exists while one object is looked at")]
 pub enum SeedView {
     /// The watch shows it at this resourceVersion; not read.
     Seen(String),
@@ -175,14 +176,12 @@ fn begun(facts: &Facts<'_>) -> bool {
 fn seed(facts: &Facts<'_>) -> Option<Plan> {
     let known = facts.status.seed.as_ref().and_then(|seed| seed.resource_version.as_deref());
     match &facts.seed {
-        SeedView::Seen(version) if known == Some(version) => None,
-        SeedView::Seen(_) => Some(Plan::ReadSeed),
-        SeedView::NotSeen if begun(facts) => None,
-        SeedView::NotSeen => Some(Plan::ReadSeed),
-        // A chain that runs does not need its seed any more.
-        SeedView::Unusable { .. } if begun(facts) => None,
-        SeedView::Unusable { reason, message } => Some(Plan::Halt { reason: *reason, message: message.clone() }),
+        SeedView::Seen(version) => (known != Some(version)).then_some(Plan::ReadSeed),
         SeedView::Read { .. } => None,
+        // A chain that runs does not need its seed any more.
+        SeedView::NotSeen | SeedView::Unusable { .. } if begun(facts) => None,
+        SeedView::NotSeen => Some(Plan::ReadSeed),
+        SeedView::Unusable { reason, message } => Some(Plan::Halt { reason: *reason, message: message.clone() }),
     }
 }
 

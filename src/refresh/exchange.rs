@@ -69,6 +69,7 @@ pub struct Exchange {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists per exchange under way, and those are bounded")]
 enum Phase {
     Reading,
     Preflight(publish::Trial),

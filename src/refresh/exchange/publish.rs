@@ -29,6 +29,7 @@ pub(super) struct Trial {
 }
 
 /// What a trial came to so far.
+#[expect(clippy::large_enum_variant, reason = "lives for one call")]
 pub(super) enum Tried {
     Step(Trial, Step),
     Passed,
