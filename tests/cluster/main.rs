@@ -4,5 +4,8 @@
 #[allow(dead_code, reason = "each test binary uses a part of the stage")]
 mod stage;
 
+mod life;
+mod manifest;
+mod sight;
 mod smoke;
 mod world;
