@@ -136,11 +136,7 @@ fn clients_are_kept_by_connection_and_the_oldest_goes_first() {
     let (lookup, _) = script(&[]);
     let loaded = transport("rules: []", lookup);
     let url = Url::parse("https://art.example.com").unwrap();
-    let of = |millis| Connection {
-        ca_bundle: ca_bundle.clone(),
-        connect_timeout: Duration::from_millis(millis),
-        ..connection()
-    };
+    let of = |millis| Connection { ca_bundle: ca_bundle.clone(), connect_timeout: Duration::from_millis(millis), ..connection() };
     let first = loaded.client(&of(1), &url).unwrap();
     assert!(Arc::ptr_eq(&first.tls, &loaded.client(&of(1), &url).unwrap().tls));
     for millis in 2..=40 {
