@@ -6,6 +6,7 @@ mod stage;
 
 mod life;
 mod manifest;
+mod oidc;
 mod sight;
 mod smoke;
 mod world;
