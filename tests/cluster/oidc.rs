@@ -153,7 +153,7 @@ spec:
     }
 
     /// State and output hold the newest pair that the server gave.
-    async fn newest_is_held(&self, scene: &Scene) {
+    async fn newest_is_held(&self, scene: &Scene<'_>) {
         let begun = Instant::now();
         loop {
             let newest = self.log().await.pop().map(|call| (call.access_token, call.refresh_token));

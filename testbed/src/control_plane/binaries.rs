@@ -73,7 +73,7 @@ impl Places {
             match programs.iter().find(|program| !assets.join(program.name).is_file()) {
                 None => return Ok(std::path::absolute(assets)?),
                 Some(missing) => {
-                    eprintln!("control plane: KUBEBUILDER_ASSETS={} has no {}, trying the cache", assets.display(), missing.name)
+                    eprintln!("control plane: KUBEBUILDER_ASSETS={} has no {}, trying the cache", assets.display(), missing.name);
                 }
             }
         }
