@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::api::{ConditionStatus, ConditionType, Reason, RefreshableTokenSpec, RefreshableTokenStatus, validate};
+use crate::api::{AttemptState, ConditionStatus, ConditionType, Reason, RefreshableTokenSpec, RefreshableTokenStatus, validate};
 use crate::token::{Fingerprint, FingerprintKey, Purpose};
 
 use super::exchange::{Seed, SeenOutput, Task};
@@ -198,18 +198,21 @@ fn begun(facts: &Facts<'_>) -> bool {
 
 fn seed(facts: &Facts<'_>) -> Option<Plan> {
     let known = facts.status.seed.as_ref().and_then(|seed| seed.resource_version.as_deref());
+    // Until the first refresh is committed the seed still holds the token that is good, should the state Secret be gone.
+    let refreshed = facts.status.chain_generation.unwrap_or(0) > 0;
     match &facts.seed {
-        SeedView::Seen(version) => (known != Some(version)).then_some(Plan::ReadSeed),
+        SeedView::Seen(version) => (known != Some(version) || !refreshed).then_some(Plan::ReadSeed),
         SeedView::Read { .. } => None,
-        // A chain that runs does not need its seed any more.
-        SeedView::NotSeen | SeedView::Unusable { .. } if begun(facts) => None,
+        SeedView::NotSeen if refreshed => None,
         SeedView::NotSeen => Some(Plan::ReadSeed),
+        // A chain that runs does not need its seed any more.
+        SeedView::Unusable { .. } if begun(facts) => None,
         SeedView::Unusable { reason, message } => Some(Plan::Halt { reason: *reason, message: message.clone() }),
     }
 }
 
 /// A seed that was read and is another than the chain began with.
-fn new_seed(facts: &Facts<'_>) -> bool {
+pub(super) fn new_seed(facts: &Facts<'_>) -> bool {
     let SeedView::Read { seed, .. } = &facts.seed else { return false };
     let known = facts.status.seed.as_ref().map(|seed| seed.fingerprint.as_str());
     known != Some(seed.fingerprint.as_str())
@@ -238,7 +241,9 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
         return None;
     }
     let planned = status.next_refresh_time.filter(|_| failed);
-    if new_seed(facts) && !put_off(facts, facts.memory.retry_time.max(planned), now) {
+    // A seed that no exchange of this process was begun with does not wait.
+    let untried = facts.memory.sight.is_none();
+    if new_seed(facts) && (untried || !put_off(facts, facts.memory.retry_time.max(planned), now)) {
         return exchange(Trigger::Seed, true);
     }
     if status.attempt.is_some() {
@@ -258,7 +263,7 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
         return exchange(Trigger::Spec, true);
     }
     // A changed object, or a seed with another password, may have mended what was refused.
-    if failed && (changed || seed_edited(facts)) {
+    if failed && (changed || seed_edited(facts) && facts.memory.sight != Some(Sight::of(facts))) {
         return exchange(Trigger::Retry, true);
     }
     if due(facts).is_some_and(|due| now >= due) {
@@ -285,8 +290,12 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     let exchange = Some(Plan::Exchange { task: Task::Publish, trigger: Trigger::Drift, preflight: false });
     let status = facts.status;
     let changed = status.observed_generation != facts.generation;
+    if facts.memory.retry_time.is_some_and(|retry| now < retry && !changed) {
+        return None;
+    }
+    // Still said to be sending: whatever an exchange found out about it was never stored.
     if let Some(attempt) = &status.attempt
-        && facts.memory.looked_at.as_ref() != Some(&attempt.id)
+        && (attempt.state == AttemptState::Sending || facts.memory.looked_at.as_ref() != Some(&attempt.id))
     {
         return exchange;
     }
@@ -357,9 +366,9 @@ fn due(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
     let status = facts.status;
     let planned = status.next_refresh_time;
     let issued = status.token.as_ref().and_then(|token| token.issued_time);
-    // Without a plan a refusal or a suspension came in between.
-    if status.consecutive_failures.unwrap_or(0) > 0 && planned.is_some() {
-        return planned;
+    if status.consecutive_failures.unwrap_or(0) > 0 {
+        // No next try is planned while a person has to act; once that is over, it is overdue.
+        return planned.or(Some(DateTime::UNIX_EPOCH));
     }
     match issued {
         Some(issued) if status.observed_generation != facts.generation || planned.is_none() => {
