@@ -4,5 +4,6 @@
 #[allow(dead_code, reason = "each test binary uses a part of the stage")]
 mod stage;
 
+mod admission;
 mod smoke;
 mod world;
