@@ -18,6 +18,7 @@ use super::cluster::{Owner, Trouble, is_owned_by};
 use super::credential::{self, Unusable};
 use super::drive::{Driven, Job};
 use super::memory::{LoginVersions, Remembered};
+use super::rival;
 use super::transport::Connection;
 use crate::api::{REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
@@ -130,7 +131,11 @@ impl Turn {
             plan = self.decide();
         }
         if matches!(plan, Plan::Exchange { task: Task::Adopt, .. }) {
-            self.rival = self.find_rival();
+            let fingerprint = match &self.seed {
+                SeedView::Read { seed, .. } => Some(&seed.fingerprint),
+                SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
+            };
+            self.rival = rival::find(&self.object, fingerprint, &self.context.objects());
             plan = self.decide();
         }
         let now = self.context.clock.now();
@@ -175,7 +180,8 @@ impl Turn {
         let view = |name: &str| {
             let seen = self.context.seen.get(&self.namespace, name).filter(|seen| seen.role == "output")?;
             let owned = seen.owners.contains(&self.uid);
-            let output = SeenOutput { uid: seen.uid, owned, type_: None, immutable: seen.immutable, keys: seen.keys };
+            let type_ = self.status.outputs.iter().find(|written| written.secret_name == name).map(|w| w.type_.clone());
+            let output = SeenOutput { uid: seen.uid, owned, type_, immutable: seen.immutable, keys: seen.keys };
             Some(OutputView { seen: output, content_hash: seen.content_hash })
         };
         self.object.spec.outputs.iter().map(|output| view(&output.secret_name)).collect()
@@ -199,48 +205,6 @@ impl Turn {
             Err(Unusable::Unavailable) => return Err(Action::requeue(UNAVAILABLE_PAUSE)),
         };
         Ok(())
-    }
-
-    /// Another object with a better right to the seed, the state Secret or an output: the one whose chain has begun, else the
-    /// older one.
-    fn find_rival(&self) -> Option<Rival> {
-        let spec = &self.object.spec;
-        let state = spec.state_secret_name(&self.name);
-        let begun = |status: Option<&RefreshableTokenStatus>| status.is_some_and(|status| status.seed.is_some());
-        let rank = |object: &RefreshableToken| (!begun(object.status.as_ref()), object.creation_timestamp(), object.uid());
-        let mine = rank(&self.object);
-        let fingerprint = match &self.seed {
-            SeedView::Read { seed, .. } => Some(seed.fingerprint.as_str()),
-            SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
-        };
-        self.context.objects().iter().filter_map(|other| other.0.as_ref().ok()).find_map(|other| {
-            if other.uid().as_deref() == Some(self.uid.as_str()) || rank(other) > mine {
-                return None;
-            }
-            let theirs = other.status.as_ref().and_then(|status| status.seed.as_ref()).map(|seed| seed.fingerprint.as_str());
-            let near = other.namespace().as_deref() == Some(self.namespace.as_str());
-            let name = other.name_any();
-            let who = format!("RefreshableToken {}/{name}", other.namespace().unwrap_or_default());
-            let rival = |reason, message: String| Some(Rival { reason, message });
-            if (near && other.spec.credential.seed_secret_ref.name == spec.credential.seed_secret_ref.name)
-                || (fingerprint.is_some() && theirs == fingerprint)
-            {
-                return rival(Reason::SeedInUse, format!("{who} uses the same seed: a refresh token can begin one chain only"));
-            }
-            if near && other.spec.state_secret_name(&name) == state {
-                return rival(
-                    Reason::StateConflict,
-                    format!("{who} uses the same state Secret {state}: choose another stateSecretName"),
-                );
-            }
-            let shared = spec.outputs.iter().find(|o| other.spec.outputs.iter().any(|p| p.secret_name == o.secret_name));
-            match shared.filter(|_| near) {
-                Some(output) => {
-                    rival(Reason::OutputConflict, format!("{who} writes the same output Secret {}", output.secret_name))
-                }
-                None => None,
-            }
-        })
     }
 
     async fn exchange(mut self, task: Task, trigger: Trigger, preflight: bool) -> Action {

@@ -12,7 +12,7 @@ use crate::api::{
 use crate::provider::{Class, Semantics, TokenError};
 use crate::token::{AccessToken, Fingerprint, HeldTokens, Purpose};
 
-use super::decide::{Facts, Memory, SeedView, Trigger, request_fingerprint, requested};
+use super::decide::{Facts, Memory, SeedView, Sight, Trigger, request_fingerprint, requested};
 use super::exchange::{Finished, Outcome, OutputOutcome, spendable};
 use super::schedule::{CONFIGURATION_REST, after, readable, retry_delay, schedule, whole_seconds};
 use super::state::State;
@@ -64,7 +64,7 @@ pub fn conclude_wait(facts: &Facts<'_>, now: DateTime<Utc>) -> Conclusion {
 pub fn conclude_halt(facts: &Facts<'_>, reason: Reason, message: &str, now: DateTime<Utc>) -> Conclusion {
     let mut draft = Draft::new(facts, now);
     draft.status.next_refresh_time = None;
-    draft.memory.retry_time = Some(after(now, REFUSAL_REST));
+    draft.rest(REFUSAL_REST);
     draft.finish(Some(Trouble::Stalled(reason, message.to_owned())))
 }
 
@@ -86,7 +86,9 @@ pub fn conclude(
     if let Some(state) = &finished.state {
         draft.chain(state);
     }
-    if trigger == Trigger::Manual && requested(facts) && finished.outcome != Outcome::Stale {
+    // A request is handled by the refresh that it asked for, or by any other that was committed since.
+    let handled = trigger == Trigger::Manual && finished.outcome != Outcome::Stale || finished.outcome == Outcome::Refreshed;
+    if handled && requested(facts) {
         draft.status.last_handled_refresh_request = facts.request.map(str::to_owned);
     }
     draft.outputs(&finished.outputs);
@@ -195,6 +197,10 @@ impl<'a> Draft<'a> {
             effective.jitter = Some(readable(plan.jitter));
             effective.note = plan.note.map(str::to_owned);
         }
+        if self.facts.spec.suspended() {
+            self.status.next_refresh_time = None;
+            return;
+        }
         let resting = self.status.consecutive_failures.unwrap_or(0) > 0 || self.status.attempt.is_some();
         if resting {
             return;
@@ -250,7 +256,7 @@ impl<'a> Draft<'a> {
                 None
             }
             Outcome::Refused { reason, message } => {
-                self.memory.retry_time = Some(after(self.now, REFUSAL_REST));
+                self.rest(REFUSAL_REST);
                 self.status.next_refresh_time = None;
                 Some(Trouble::Stalled(*reason, message.clone()))
             }
@@ -317,8 +323,15 @@ impl<'a> Draft<'a> {
         None
     }
 
+    /// Puts off what failed, until then or until the watch shows something else.
+    fn rest(&mut self, rest: Duration) {
+        self.memory.retry_time = Some(after(self.now, rest));
+        self.memory.sight = Some(Sight::of(self.facts));
+    }
+
     /// A failure that spent nothing: the next try.
     fn failed(&mut self, retry_after: Option<Duration>, rest: Option<Duration>) {
+        self.memory.sight = Some(Sight::of(self.facts));
         let failures = self.status.consecutive_failures.unwrap_or(0).saturating_add(1);
         self.status.consecutive_failures = Some(failures);
         self.status.last_failure_time = Some(whole_seconds(self.now));
@@ -369,7 +382,7 @@ impl<'a> Draft<'a> {
             let fleeting = *reason == Reason::WriteFailed;
             self.memory.publish_failures = self.memory.publish_failures.saturating_add(1);
             let delay = retry_delay(&self.facts.spec.refresh(), self.memory.publish_failures, None, None);
-            self.memory.retry_time = Some(after(self.now, if fleeting { delay } else { REFUSAL_REST }) + TimeDelta::seconds(1));
+            self.rest(if fleeting { delay + Duration::from_secs(1) } else { REFUSAL_REST });
         } else if self.published {
             self.memory.publish_failures = 0;
         }

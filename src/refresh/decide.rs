@@ -92,6 +92,29 @@ pub struct Memory {
     pub void_claims: Vec<String>,
     /// Publications that failed in a row.
     pub publish_failures: u32,
+    /// What the watch showed when work was put off. Once it shows something else, nothing is put off any longer.
+    pub sight: Option<Sight>,
+}
+
+/// What the watch shows of an object's Secrets, as far as a refusal can hang on it: the version of the seed, and of each
+/// output whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sight {
+    seed: Option<String>,
+    outputs: Vec<Option<(String, bool, bool)>>,
+}
+
+impl Sight {
+    /// What the watch shows now.
+    #[must_use]
+    pub fn of(facts: &Facts<'_>) -> Self {
+        let seed = match &facts.seed {
+            SeedView::Seen(version) | SeedView::Read { resource_version: version, .. } => Some(version.clone()),
+            SeedView::NotSeen | SeedView::Unusable { .. } => None,
+        };
+        let output = |view: &OutputView| (view.seen.uid.clone(), view.seen.owned, view.seen.immutable);
+        Self { seed, outputs: facts.outputs.iter().map(|view| view.as_ref().map(output)).collect() }
+    }
 }
 
 /// Why an exchange is begun.
@@ -214,7 +237,8 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if facts.memory.rest_until.is_some_and(|rest| now < rest) {
         return None;
     }
-    if new_seed(facts) && facts.memory.retry_time.is_none_or(|retry| now >= retry || changed) {
+    let planned = status.next_refresh_time.filter(|_| failed);
+    if new_seed(facts) && !put_off(facts, facts.memory.retry_time.max(planned), now) {
         return exchange(Trigger::Seed, true);
     }
     if status.attempt.is_some() {
@@ -223,11 +247,11 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if requested(facts) {
         return exchange(Trigger::Manual, preflight);
     }
-    if ended(status) || facts.memory.retry_time.is_some_and(|retry| now < retry && !changed) {
+    if ended(status) || put_off(facts, facts.memory.retry_time, now) {
         return None;
     }
     if !begun(facts) {
-        return exchange(Trigger::Seed, true);
+        return if put_off(facts, planned, now) { None } else { exchange(Trigger::Seed, true) };
     }
     let asked_with = status.effective.as_ref().and_then(|effective| effective.request_fingerprint.as_deref());
     if asked_with.is_some_and(|known| known != request_fingerprint(facts.spec, facts.key).as_str()) && (changed || !failed) {
@@ -241,6 +265,13 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
         return exchange(if failed { Trigger::Retry } else { Trigger::Scheduled }, preflight);
     }
     None
+}
+
+/// Whether work waits until `until`: unless the object or its Secrets have changed since it was put off.
+fn put_off(facts: &Facts<'_>, until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    let changed = facts.status.observed_generation != facts.generation
+        || facts.memory.sight.as_ref().is_some_and(|sight| *sight != Sight::of(facts));
+    until.is_some_and(|until| now < until) && !changed
 }
 
 /// Whether the annotation asks for a refresh that was not handled yet.
@@ -262,14 +293,15 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if status.chain_generation.unwrap_or(0) == 0 {
         return None;
     }
-    if facts.memory.retry_time.is_some_and(|retry| now < retry && !changed) {
+    if put_off(facts, facts.memory.retry_time, now) {
         return None;
     }
+    let expires = expiry(facts).is_some();
     let drift = facts.spec.outputs.iter().zip(&facts.outputs).any(|(output, seen)| {
         let written = status.outputs.iter().find(|written| written.secret_name == output.secret_name);
         match (seen, written) {
             (Some(seen), Some(written)) => {
-                !seen.seen.owned || seen.content_hash.as_ref() != Some(&written.content_hash) || !intact(output, seen)
+                !seen.seen.owned || seen.content_hash.as_ref() != Some(&written.content_hash) || !intact(output, seen, expires)
             }
             (None, _) | (_, None) => true,
         }
@@ -279,12 +311,13 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
 }
 
 /// Whether this operator still manages every key that the output has.
-fn intact(output: &crate::api::OutputSpec, seen: &OutputView) -> bool {
+fn intact(output: &crate::api::OutputSpec, seen: &OutputView, expires: bool) -> bool {
     let has = |key: &str| seen.seen.keys.iter().any(|known| known == key);
     match output {
         crate::api::OutputSpec { opaque: Some(opaque), .. } => {
             has(opaque.access_token_key())
                 && [&opaque.refresh_token_key, &opaque.reference_token_key].into_iter().flatten().all(|key| has(key))
+                && opaque.expiration_time_key.as_ref().is_none_or(|key| !expires || has(key))
         }
         crate::api::OutputSpec { docker_config_json: Some(_), .. } => has(".dockerconfigjson"),
         crate::api::OutputSpec { .. } => has("username") && has("password"),
@@ -324,7 +357,8 @@ fn due(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
     let status = facts.status;
     let planned = status.next_refresh_time;
     let issued = status.token.as_ref().and_then(|token| token.issued_time);
-    if status.consecutive_failures.unwrap_or(0) > 0 {
+    // Without a plan a refusal or a suspension came in between.
+    if status.consecutive_failures.unwrap_or(0) > 0 && planned.is_some() {
         return planned;
     }
     match issued {

@@ -52,6 +52,8 @@ pub struct Exchange {
     /// The version of the state Secret that was last seen; none while there is no Secret.
     version: Option<Version>,
     adopted: Option<Fingerprint>,
+    /// The state Secret holds what `state` says: not before the first write when a seed was just adopted.
+    stored: bool,
     /// The state Secret holds somebody's open claim.
     claimed: bool,
     /// Fingerprint of the token that the mark names.
@@ -99,6 +101,7 @@ impl Exchange {
             state: State::default(),
             version: None,
             adopted: None,
+            stored: false,
             claimed: false,
             marked: None,
             claim_begun: None,
@@ -189,6 +192,7 @@ impl Exchange {
             Err(outcome) => return self.finish(outcome),
         };
         self.state = footing.state;
+        self.stored = footing.adopted.is_none();
         self.adopted = footing.adopted;
         self.claimed = footing.claimed;
         self.stands = true;
@@ -294,7 +298,8 @@ impl Exchange {
     }
 
     /// The claim stands. When the full preflight is due, the commit is tried too: it needs other rights than a creation.
-    fn claimed_it(self, now: DateTime<Utc>) -> Next {
+    fn claimed_it(mut self, now: DateTime<Utc>) -> Next {
+        self.stored = true;
         if !self.brief.preflight {
             return self.mark(now);
         }
@@ -416,13 +421,13 @@ impl Exchange {
             matches!(outcome, Outcome::Refused { .. } | Outcome::Postponed { .. } | Outcome::Rejected(_) | Outcome::Stale);
         let open = self.state.claim.as_ref().map(|claim| claim.id.clone()).filter(|id| *id == self.brief.claim.id);
         let finished = Finished {
-            state: (self.stands && self.version.is_some()).then(|| self.state.clone()),
+            state: (self.stands && self.stored && self.version.is_some()).then(|| self.state.clone()),
             outputs: std::mem::take(&mut self.outputs),
             unrendered: self.unrendered.take(),
             spent: self.marked.clone().filter(|_| !unspent),
             unmark: self.marked.clone().filter(|_| unspent),
             void_claim: open.filter(|_| unspent),
-            adopted: self.adopted.clone().filter(|_| self.version.is_some()),
+            adopted: self.adopted.clone().filter(|_| self.stored && self.version.is_some()),
             rest: (self.repeats > 0).then_some(CLAIM_TTL),
             outcome,
         };

@@ -3,8 +3,10 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`cache`] | where built things are kept between runs |
 //! | [`control_plane`] | a real etcd and kube-apiserver, with kubectl, per test |
 //! | [`issuer`] | token issuers that can be watched and broken: JFrog Access and Distribution, ECE, OAuth 2.0 |
 
+pub mod cache;
 pub mod control_plane;
 pub mod issuer;

@@ -5,5 +5,9 @@
 mod stage;
 
 mod admission;
+mod life;
+mod manifest;
+mod oidc;
+mod sight;
 mod smoke;
 mod world;

@@ -1,7 +1,7 @@
 //! What all tests share: one control plane, one issuer, one operator, and a namespace for each test.
 
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
@@ -9,6 +9,7 @@ use refreshable_token_operator::api::{ConditionStatus, ConditionType, Refreshabl
 use testbed::control_plane::ControlPlane;
 use testbed::issuer::{Api as Kind, Client as OauthClient, ClientAuth, Issuer, Pair, Rotation};
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::stage;
 
@@ -31,17 +32,34 @@ pub struct World {
     pub issuer: Issuer,
     /// A client with all rights.
     pub client: Client,
-    _operator: stage::Running,
+    _operator: Option<stage::Running>,
 }
 
 impl World {
     async fn start() -> anyhow::Result<Self> {
+        let world = Self::bare().await?;
+        let operator = world.operator(&[]).await?;
+        Ok(Self { _operator: Some(operator), ..world })
+    }
+
+    /// The same without an operator, for tests that start and stop their own.
+    pub async fn bare() -> anyhow::Result<Self> {
         let plane = ControlPlane::builder().audit().user("operator", &["system:masters"]).start().await?;
         stage::install(&plane).await?;
         let issuer = issuer().await?;
         let client = Client::try_from(stage::config(plane.kubeconfig_yaml()).await?)?;
-        let operator = stage::Running::start(&plane.user("operator")?.yaml, &[]).await?;
-        Ok(Self { plane, issuer, client, _operator: operator })
+        Ok(Self { plane, issuer, client, _operator: None })
+    }
+
+    /// An operator for these namespaces; none: all.
+    pub async fn operator(&self, namespaces: &[&str]) -> anyhow::Result<stage::Running> {
+        stage::Running::start(&self.plane.user("operator")?.yaml, namespaces).await
+    }
+
+    /// A new namespace.
+    pub async fn scene(&self, namespace: &'static str) -> Scene<'_> {
+        self.plane.kubectl(&["create", "namespace", namespace], None).await.unwrap().checked().unwrap();
+        Scene { world: self, namespace }
     }
 }
 
@@ -59,12 +77,9 @@ pub async fn issuer() -> anyhow::Result<Issuer> {
 }
 
 /// Runs a test on the shared world, in a namespace of its own.
-pub fn test<F: Future<Output = ()>>(namespace: &'static str, body: impl FnOnce(Scene) -> F) {
+pub fn test<F: Future<Output = ()>>(namespace: &'static str, body: impl FnOnce(Scene<'static>) -> F) {
     let world = &*WORLD;
-    RUNTIME.block_on(async move {
-        world.plane.kubectl(&["create", "namespace", namespace], None).await.unwrap().checked().unwrap();
-        body(Scene { world, namespace }).await;
-    });
+    RUNTIME.block_on(async move { body(world.scene(namespace).await).await });
 }
 
 /// Runs a test that brings its own control plane.
@@ -72,16 +87,16 @@ pub fn alone<F: Future<Output = ()>>(body: F) {
     RUNTIME.block_on(body);
 }
 
-/// A namespace of the shared world.
+/// A namespace of a world.
 #[derive(Clone, Copy)]
-pub struct Scene {
-    /// The shared parts.
-    pub world: &'static World,
+pub struct Scene<'a> {
+    /// The world.
+    pub world: &'a World,
     /// The namespace.
     pub namespace: &'static str,
 }
 
-impl Scene {
+impl Scene<'_> {
     /// `kubectl apply` of a manifest in this namespace.
     pub async fn apply(&self, yaml: &str) {
         self.kubectl(&["apply", "-f", "-"], Some(yaml)).await.checked().unwrap();

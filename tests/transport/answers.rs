@@ -104,7 +104,7 @@ async fn answers_in_odd_form_are_answers_all_the_same() {
         ("HTTP/1.1 200\r\ncontent-length: 2\r\n\r\nok".to_owned(), "ok"),
         ("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(), "ok"),
         ("HTTP/1.1 200 OK\r\nbad header\r\ncontent-length: 2\r\n\r\nok".to_owned(), "ok"),
-        ("HTTP/1.1 200 OK\r\nspace : x\r\nfolded: x\r\n y\r\ncontent-length: 2\r\n\r\nok".to_owned(), "ok"),
+        ("HTTP/1.1 200 OK\r\nfolded: x\r\n y\r\ncontent-length : 2\r\n\r\nok".to_owned(), "ok"),
         (format!("HTTP/1.1 200 OK\r\n{many}content-length: 2\r\n\r\nok"), "ok"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok and more".to_owned(), "ok"),
     ] {
@@ -141,15 +141,12 @@ async fn child_calls_directly() {
 #[tokio::test]
 async fn the_environment_changes_nothing() {
     let proxy = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-    let key_log = format!("{}/key-log", env!("CARGO_TARGET_TMPDIR"));
-    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--ignored", "--exact", "answers::child_calls_directly"]).env("SSLKEYLOGFILE", &key_log).env_remove("NO_PROXY");
-    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-        child.env(name, format!("http://{}", proxy.address));
-    }
-    let output = child.env_remove("no_proxy").output().await.unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    let key_log = format!("{}/key-log-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let proxy_url = format!("http://{}", proxy.address);
+    let names = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+    let mut environment = names.map(|name| (name, proxy_url.as_str())).to_vec();
+    environment.push(("SSLKEYLOGFILE", &key_log));
+    run_alone_with("answers::child_calls_directly", &environment).await;
     assert_eq!(proxy.connections().await, 0);
     assert!(!std::path::Path::new(&key_log).exists());
 }

@@ -48,3 +48,16 @@ fn answered(delivery: Delivery) -> Reply {
         other => panic!("no answer: {other:?}"),
     }
 }
+
+/// Runs an ignored test in a process of its own, with nothing of proxies in its environment.
+async fn run_alone(test: &str) {
+    run_alone_with(test, &[]).await;
+}
+
+async fn run_alone_with(test: &str, environment: &[(&str, &str)]) {
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--ignored", "--exact", test]).env_remove("NO_PROXY").env_remove("no_proxy");
+    let output = child.envs(environment.iter().copied()).output().await.unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}

@@ -246,6 +246,13 @@ impl std::io::Write for Log {
 
 #[tokio::test]
 async fn the_log_names_host_and_class_and_nothing_else() {
+    // Alone in a process: whether a line is logged at all is decided once per process and line.
+    run_alone("proofs::child_logs").await;
+}
+
+#[tokio::test]
+#[ignore = "started by the_log_names_host_and_class_and_nothing_else"]
+async fn child_logs() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

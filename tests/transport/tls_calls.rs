@@ -24,9 +24,23 @@ async fn the_right_authority_is_believed_and_each_handshake_is_a_full_one() {
     assert_eq!(transport.connect(&server.https(), &trusting).await, Ok(()));
     for _ in 0..4 {
         let kind = Some(HandshakeKind::Full);
-        assert_eq!(told.recv().await, Some(Handshake { protocol: Some(b"http/1.1".to_vec()), kind }));
+        let seen = tokio::time::timeout(Duration::from_secs(5), told.recv()).await.unwrap();
+        assert_eq!(seen, Some(Handshake { protocol: Some(b"http/1.1".to_vec()), kind }));
     }
     assert_eq!((server.connections().await, server.requests()), (4, 3), "the preflight is no request");
+}
+
+#[tokio::test]
+async fn what_one_bundle_trusts_no_other_does() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (server, _told) = serve(authority.server("127.0.0.1", 2090, &[]), OK).await;
+    let transport = transport();
+    for _ in 0..2 {
+        answered(transport.send(&request(&server.https()), &authority.trusted()).await);
+        let distrusted = transport.send(&request(&server.https()), &other.trusted()).await;
+        assert_eq!(distrusted, Delivery::NotSent(NotSent::TlsRejected));
+    }
+    assert_eq!(server.requests(), 2);
 }
 
 #[tokio::test]

@@ -103,6 +103,15 @@ mod tests {
     use super::EndpointPolicy;
 
     #[test]
+    fn the_documented_example_is_a_policy() {
+        let page = include_str!("../endpoint.rs");
+        let example = page.split("/// ```yaml\n").nth(1).and_then(|rest| rest.split("/// ```").next()).unwrap();
+        let policy = EndpointPolicy::from_yaml(&example.replace("/// ", "")).unwrap();
+        assert_eq!(policy.rules.len(), 2);
+        assert!(policy.check_url("http://127.0.0.1:8080/").is_ok());
+    }
+
+    #[test]
     fn mistakes_in_the_file_are_named_with_their_rule() {
         let second = |rule: &str| format!("rules:\n- addresses: [10.0.0.0/8]\n- {rule}\n");
         for (rule, part) in [
@@ -133,7 +142,17 @@ mod tests {
             let told = EndpointPolicy::from_yaml(&second(rule)).unwrap_err().to_string();
             assert!(told.starts_with("endpoint policy, rule 2 (line 3): ") && told.contains(part), "{rule}: {told}");
         }
-        for file in ["", "{}", "rule: []", "rules: {}", "rules: []\nrules: []", "- a", "rules:\n- a: 1\n  a: 2", "rules: [\n"] {
+        for file in [
+            "",
+            "{}",
+            "rule: []",
+            "rules: {}",
+            "rules: []\nrules: []",
+            "rules: []\nrule: []",
+            "- a",
+            "rules:\n- a: 1\n  a: 2",
+            "rules: [\n",
+        ] {
             let told = EndpointPolicy::from_yaml(file).unwrap_err().to_string();
             assert!(told.starts_with("endpoint policy"), "{file:?}: {told}");
         }

@@ -78,6 +78,7 @@ const HOSTILE: &[(&str, Refused)] = &[
     ("https://art..example.com/", Refused::HostForm),
     ("https://.example.com/", Refused::HostForm),
     ("https://-art.example.com/", Refused::HostForm),
+    ("https://art-.example.com/", Refused::HostForm),
     ("https://art.example.com:0/", Refused::HostForm),
     ("https://*.example.com/", Refused::HostForm),
     ("https://kubernetes.default.svc/", Refused::HostName),
@@ -124,6 +125,17 @@ fn hostile_urls_are_refused() {
     for (url, why) in HOSTILE {
         assert_eq!(EndpointPolicy::default().check_url(url), Err(*why), "{url:?}");
     }
+}
+
+#[test]
+fn lengths_have_limits() {
+    let told = |url: String| EndpointPolicy::default().check_url(&url).err();
+    let path = |length: usize| format!("https://art.example.com/{}", "x".repeat(length - 24));
+    assert_eq!((told(path(2048)), told(path(2049))), (None, Some(Refused::NotAUrl)));
+    let label = |length: usize| format!("https://{}.example.com/", "x".repeat(length));
+    assert_eq!((told(label(63)), told(label(64))), (None, Some(Refused::HostForm)));
+    let name = |length: usize| format!("https://{}com/", "x.".repeat((length - 3) / 2));
+    assert_eq!((told(name(253)), told(name(255))), (None, Some(Refused::HostForm)));
 }
 
 #[test]
@@ -241,7 +253,7 @@ fn rules_add_up_for_the_hosts_they_name_and_no_other() {
         ("art.corp.example.com", "10.1.2.3", true),
         ("art.corp.example.com", "::ffff:10.1.2.3", true),
         ("art.corp.example.com", "64:ff9b::a01:203", true),
-        ("art.corp.example.com", "127.0.0.1", true),
+        ("ART.Corp.example.com", "127.0.0.1", true),
         ("x.art.corp.example.com", "10.1.2.3", false),
         ("a.tools.example.com", "10.1.2.3", true),
         ("a.b.tools.example.com", "10.1.2.3", true),

@@ -35,7 +35,6 @@ pub(super) fn client(tls: ClientConfig, resolver: Resolver, connect: Duration) -
         .http1_max_headers(MOST_FIELDS)
         .http1_ignore_invalid_headers_in_responses(true)
         .http1_allow_spaces_after_header_name_in_responses(true)
-        .http1_allow_obsolete_multiline_headers_in_responses(true)
         .retry(retry::never())
         .redirect(redirect::Policy::none())
         .referer(false)

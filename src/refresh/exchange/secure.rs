@@ -101,6 +101,7 @@ impl Exchange {
 
     fn settled(mut self, securing: Securing) -> Next {
         self.state = securing.target;
+        self.stored = true;
         self.conclude(securing.then)
     }
 

@@ -5,11 +5,10 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-
-use anyhow::Context;
+use std::path::PathBuf;
 
 use super::go_build::{self, Program};
+use crate::cache;
 
 const ETCD: Program = Program { name: "etcd", package: "go.etcd.io/etcd/server/v3" };
 const KUBE_APISERVER: Program = Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver" };
@@ -40,21 +39,11 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// `$RTOK_CACHE`, else `$XDG_CACHE_HOME/refreshable-token-operator`, else the same in
-    /// `~/.cache` (XDG Base Directory Specification).
+    /// As the environment says; the cache is in [`cache::folder`].
     pub(super) fn from_environment() -> anyhow::Result<Self> {
-        let folder = |name| env::var_os(name).filter(|value| !value.is_empty());
-        let cache = match (folder("RTOK_CACHE"), folder("XDG_CACHE_HOME")) {
-            (Some(own), _) => PathBuf::from(own),
-            (None, Some(all)) => Path::new(&all).join("refreshable-token-operator"),
-            (None, None) => env::home_dir()
-                .context("find the cache folder: set RTOK_CACHE or HOME")?
-                .join(".cache/refreshable-token-operator"),
-        };
         Ok(Self {
-            assets: folder("KUBEBUILDER_ASSETS").map(PathBuf::from),
-            // Programs run in other folders, so a relative path would break.
-            cache: std::path::absolute(cache.join("control-plane"))?,
+            assets: env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from),
+            cache: cache::folder()?.join("control-plane"),
             go: "go".into(),
         })
     }
@@ -84,7 +73,7 @@ impl Places {
             match programs.iter().find(|program| !assets.join(program.name).is_file()) {
                 None => return Ok(std::path::absolute(assets)?),
                 Some(missing) => {
-                    eprintln!("control plane: KUBEBUILDER_ASSETS={} has no {}, trying the cache", assets.display(), missing.name)
+                    eprintln!("control plane: KUBEBUILDER_ASSETS={} has no {}, trying the cache", assets.display(), missing.name);
                 }
             }
         }
