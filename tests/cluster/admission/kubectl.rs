@@ -13,7 +13,7 @@ fn object(name: &str, more: &str) -> String {
     )
 }
 
-async fn refused(scene: Scene, manifest: &str) -> String {
+async fn refused(scene: Scene<'_>, manifest: &str) -> String {
     let output = scene.kubectl(&["apply", "-f", "-"], Some(manifest)).await;
     assert!(!output.status.success(), "{}", output.stdout);
     output.stderr

@@ -34,7 +34,7 @@ fn object(name: &str, base: &str, spec: &str) -> Value {
 }
 
 /// Stores one manifest and sends the other in its place, as a dry run.
-async fn change(scene: Scene, before: &Value, after: &Value) -> Result<Value, Box<Status>> {
+async fn change(scene: Scene<'_>, before: &Value, after: &Value) -> Result<Value, Box<Status>> {
     let client = &scene.world.client;
     let request = Request::new(url(scene.namespace)).create(&PostParams::default(), before.to_string().into_bytes()).unwrap();
     let stored = answer(client.request(request).await).unwrap();
@@ -52,7 +52,7 @@ async fn change(scene: Scene, before: &Value, after: &Value) -> Result<Value, Bo
 }
 
 /// Sends all changes; gives what was refused and why.
-pub async fn refusals(scene: Scene) -> Vec<(String, String)> {
+pub async fn refusals(scene: Scene<'_>) -> Vec<(String, String)> {
     let mut seen = Vec::new();
     for (name, base, before, after, says) in ROWS {
         let answer = change(scene, &object("changed", base, before), &object("changed", base, after)).await;
