@@ -41,6 +41,7 @@ fn the_core_names_no_effect() {
         "reqwest",
         "hyper",
         "tokio",
+        "std::{",
         "std::net",
         "std::fs",
         "std::env",
