@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "each test binary uses a part of the stage")]
 mod stage;
 
+mod admission;
 mod life;
 mod manifest;
 mod oidc;
