@@ -81,7 +81,7 @@ async fn demo(duration: Option<SpecDuration>) -> anyhow::Result<bool> {
         () = &mut interrupt => {
             // The daemons die with their owner, which was dropped.
             say("\nInterrupted before it had begun.\n");
-            return Ok(true);
+            return Ok(duration.is_none());
         }
     };
     look_around(&plane)?;
@@ -96,7 +96,8 @@ async fn demo(duration: Option<SpecDuration>) -> anyhow::Result<bool> {
     };
     let verdict = match duration {
         Some(_) if ended => Some(judge(&client, &issuer, &pairs).await?),
-        Some(_) | None => None,
+        Some(_) => Some(vec!["interrupted, so nothing was judged".to_owned()]),
+        None => None,
     };
     say("\nCleaning up ...\n");
     operator.stop().await?;
