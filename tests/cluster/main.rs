@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "each test binary uses a part of the stage")]
 mod stage;
 
+mod conflict;
 mod life;
 mod manifest;
 mod sight;
