@@ -5,8 +5,10 @@
 mod stage;
 
 mod conflict;
+mod counts;
 mod life;
 mod manifest;
 mod sight;
 mod smoke;
+mod stored;
 mod world;
