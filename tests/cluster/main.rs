@@ -6,6 +6,7 @@ mod stage;
 
 mod conflict;
 mod counts;
+mod leaks;
 mod life;
 mod manifest;
 mod sight;
