@@ -5,9 +5,13 @@
 mod stage;
 
 mod admission;
+mod conflict;
+mod counts;
+mod leaks;
 mod life;
 mod manifest;
 mod oidc;
 mod sight;
 mod smoke;
+mod stored;
 mod world;
