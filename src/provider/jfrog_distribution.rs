@@ -1,15 +1,50 @@
-//! JfrogDistribution.
-use super::{RefreshInput, Reply, RequestError, TokenError, TokenRequest};
+//! JFrog Distribution: `POST {url}/distribution/api/v1/security/token`; it must never ask for a lasting token.
+//!
+//! Sources: the vendor's "Refresh a Token" page among the seeds, reference/token-apis.md section 1.1. The page documents no
+//! refusal at all, so what is known of JFrog Access, the same vendor's service, is used for refusals.
+
+use chrono::{DateTime, Utc};
+
+use super::reply::{Members, error, error_codes, spending_refusal, token_set};
+use super::request::{Form, basic, below, needed, post};
+use super::{Class, RefreshInput, Reply, RequestError, TokenError, TokenRequest};
 use crate::api::{JfrogDistribution, RequestSpec};
 use crate::token::TokenSet;
-use chrono::{DateTime, Utc};
+
+/// The refresh request: both tokens, and always a lifetime, because the API's default is a token that never expires.
 pub(super) fn request(
     spec: &JfrogDistribution,
     wish: &RequestSpec,
     input: &RefreshInput<'_>,
 ) -> Result<TokenRequest, RequestError> {
-    todo!()
+    let refresh_token = input.held.refresh_token.as_ref().map(|token| &token.0);
+    let access_token = input.held.access_token.as_ref().map(|token| &token.0);
+    let seconds = wish.lifetime.map(|lifetime| lifetime.get().as_secs()).filter(|seconds| *seconds > 0);
+    let seconds = seconds.ok_or(RequestError::Missing("request.lifetime (spec)"))?.to_string();
+    let form = Form::refresh(needed(refresh_token, "refresh_token (seed or state Secret)")?)?
+        .secret("access_token", needed(access_token, "access_token (seed or state Secret)")?)?
+        .wish("expires_in", Some(&seconds))
+        .wish("refreshable", Some("true"));
+    let username = needed(input.login.username.as_ref(), "username (seed Secret)")?;
+    let password = needed(input.login.password.as_ref(), "password (seed Secret)")?;
+    let url = below(&spec.url, "/distribution/api/v1/security/token")?;
+    Ok(post(url, Some(basic(username, password)?), Some(form.body())))
 }
+
 pub(super) fn read(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
-    todo!()
+    let (class, detail) = match reply.status {
+        200 | 201 => match token_set(reply, sent, &Members::RFC_6749) {
+            Ok(granted) => return Ok(granted),
+            Err(detail) => (Class::Unknown, detail),
+        },
+        400 => (Class::Configuration, "the request is invalid, or another JFrog instance issued the tokens"),
+        401 => (Class::Configuration, "the user name or the password of the seed is not accepted"),
+        403 => (Class::Configuration, "forbidden: only an administrator may refresh another user's token"),
+        // Undocumented here; JFrog Access answers so to a refresh token that was spent or never existed.
+        404 if error_codes(reply).iter().any(|code| code == "NOT_FOUND") => {
+            (Class::ChainOver, "NOT_FOUND: no token belongs to this refresh token; it was used before, revoked or cleaned up")
+        }
+        status => spending_refusal(status),
+    };
+    Err(error(reply, sent, class, detail))
 }

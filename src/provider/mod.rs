@@ -8,6 +8,7 @@ mod jfrog_access;
 mod jfrog_distribution;
 mod oauth2;
 mod reply;
+mod request;
 
 use std::fmt;
 use std::time::Duration;
@@ -221,11 +222,13 @@ pub enum Lost {
 /// Why no request can be built from what is there. Nothing was sent.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Error)]
 pub enum RequestError {
-    /// A credential is missing.
-    #[error("{0} is missing from the seed Secret or the state Secret")]
+    /// A credential, or a wish that the API needs, is missing; named with the place where it belongs.
+    #[error("{0} is missing")]
     Missing(&'static str),
-    /// A credential cannot be sent: it holds a control character, or is too large.
-    #[error("{0} cannot be sent in an HTTP request: it holds a control character or a line break, or is over 64 KiB")]
+    /// A credential cannot be sent: it holds a character that its place does not allow, or is too large.
+    #[error(
+        "{0} cannot be sent in an HTTP request: it holds a line break or another character that is not allowed there, or is over 64 KiB"
+    )]
     NotSendable(&'static str),
     /// The URL of the provider cannot be used.
     #[error("the provider's URL is not valid: {0}")]

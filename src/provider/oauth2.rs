@@ -1,14 +1,116 @@
-//! Oauth2.
-use super::{RefreshInput, Reply, RequestError, TokenError, TokenRequest};
-use crate::api::{Oauth2, RequestSpec};
-use crate::token::TokenSet;
+//! OAuth 2.0: the refresh token grant of RFC 6749 section 6 at any server; it must not read more into an answer than codes say.
+
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+
+use super::reply::{Fields, Members, error, spending_refusal, tokens};
+use super::request::{Form, absolute, client_basic, needed, post};
+use super::{Class, RefreshInput, Reply, RequestError, Semantics, TokenError, TokenRequest};
+use crate::api::{ClientAuthentication, Oauth2, RequestSpec, Rotation};
+use crate::token::TokenSet;
+
+/// What an error code proves. A code that is not here proves nothing: `server_error` is left out on purpose, because a server
+/// that consumes the token before it stores the next one (oidc-provider does) can fail in between.
+///
+/// The first block is RFC 6749 section 5.2 in its own meaning. Servers that use a code otherwise (Dex `invalid_request` for an
+/// unknown token, Gitea `unauthorized_client` for a used one, Hydra `invalid_request` for a race that may be repeated:
+/// reference/token-apis.md section 4.1) say so in free text only, which is not matched: with these the token is asked for again
+/// at long intervals, and refused again.
+const CODES: [(&str, Class, &str); 17] = [
+    (
+        "invalid_grant",
+        Class::ChainOver,
+        "invalid_grant: the authorization server no longer accepts this refresh token (expired, revoked, used, or another client's)",
+    ),
+    (
+        "invalid_client",
+        Class::Configuration,
+        "invalid_client: the client's credentials or its way to authenticate are not accepted",
+    ),
+    ("unauthorized_client", Class::Configuration, "unauthorized_client: this client may not use the refresh token grant"),
+    ("unsupported_grant_type", Class::Configuration, "unsupported_grant_type: the server has no refresh token grant"),
+    ("invalid_scope", Class::Configuration, "invalid_scope: request.scope is unknown or wider than the first token's"),
+    ("invalid_request", Class::Configuration, "invalid_request: the server finds the request malformed or incomplete"),
+    // RFC 6749 section 4.1.2.1, used at token endpoints too: overload or maintenance, so before any work was done.
+    ("temporarily_unavailable", Class::Transient, "temporarily_unavailable: the server is overloaded or under maintenance"),
+    // RFC 8707 section 2, RFC 9449 section 5, OpenID Connect Core section 3.1.2.6 (Entra sends the first of these three here).
+    ("invalid_target", Class::Configuration, "invalid_target: the server wants to know the resource that the token is for"),
+    ("use_dpop_nonce", Class::Configuration, "use_dpop_nonce: the server binds tokens to a key (DPoP), which is not supported"),
+    (
+        "invalid_dpop_proof",
+        Class::Configuration,
+        "invalid_dpop_proof: the server binds tokens to a key (DPoP), which is not supported",
+    ),
+    ("interaction_required", Class::Configuration, "interaction_required: a person has to sign in at the server"),
+    ("login_required", Class::Configuration, "login_required: a person has to sign in at the server"),
+    ("consent_required", Class::Configuration, "consent_required: a person has to agree at the server"),
+    // GitHub, "Troubleshooting OAuth app access token request errors" and "Refreshing user access tokens"; sent with status 200.
+    ("bad_refresh_token", Class::ChainOver, "bad_refresh_token: the server no longer accepts this refresh token"),
+    ("incorrect_client_credentials", Class::Configuration, "incorrect_client_credentials: client_id or client_secret is wrong"),
+    // Slack, method oauth.v2.access; sent with status 200.
+    ("invalid_refresh_token", Class::ChainOver, "invalid_refresh_token: the server no longer accepts this refresh token"),
+    ("bad_client_secret", Class::Configuration, "bad_client_secret: client_secret is wrong"),
+];
+
+/// The refresh request.
 pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
-    todo!()
+    let refresh_token = input.held.refresh_token.as_ref().map(|token| &token.0);
+    let form =
+        Form::refresh(needed(refresh_token, "refresh_token (seed or state Secret)")?)?.wish("scope", wish.scope.as_deref());
+    let url = absolute(&spec.token_url)?.into();
+    let id = needed(input.login.client_id.as_ref(), "client_id (Secret of clientSecretRef, or the seed)")?;
+    let secret = || needed(input.login.client_secret.as_ref(), "client_secret (Secret of clientSecretRef, or the seed)");
+    Ok(match spec.client_authentication.unwrap_or_default() {
+        ClientAuthentication::Basic => post(url, Some(client_basic(id, secret()?)?), Some(form.body())),
+        ClientAuthentication::Post => {
+            post(url, None, Some(form.secret("client_id", id)?.secret("client_secret", secret()?)?.body()))
+        }
+        ClientAuthentication::None => post(url, None, Some(form.secret("client_id", id)?.body())),
+    })
 }
+
 pub(super) fn read(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
-    todo!()
+    let (class, detail) = match reply.status {
+        200 | 201 => match granted(reply, sent) {
+            Ok(grant) => return Ok(grant),
+            Err(refusal) => refusal,
+        },
+        status @ (400 | 401 | 403) => {
+            let code = Fields::of(reply).ok().and_then(|fields| known_code(&fields));
+            code.unwrap_or(match status {
+                400 => (Class::Unknown, "the server refuses with none of the codes of RFC 6749 section 5.2"),
+                _ => spending_refusal(status),
+            })
+        }
+        status => spending_refusal(status),
+    };
+    Err(error(reply, sent, class, detail))
 }
-pub(super) fn semantics(spec: &Oauth2) -> super::Semantics {
-    todo!()
+
+/// Tokens, or what the error says that some servers send with a status of success.
+fn granted(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, (Class, &'static str)> {
+    let unknown = |detail| (Class::Unknown, detail);
+    let fields = Fields::of(reply).map_err(unknown)?;
+    if fields.says("error") && !fields.says("access_token") {
+        return Err(
+            known_code(&fields).unwrap_or(unknown("the server names an error that is on no list, with a status of success"))
+        );
+    }
+    tokens(&fields, sent, &Members::RFC_6749).map_err(unknown)
+}
+
+fn known_code(fields: &Fields) -> Option<(Class, &'static str)> {
+    let code = fields.text("error")?;
+    CODES.iter().find(|(known, ..)| *known == code).map(|(_, class, detail)| (*class, *detail))
+}
+
+/// What the server promises, as the spec declares it. `Grace` without a time, which the CRD refuses, is the strict reading.
+pub(super) fn semantics(spec: &Oauth2) -> Semantics {
+    let grace = spec.grace_seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+    match (spec.rotation.unwrap_or_default(), grace) {
+        (Rotation::Grace, Some(seconds)) => Semantics::Grace(Duration::from_secs(seconds)),
+        (Rotation::Strict, _) | (Rotation::Grace, None) => Semantics::SingleUse,
+        (Rotation::Reusable, _) => Semantics::Reusable,
+    }
 }
