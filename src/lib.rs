@@ -14,8 +14,10 @@
 //! - [`token`]: token types that cannot be printed by accident
 //! - [`refresh`]: the schedule, the exchange as one pure step machine, the state Secret, rendering
 //! - [`provider`]: one file per token API, requests and replies as values
+//! - [`operator`]: the effects
 
 pub mod api;
+pub mod operator;
 pub mod provider;
 pub mod refresh;
 pub mod token;

@@ -1,2 +1,143 @@
-//! Start.
-fn main() {}
+//! Arguments and start.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use kube::CustomResourceExt as _;
+use refreshable_token_operator::api::RefreshableToken;
+use refreshable_token_operator::operator::endpoint::EndpointPolicy;
+use refreshable_token_operator::operator::telemetry::{self, LogFormat};
+use refreshable_token_operator::operator::{Operator, Settings};
+
+/// Refreshes tokens before they expire and writes them into Kubernetes Secrets. Never loses a refresh token, never spends one
+/// twice.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the operator.
+    Run(Run),
+    /// Print the CustomResourceDefinitions as YAML.
+    Crd,
+    /// Print the version.
+    Version,
+}
+
+#[derive(Args)]
+struct Run {
+    /// Kubeconfig file. Default: the Pod's service account, else ~/.kube/config.
+    #[arg(long, env = "RTOK_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Namespace to watch; may be repeated. Default: all namespaces.
+    #[arg(long = "namespace", env = "RTOK_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
+    namespaces: Vec<String>,
+    /// Namespace of the operator's own Secrets. Default: that of the service account or of the kubeconfig's context.
+    #[arg(long, env = "RTOK_OPERATOR_NAMESPACE", value_name = "NAME")]
+    operator_namespace: Option<String>,
+    /// File that says which addresses beside public ones may be called. Default: none.
+    #[arg(long, env = "RTOK_ENDPOINT_POLICY", value_name = "FILE")]
+    endpoint_policy: Option<PathBuf>,
+    /// How many refreshes may be under way at once: so many tokens are at risk when the process is killed.
+    #[arg(long, env = "RTOK_MAX_IN_FLIGHT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    max_in_flight: u16,
+    /// Form of the logs, which go to standard error.
+    #[arg(long, env = "RTOK_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// What to log, as a tracing filter such as `info` or `debug`.
+    #[arg(long, env = "RUST_LOG", default_value = "info", hide = true)]
+    log: String,
+    /// Name of this replica, shown in claims and events. Default: the host name.
+    #[arg(long, env = "HOSTNAME", default_value = "refreshable-token-operator", hide = true)]
+    pod: String,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(arguments) => {
+            telemetry::start(arguments.log_format, &arguments.log);
+            run(arguments).unwrap_or_else(|error| {
+                tracing::error!("{error:#}");
+                ExitCode::FAILURE
+            })
+        }
+        Command::Crd => print(&crd()),
+        Command::Version => print(&format!("refreshable-token-operator {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    // Whoever reads may have gone (`| head`): that is no error of ours.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn crd() -> String {
+    // The schema is made from our own types: it always serialises, as the test of the committed file shows.
+    serde_saphyr::to_string(&RefreshableToken::crd()).unwrap_or_default()
+}
+
+fn run(arguments: Run) -> anyhow::Result<ExitCode> {
+    // reqwest and kube panic without a process-wide provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?.block_on(async {
+        let settings = settings(arguments).await?;
+        let operator = Operator::start(settings).await?;
+        operator.run(stop_signal()?).await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn settings(arguments: Run) -> anyhow::Result<Settings> {
+    let config = match &arguments.kubeconfig {
+        Some(path) => {
+            let file = kube::config::Kubeconfig::read_from(path)
+                .with_context(|| format!("the kubeconfig {} cannot be read", path.display()))?;
+            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
+                .await
+                .context("the kubeconfig cannot be used")?
+        }
+        None => match kube::Config::incluster() {
+            Ok(config) => config,
+            Err(_) => kube::Config::from_kubeconfig(&kube::config::KubeConfigOptions::default())
+                .await
+                .context("there is neither a service account nor a kubeconfig: name one with --kubeconfig")?,
+        },
+    };
+    let endpoint_policy = match &arguments.endpoint_policy {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("the endpoint policy {} cannot be read", path.display()))?;
+            EndpointPolicy::from_yaml(&text).with_context(|| format!("the endpoint policy {}", path.display()))?
+        }
+        None => EndpointPolicy::default(),
+    };
+    Ok(Settings {
+        config,
+        namespaces: arguments.namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
+        operator_namespace: arguments.operator_namespace,
+        endpoint_policy,
+        max_in_flight: usize::from(arguments.max_in_flight),
+        pod: arguments.pod,
+    })
+}
+
+/// Resolves at the first SIGTERM or SIGINT; later ones change nothing, because a token may be held in memory only.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

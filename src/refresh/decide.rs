@@ -76,8 +76,6 @@ pub struct OutputView {
     pub seen: SeenOutput,
     /// The hash that was written with its contents.
     pub content_hash: Option<String>,
-    /// Nobody has changed a key since: this operator still manages each of them.
-    pub keys: Vec<String>,
 }
 
 /// What this process remembers about an object; lost at a restart, and nothing that matters hangs on it.
@@ -283,7 +281,7 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
 
 /// Whether this operator still manages every key that the output has.
 fn intact(output: &crate::api::OutputSpec, seen: &OutputView) -> bool {
-    let has = |key: &str| seen.keys.iter().any(|known| known == key);
+    let has = |key: &str| seen.seen.keys.iter().any(|known| known == key);
     match output {
         crate::api::OutputSpec { opaque: Some(opaque), .. } => {
             has(opaque.access_token_key())

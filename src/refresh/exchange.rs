@@ -337,12 +337,10 @@ impl Exchange {
     }
 
     fn send(self, now: DateTime<Utc>) -> Next {
-        let begun = self.claim_begun.unwrap_or(now);
-        let passed = (now - begun).to_std().unwrap_or_default();
         // A repeat inside a grace window is not bound to the claim's age: the window bounds it.
-        let within = if self.repeats > 0 { SEND_WITHIN } else { SEND_WITHIN.saturating_sub(passed) };
+        let bound_to_claim = self.semantics().spends() && self.repeats == 0;
         match self.request(now) {
-            Ok(request) => self.at(Phase::Sending, Step::Send { request, within }),
+            Ok(request) => self.at(Phase::Sending, Step::Send { request, bound_to_claim }),
             Err(error) => self.release(cannot_request(&error)),
         }
     }

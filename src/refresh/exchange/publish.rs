@@ -78,8 +78,14 @@ fn found(seen: &SeenOutput, rendered: &Rendered) -> Result<(), OutputProblem> {
 }
 
 impl Turn {
+    /// The first request: what is known as ours is applied to, what is known as somebody else's is looked at, what is not
+    /// known is created.
     fn start(index: usize, seen: Option<SeenOutput>, known: OutputAction, unknown: OutputAction) -> Self {
-        let action = if seen.is_some() { known } else { unknown };
+        let action = match &seen {
+            Some(seen) if problem(seen).is_none() => known,
+            Some(_) => OutputAction::Read,
+            None => unknown,
+        };
         Self { index, action, seen, requests: 1 }
     }
 
@@ -89,8 +95,7 @@ impl Turn {
 
     fn step(&self, rendered: &[Rendered]) -> Option<Step> {
         let rendered = rendered.get(self.index)?.clone();
-        let uid = self.seen.as_ref().map(|seen| seen.uid.clone());
-        Some(Step::Output { index: self.index, action: self.action, uid, rendered })
+        Some(Step::Output { index: self.index, action: self.action, seen: self.seen.clone(), rendered })
     }
 }
 
@@ -151,7 +156,10 @@ impl Exchange {
 
     fn publish_at(self, rendered: Vec<Rendered>, index: usize) -> Next {
         let seen = self.brief.seen.get(index).cloned().flatten();
-        let turn = Turn::start(index, seen, OutputAction::Apply, OutputAction::Create);
+        let stale =
+            seen.iter().flat_map(|seen| &seen.keys).any(|key| !rendered.get(index).is_some_and(|r| r.data.contains_key(key)));
+        let known = if stale { OutputAction::Prune } else { OutputAction::Apply };
+        let turn = Turn::start(index, seen, known, OutputAction::Create);
         match turn.step(&rendered) {
             Some(step) => self.at(Phase::Publishing(Publishing { rendered, turn, pausing: false }), step),
             None => self.end(),
@@ -170,8 +178,10 @@ impl Exchange {
             return self.ended(rendered, turn.index, &output, Err(OutputProblem::Unclear));
         }
         let turn = match (turn.action, answer) {
-            (OutputAction::Apply, OutputAnswer::Done) => return self.ended(rendered, turn.index, &output, Ok(())),
-            (OutputAction::Create, OutputAnswer::Found(seen)) => Turn { seen: Some(seen), ..turn }.then(OutputAction::Apply),
+            (OutputAction::Apply | OutputAction::Create, OutputAnswer::Done) => {
+                return self.ended(rendered, turn.index, &output, Ok(()));
+            }
+            (OutputAction::Prune, OutputAnswer::Done) => turn.then(OutputAction::Apply),
             (OutputAction::Read, OutputAnswer::Found(seen)) => match found(&seen, &output) {
                 Err(problem) => return self.ended(rendered, turn.index, &output, Err(problem)),
                 Ok(()) if turn.requests > 3 => {
@@ -179,7 +189,9 @@ impl Exchange {
                 }
                 Ok(()) => Turn { seen: Some(seen), ..turn }.then(OutputAction::Apply),
             },
-            (OutputAction::Apply, OutputAnswer::Denied) | (_, OutputAnswer::Conflict) => turn.then(OutputAction::Read),
+            (OutputAction::Apply | OutputAction::Prune, OutputAnswer::Denied) | (_, OutputAnswer::Conflict) => {
+                turn.then(OutputAction::Read)
+            }
             (_, OutputAnswer::Missing) => Turn { seen: None, ..turn }.then(OutputAction::Create),
             (_, OutputAnswer::Unclear) if turn.requests < 3 => {
                 let turn = Turn { requests: turn.requests + 1, ..turn };

@@ -83,6 +83,8 @@ pub struct SeenOutput {
     pub type_: Option<String>,
     /// Whether its data cannot be changed.
     pub immutable: bool,
+    /// Keys of its data that this operator manages; whoever changes a key takes it over.
+    pub keys: Vec<String>,
 }
 
 /// One effect. Exactly one request to Kubernetes or to the token API, or a pause.
@@ -99,12 +101,13 @@ pub enum Step {
     },
     /// PUT the object's status with the mark, at the resourceVersion that the decision was made on.
     Mark(Mark),
-    /// Send the request to the token API, once, unless it is later than `not_after`.
+    /// Send the request to the token API, once.
     Send {
         /// The request.
         request: TokenRequest,
-        /// How long after the claim was begun the request may still leave.
-        within: Duration,
+        /// The request may leave only within [`super::SEND_WITHIN`] of the first write of the claim, on a clock that counts
+        /// suspend; later it is held back.
+        bound_to_claim: bool,
     },
     /// A request about an output Secret.
     Output {
@@ -112,8 +115,8 @@ pub enum Step {
         index: usize,
         /// Which request.
         action: OutputAction,
-        /// UID of the Secret that was last seen as ours; an apply names it.
-        uid: Option<String>,
+        /// The Secret that was last seen as ours; an apply names its UID.
+        seen: Option<SeenOutput>,
         /// The Secret as it shall be.
         rendered: Rendered,
     },
@@ -150,8 +153,11 @@ pub enum OutputAction {
     Read,
     /// POST it with the contents as a dry run.
     TryCreate,
-    /// POST it, empty but for its owner: only a creation can tell a new Secret from somebody else's.
+    /// POST it: only a creation can tell a new Secret from somebody else's.
     Create,
+    /// JSON patch on the UID last seen that removes the keys we manage and no longer want. A key that was written by the
+    /// creation stays in our name through a server-side apply that leaves it out.
+    Prune,
     /// Server-side apply as a dry run, on the UID last seen.
     TryApply,
     /// Server-side apply, on the UID last seen.
@@ -230,7 +236,7 @@ pub enum MarkAnswer {
 pub enum OutputAnswer {
     /// Written (or, in a dry run, accepted).
     Done,
-    /// Found, as asked; or created, with its UID.
+    /// Found, as asked.
     Found(SeenOutput),
     /// Not there.
     Missing,

@@ -1,0 +1,382 @@
+//! All requests to Kubernetes. Each has a deadline, none is repeated here: what an answer proves is the protocol's business.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ObjectReference, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Api, Client, Resource};
+
+use crate::api::name::is_name;
+use crate::api::{
+    CLAIM_FINALIZER, CONTENT_HASH_ANNOTATION, CaBundleKind, CaBundleRef, NAME_LABEL, OUTPUT_MANAGER, ROLE_LABEL,
+    RefreshableToken, STATUS_MANAGER,
+};
+use crate::refresh::conclude::Note;
+use crate::refresh::exchange::{MarkAnswer, OutputAction, OutputAnswer, SeenOutput, StateAnswer, StateWrite, WriteAnswer};
+use crate::refresh::output::Rendered;
+use crate::refresh::state::{State, StoredState, Version};
+
+/// Longest time one request may take. kube has no read timeout of its own, so that a dead connection would hang for ever.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Annotation of client-side `kubectl apply`: it repeats the values of a Secret.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The Kubernetes API server.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    recorder: Recorder,
+}
+
+/// What the answer to a request proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The object is not there.
+    Missing,
+    /// Somebody wrote in between, or the object is there already.
+    Conflict,
+    /// The API server refused.
+    Denied,
+    /// Nobody knows.
+    Unclear,
+}
+
+/// Whom an output belongs to.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// Namespace of the object and its Secrets.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// UID of the object.
+    pub uid: String,
+}
+
+impl Cluster {
+    /// Wraps a client, which must not repeat requests by itself.
+    #[must_use]
+    pub fn new(client: Client, pod: Option<String>) -> Self {
+        let reporter = Reporter { controller: OUTPUT_MANAGER.to_owned(), instance: pod };
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self { client, recorder }
+    }
+
+    /// The client, for watches.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    fn secrets(&self, namespace: &str) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn objects(&self, namespace: &str) -> Api<RefreshableToken> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// GET a Secret, from the API server and no cache.
+    pub async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, Trouble> {
+        named(name)?;
+        bounded(self.secrets(namespace).get(name)).await
+    }
+
+    /// Creates a Secret.
+    pub async fn create_secret(&self, namespace: &str, secret: &Secret) -> Result<Secret, Trouble> {
+        bounded(self.secrets(namespace).create(&writer(false), secret)).await
+    }
+
+    /// UID of the `kube-system` namespace: what tells one cluster from another.
+    pub async fn uid(&self) -> Result<String, Trouble> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = bounded(api.get("kube-system")).await?;
+        namespace.metadata.uid.ok_or(Trouble::Unclear)
+    }
+
+    /// The bundle of certificate authorities that a provider names.
+    pub async fn ca_bundle(&self, namespace: &str, reference: &CaBundleRef) -> Result<Option<Vec<u8>>, Trouble> {
+        named(&reference.name)?;
+        let key = reference.key();
+        match reference.kind {
+            CaBundleKind::Secret => {
+                let secret = bounded(self.secrets(namespace).get(&reference.name)).await?;
+                Ok(secret.data.and_then(|mut data| data.remove(key)).map(|bytes| bytes.0))
+            }
+            CaBundleKind::ConfigMap => {
+                let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+                let map = bounded(api.get(&reference.name)).await?;
+                Ok(map.data.and_then(|mut data| data.remove(key)).map(String::into_bytes))
+            }
+        }
+    }
+
+    /// GET the object, from the API server and no cache.
+    pub async fn object(&self, namespace: &str, name: &str) -> Result<RefreshableToken, Trouble> {
+        named(name)?;
+        bounded(self.objects(namespace).get(name)).await
+    }
+
+    /// PUT the status at the resourceVersion that `object` bears.
+    pub async fn put_status(&self, namespace: &str, object: &RefreshableToken) -> Result<RefreshableToken, Trouble> {
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        named(name)?;
+        let params = PostParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PostParams::default() };
+        bounded(self.objects(namespace).replace_status(name, &params, object)).await
+    }
+
+    /// Merges a patch into the status of an object that does not decode.
+    pub async fn patch_status(&self, namespace: &str, name: &str, patch: &serde_json::Value) -> Result<(), Trouble> {
+        named(name)?;
+        let params = PatchParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PatchParams::default() };
+        let api: Api<kube::core::PartialObjectMeta<RefreshableToken>> = Api::namespaced(self.client.clone(), namespace);
+        bounded(api.patch_status(name, &params, &Patch::Merge(patch))).await.map(|_| ())
+    }
+
+    /// GET the state Secret.
+    pub async fn read_state(&self, namespace: &str, name: &str) -> StateAnswer {
+        match self.secret(namespace, name).await {
+            Ok(secret) => stored(secret),
+            Err(Trouble::Missing) => StateAnswer::Missing,
+            Err(Trouble::Denied) => StateAnswer::Denied,
+            Err(Trouble::Conflict | Trouble::Unclear) => StateAnswer::Unclear,
+        }
+    }
+
+    /// Create or replace the state Secret.
+    pub async fn write_state(&self, namespace: &str, name: &str, owner: &str, write: &StateWrite) -> WriteAnswer {
+        if named(name).is_err() {
+            return WriteAnswer::Denied;
+        }
+        let secret = state_secret(name, owner, write);
+        let api = self.secrets(namespace);
+        let params = writer(write.dry_run);
+        let answer = if write.replaces.is_some() {
+            bounded(api.replace(name, &params, &secret)).await
+        } else {
+            bounded(api.create(&params, &secret)).await
+        };
+        match answer {
+            Ok(secret) => WriteAnswer::Done(Box::new(version(&secret.metadata))),
+            Err(Trouble::Missing) => WriteAnswer::Missing,
+            Err(Trouble::Conflict) => WriteAnswer::Conflict,
+            Err(Trouble::Denied) => WriteAnswer::Denied,
+            Err(Trouble::Unclear) => WriteAnswer::Unclear,
+        }
+    }
+
+    /// One request about an output Secret. With the answer comes the Secret's metadata, where it was shown.
+    pub async fn output(
+        &self,
+        owner: &Owner,
+        action: OutputAction,
+        last: Option<&SeenOutput>,
+        rendered: &Rendered,
+    ) -> (OutputAnswer, Option<ObjectMeta>) {
+        if named(&rendered.name).is_err() {
+            return (OutputAnswer::Denied, None);
+        }
+        let api = self.secrets(&owner.namespace);
+        let name = rendered.name.as_str();
+        let apply = |dry_run| PatchParams {
+            dry_run,
+            force: true,
+            field_manager: Some(OUTPUT_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let body = output_secret(owner, rendered, last.map(|last| last.uid.as_str()));
+        let answer = match action {
+            OutputAction::Read => bounded(api.get(name)).await,
+            OutputAction::TryCreate => bounded(api.create(&writer(true), &body)).await,
+            OutputAction::Create => bounded(api.create(&writer(false), &body)).await,
+            OutputAction::TryApply => bounded(api.patch(name, &apply(true), &Patch::Apply(&body))).await,
+            OutputAction::Apply => bounded(api.patch(name, &apply(false), &Patch::Apply(&body))).await,
+            OutputAction::Prune => {
+                let patch: Patch<()> = Patch::Json(prune(last, rendered));
+                let params = PatchParams { field_manager: Some(OUTPUT_MANAGER.to_owned()), ..PatchParams::default() };
+                bounded(api.patch(name, &params, &patch)).await
+            }
+        };
+        match (action, answer) {
+            (OutputAction::Read, Ok(secret)) => (OutputAnswer::Found(seen(&secret, &owner.uid)), Some(secret.metadata)),
+            (OutputAction::Apply | OutputAction::Create | OutputAction::Prune, Ok(secret)) => {
+                (OutputAnswer::Done, Some(secret.metadata))
+            }
+            (OutputAction::TryCreate | OutputAction::TryApply, Ok(_)) => (OutputAnswer::Done, None),
+            (_, Err(Trouble::Missing)) => (OutputAnswer::Missing, None),
+            (_, Err(Trouble::Conflict)) => (OutputAnswer::Conflict, None),
+            (_, Err(Trouble::Denied)) => (OutputAnswer::Denied, None),
+            (_, Err(Trouble::Unclear)) => (OutputAnswer::Unclear, None),
+        }
+    }
+
+    /// Publishes an event about an object. An event that cannot be published is not worth a failure.
+    pub async fn publish_event(&self, object: &ObjectReference, note: &Note) {
+        let event = Event {
+            type_: if note.warning { EventType::Warning } else { EventType::Normal },
+            reason: note.reason.as_str().to_owned(),
+            note: Some(note.message.chars().take(1000).collect()),
+            action: "Refresh".to_owned(),
+            secondary: None,
+        };
+        if bounded(self.recorder.publish(&event, object)).await.is_err() {
+            tracing::debug!(reason = note.reason.as_str(), "the event could not be published");
+        }
+    }
+}
+
+/// A name that cannot change the path of a request.
+fn named(name: &str) -> Result<(), Trouble> {
+    if is_name(name) { Ok(()) } else { Err(Trouble::Denied) }
+}
+
+/// Runs one request under the deadline and tells what its end proves. The server's own words go no further than this: they can
+/// repeat what was sent.
+async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(DEADLINE, request).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(classify(&error)),
+        Err(_) => Err(Trouble::Unclear),
+    }
+}
+
+fn classify(error: &kube::Error) -> Trouble {
+    match error {
+        kube::Error::Api(status) if status.is_not_found() => Trouble::Missing,
+        kube::Error::Api(status) if status.is_already_exists() || status.is_conflict() => Trouble::Conflict,
+        kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 408 && status.code != 429 => {
+            Trouble::Denied
+        }
+        _ => Trouble::Unclear,
+    }
+}
+
+impl From<Trouble> for MarkAnswer {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Missing | Trouble::Conflict => Self::Stale,
+            Trouble::Denied => Self::Denied,
+            Trouble::Unclear => Self::Unclear,
+        }
+    }
+}
+
+fn writer(dry_run: bool) -> PostParams {
+    PostParams { dry_run, field_manager: Some(OUTPUT_MANAGER.to_owned()) }
+}
+
+fn bytes(data: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, ByteString> {
+    data.into_iter().map(|(key, value)| (key, ByteString(value))).collect()
+}
+
+fn labels(role: &str, name: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(ROLE_LABEL.to_owned(), role.to_owned()), (NAME_LABEL.to_owned(), label_value(name))])
+}
+
+/// The object's name as a label value, which holds at most 63 characters (Kubernetes label syntax).
+#[must_use]
+pub fn label_value(name: &str) -> String {
+    let cut: String = name.chars().take(63).collect();
+    cut.trim_end_matches(['-', '.']).to_owned()
+}
+
+fn state_secret(name: &str, owner: &str, write: &StateWrite) -> Secret {
+    let version = write.replaces.clone().unwrap_or_default();
+    let mut all_labels = version.labels;
+    all_labels.extend(labels("state", owner));
+    let mut finalizers = version.finalizers;
+    finalizers.retain(|finalizer| finalizer != CLAIM_FINALIZER);
+    if write.state.claim.is_some() {
+        finalizers.push(CLAIM_FINALIZER.to_owned());
+    }
+    let metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some(all_labels),
+        annotations: Some(version.annotations.into_iter().filter(|(key, _)| key != LAST_APPLIED).collect()),
+        finalizers: Some(finalizers),
+        resource_version: Some(version.resource_version).filter(|version| !version.is_empty()),
+        uid: Some(version.uid).filter(|uid| !uid.is_empty()),
+        ..ObjectMeta::default()
+    };
+    Secret { metadata, type_: Some("Opaque".to_owned()), data: Some(bytes(write.state.encode())), ..Secret::default() }
+}
+
+fn version(metadata: &ObjectMeta) -> Version {
+    Version {
+        uid: metadata.uid.clone().unwrap_or_default(),
+        resource_version: metadata.resource_version.clone().unwrap_or_default(),
+        labels: metadata.labels.clone().unwrap_or_default(),
+        annotations: metadata.annotations.clone().unwrap_or_default(),
+        finalizers: metadata.finalizers.clone().unwrap_or_default(),
+    }
+}
+
+fn stored(secret: Secret) -> StateAnswer {
+    let version = version(&secret.metadata);
+    let immutable = secret.immutable.unwrap_or(false);
+    let deleting = secret.metadata.deletion_timestamp.is_some();
+    let data = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+    match State::decode(data) {
+        Ok(state) => StateAnswer::Found(Box::new(StoredState { state, version, immutable, deleting })),
+        Err(why) => StateAnswer::Malformed(why, Box::new(version)),
+    }
+}
+
+fn seen(secret: &Secret, owner: &str) -> SeenOutput {
+    SeenOutput {
+        keys: super::seen::managed_keys(&secret.metadata),
+        uid: secret.metadata.uid.clone().unwrap_or_default(),
+        owned: is_owned(&secret.metadata, owner),
+        type_: secret.type_.clone(),
+        immutable: secret.immutable.unwrap_or(false),
+    }
+}
+
+/// Whether this is still the object of that UID, and not another of the same name.
+#[must_use]
+pub fn is_owned_by(object: &RefreshableToken, uid: &str) -> bool {
+    object.metadata.uid.as_deref() == Some(uid)
+}
+
+/// Whether a Secret belongs to the object of this UID.
+#[must_use]
+pub fn is_owned(metadata: &ObjectMeta, owner: &str) -> bool {
+    metadata.owner_references.iter().flatten().any(|reference| reference.uid == owner)
+}
+
+/// An output Secret, on the UID last seen if there was one.
+fn output_secret(owner: &Owner, rendered: &Rendered, uid: Option<&str>) -> Secret {
+    let reference = OwnerReference {
+        api_version: RefreshableToken::api_version(&()).into_owned(),
+        kind: RefreshableToken::kind(&()).into_owned(),
+        name: owner.name.clone(),
+        uid: owner.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    };
+    let metadata = ObjectMeta {
+        name: Some(rendered.name.clone()),
+        namespace: Some(owner.namespace.clone()),
+        uid: uid.map(str::to_owned),
+        labels: Some(labels("output", &owner.name)),
+        annotations: Some(BTreeMap::from([(CONTENT_HASH_ANNOTATION.to_owned(), rendered.content_hash.to_string())])),
+        owner_references: Some(vec![reference]),
+        ..ObjectMeta::default()
+    };
+    Secret { metadata, type_: Some(rendered.type_.to_owned()), data: Some(bytes(rendered.data.clone())), ..Secret::default() }
+}
+
+/// Removes the keys that we manage and no longer want, if the Secret is still the one that was seen.
+fn prune(last: Option<&SeenOutput>, rendered: &Rendered) -> json_patch::Patch {
+    use json_patch::{PatchOperation, RemoveOperation, TestOperation, jsonptr::PointerBuf};
+    let uid = last.map(|last| last.uid.clone()).unwrap_or_default();
+    let path = PointerBuf::from_tokens(["metadata", "uid"]);
+    let test = PatchOperation::Test(TestOperation { path, value: uid.into() });
+    let stale = last.iter().flat_map(|last| &last.keys).filter(|key| !rendered.data.contains_key(*key));
+    let remove =
+        stale.map(|key| PatchOperation::Remove(RemoveOperation { path: PointerBuf::from_tokens(["data", key.as_str()]) }));
+    json_patch::Patch(std::iter::once(test).chain(remove).collect())
+}

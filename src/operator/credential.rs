@@ -1,0 +1,154 @@
+//! Reading what users put into Secrets and ConfigMaps: seeds, clients' credentials, certificate authorities.
+
+use k8s_openapi::api::core::v1::Secret;
+
+use super::cluster::{Cluster, Trouble};
+use super::transport::CaBundle;
+use crate::api::{ProviderSpec, ROLE_LABEL, Reason, RefreshableTokenSpec, SeedSecretRef};
+use crate::provider::{NotSent, Provider, Semantics};
+use crate::refresh::exchange::{Seed, spendable};
+use crate::token::{AccessToken, FingerprintKey, HeldTokens, Login, RefreshToken, SecretText, jwt_claims};
+
+/// Largest token that is taken from a seed. Our choice: common HTTP servers refuse header fields above 8 or 16 KiB.
+const LARGEST_TOKEN: usize = 16 * 1024;
+
+/// Why a credential cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// A person must act.
+    Refused(Reason, String),
+    /// The API server did not answer.
+    Unavailable,
+}
+
+/// GET a Secret that a user opted in for this operator.
+pub(super) async fn opted_in(cluster: &Cluster, namespace: &str, name: &str) -> Result<Secret, Unusable> {
+    let secret = cluster.secret(namespace, name).await.map_err(|trouble| match trouble {
+        Trouble::Missing => {
+            Unusable::Refused(Reason::SeedMissing, format!("Secret {name} does not exist: create it, labelled {ROLE_LABEL}=seed"))
+        }
+        Trouble::Denied => Unusable::Refused(
+            Reason::SeedNotAllowed,
+            format!("the API server does not let the operator read Secret {name}: check the operator's permissions"),
+        ),
+        Trouble::Conflict | Trouble::Unclear => Unusable::Unavailable,
+    })?;
+    let role = secret.metadata.labels.as_ref().and_then(|labels| labels.get(ROLE_LABEL)).map(String::as_str);
+    let plain =
+        secret.type_.as_deref().is_none_or(|type_| !type_.starts_with("kubernetes.io/") || type_ == "kubernetes.io/basic-auth");
+    if role == Some("seed") && plain {
+        return Ok(secret);
+    }
+    let what = if plain {
+        format!("Secret {name} is not opted in: kubectl label secret {name} {ROLE_LABEL}=seed")
+    } else {
+        format!("Secret {name} has a type that belongs to Kubernetes and cannot be a seed: use type Opaque")
+    };
+    Err(Unusable::Refused(Reason::SeedNotAllowed, what))
+}
+
+/// The tokens of a seed.
+pub(super) fn seed(
+    secret: &Secret,
+    spec: &RefreshableTokenSpec,
+    semantics: Semantics,
+    key: &FingerprintKey,
+) -> Result<Seed, Unusable> {
+    let reference = &spec.credential.seed_secret_ref;
+    let access = value(secret, reference.access_token_key.as_deref().unwrap_or("access_token"))?.map(AccessToken);
+    let refresh = match semantics {
+        Semantics::RenewsItself => None,
+        Semantics::SingleUse | Semantics::Grace(_) | Semantics::Reusable => {
+            value(secret, reference.refresh_token_key.as_deref().unwrap_or("refresh_token"))?.map(RefreshToken)
+        }
+    };
+    let expiration_time = access
+        .as_ref()
+        .and_then(jwt_claims)
+        .and_then(|claims| claims.expiration)
+        .and_then(|exp| chrono::DateTime::from_timestamp(exp, 0));
+    let tokens = HeldTokens { access_token: access, refresh_token: refresh, expiration_time, ..HeldTokens::default() };
+    match spendable(&tokens, semantics, key) {
+        Some(fingerprint) => Ok(Seed { tokens, fingerprint }),
+        None => Err(missing(secret, reference, semantics)),
+    }
+}
+
+fn missing(secret: &Secret, reference: &SeedSecretRef, semantics: Semantics) -> Unusable {
+    let key = match semantics {
+        Semantics::RenewsItself => reference.access_token_key.as_deref().unwrap_or("access_token"),
+        Semantics::SingleUse | Semantics::Grace(_) | Semantics::Reusable => {
+            reference.refresh_token_key.as_deref().unwrap_or("refresh_token")
+        }
+    };
+    let name = secret.metadata.name.as_deref().unwrap_or_default();
+    Unusable::Refused(Reason::SeedInvalid, format!("Secret {name} has no key {key}, or it is empty"))
+}
+
+/// The credentials beside the tokens, as far as the provider uses them.
+pub(super) fn login(seed: Option<&Secret>, client: Option<&Secret>, spec: &RefreshableTokenSpec) -> Result<Login, Unusable> {
+    let reference = &spec.credential.seed_secret_ref;
+    let from = |secret: Option<&Secret>, key: &str| secret.map_or(Ok(None), |secret| value(secret, key));
+    let client_ref = spec.provider.client_secret_ref();
+    let client = if client_ref.is_some() { client } else { seed };
+    let id_key = client_ref.and_then(|client| client.client_id_key.as_deref()).unwrap_or("client_id");
+    let secret_key = client_ref.and_then(|client| client.client_secret_key.as_deref()).unwrap_or("client_secret");
+    Ok(match spec.provider {
+        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => Login {
+            username: from(seed, reference.username_key.as_deref().unwrap_or("username"))?,
+            password: from(seed, reference.password_key.as_deref().unwrap_or("password"))?,
+            ..Login::default()
+        },
+        ProviderSpec::Oauth2(_) => {
+            Login { client_id: from(client, id_key)?, client_secret: from(client, secret_key)?, ..Login::default() }
+        }
+        ProviderSpec::ElasticCloudEnterprise(_) => Login::default(),
+    })
+}
+
+/// Whether a refresh needs more than the state holds.
+pub(super) fn needs_login(provider: &ProviderSpec) -> bool {
+    match provider {
+        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::Oauth2(_) => true,
+        ProviderSpec::ElasticCloudEnterprise(_) => false,
+    }
+}
+
+/// A value of a Secret: present, one line of text, not too large. An empty one counts as absent.
+fn value(secret: &Secret, key: &str) -> Result<Option<SecretText>, Unusable> {
+    let Some(bytes) = secret.data.as_ref().and_then(|data| data.get(key)) else { return Ok(None) };
+    let name = secret.metadata.name.as_deref().unwrap_or_default();
+    let refuse = |what: &str| Err(Unusable::Refused(Reason::SeedInvalid, format!("Secret {name}, key {key}: {what}")));
+    if bytes.0.len() > LARGEST_TOKEN {
+        return refuse("larger than 16 KiB, which no token API accepts");
+    }
+    let Ok(text) = std::str::from_utf8(&bytes.0) else { return refuse("not UTF-8 text") };
+    if text.chars().any(char::is_control) {
+        return refuse(
+            "holds a line break or another control character, often a trailing newline: write it with printf, not echo",
+        );
+    }
+    Ok((!text.is_empty()).then(|| SecretText::new(text)))
+}
+
+/// The certificate authorities of a provider.
+pub(super) async fn ca_bundle(cluster: &Cluster, namespace: &str, provider: &ProviderSpec) -> Result<Option<CaBundle>, Unusable> {
+    let Some(tls) = provider.tls() else { return Ok(None) };
+    let reference = &tls.ca_bundle_ref;
+    let refuse = |what: String| Unusable::Refused(Reason::CaBundleInvalid, what);
+    let place = format!("{:?} {}, key {}", reference.kind, reference.name, reference.key());
+    let pem = match cluster.ca_bundle(namespace, reference).await {
+        Ok(Some(pem)) => pem,
+        Ok(None) | Err(Trouble::Missing) => {
+            return Err(refuse(format!("{place} does not exist: create it with the PEM text of the certificate authorities")));
+        }
+        Err(Trouble::Denied) => return Err(refuse(format!("the API server does not let the operator read {place}"))),
+        Err(Trouble::Conflict | Trouble::Unclear) => return Err(Unusable::Unavailable),
+    };
+    CaBundle::parse(&pem).map(Some).map_err(|why: NotSent| refuse(format!("{place}: {why}")))
+}
+
+/// The provider of a spec.
+pub(super) fn provider(spec: &RefreshableTokenSpec) -> Provider {
+    Provider::new(spec.provider.clone(), spec.request())
+}

@@ -1,0 +1,127 @@
+//! Drives an exchange: performs each step that the machine names and hands back what it came to.
+//!
+//! Runs as a task of its own that nothing cancels: between the send and the durable answer it holds the only copy of a token.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use super::Context;
+use super::cluster::Owner;
+use super::transport::Connection;
+use crate::api::RefreshableToken;
+use crate::provider::{Delivery, Lost, NotSent, TokenRequest};
+use crate::refresh::conclude::mark;
+use crate::refresh::exchange::{
+    Brief, Event, Exchange, Finished, Mark, MarkAnswer, OutputAnswer, SEND_WITHIN, StateAnswer, Step, WriteAnswer,
+};
+
+/// What an exchange needs beside its brief.
+pub(super) struct Job {
+    pub(super) context: Arc<Context>,
+    pub(super) object: RefreshableToken,
+    pub(super) owner: Owner,
+    pub(super) state_secret: String,
+    pub(super) connection: Connection,
+    /// When the claim was first written, on the clock that counts suspend.
+    pub(super) claimed: Option<Duration>,
+}
+
+/// What an exchange came to, and the object as our mark left it.
+pub(super) struct Driven {
+    pub(super) finished: Finished,
+    pub(super) object: RefreshableToken,
+}
+
+impl Job {
+    /// Runs the exchange to its end.
+    pub(super) async fn run(mut self, brief: Brief) -> Driven {
+        let (mut exchange, mut step) = Exchange::start(brief, self.context.clock.now());
+        loop {
+            let event = match step {
+                Step::Done(finished) => return Driven { finished: *finished, object: self.object },
+                other => self.perform_guarded(other).await,
+            };
+            (exchange, step) = exchange.next(event, self.context.clock.now());
+        }
+    }
+
+    /// A step that breaks down has an unclear end; it must not take the exchange with it.
+    async fn perform_guarded(&mut self, step: Step) -> Event {
+        let broken = broken(&step);
+        match AssertUnwindSafe(self.perform(step)).catch_unwind().await {
+            Ok(event) => event,
+            Err(_) => broken.unwrap_or_else(|| Event::Delivered {
+                delivery: Delivery::Lost { why: Lost::Broken, partial: None },
+                sent: self.context.clock.now(),
+            }),
+        }
+    }
+
+    async fn perform(&mut self, step: Step) -> Event {
+        let cluster = &self.context.cluster;
+        let namespace = &self.owner.namespace;
+        match step {
+            Step::ReadState => Event::State(cluster.read_state(namespace, &self.state_secret).await),
+            Step::WriteState(write) => {
+                if write.state.claim.is_some() && !write.dry_run {
+                    self.claimed.get_or_insert(self.context.clock.since_boot());
+                }
+                Event::Wrote(cluster.write_state(namespace, &self.state_secret, &self.owner.name, &write).await)
+            }
+            Step::Connect { url } => Event::Connected(self.context.transport.connect(&url, &self.connection).await),
+            Step::Mark(mark) => Event::Marked(self.mark(&mark).await),
+            Step::Send { request, bound_to_claim } => self.send(&request, bound_to_claim).await,
+            Step::Output { action, seen, rendered, .. } => {
+                let (answer, metadata) = cluster.output(&self.owner, action, seen.as_ref(), &rendered).await;
+                if let Some(metadata) = metadata {
+                    self.context.seen.wrote(&metadata);
+                }
+                Event::Output(answer)
+            }
+            Step::Pause(pause) => {
+                tokio::time::sleep(pause).await;
+                Event::Paused
+            }
+            Step::Done(_) => Event::Paused,
+        }
+    }
+
+    async fn mark(&mut self, about: &Mark) -> MarkAnswer {
+        let mut object = self.object.clone();
+        object.status = Some(mark(object.status.as_ref().unwrap_or(&Default::default()), about));
+        match self.context.cluster.put_status(&self.owner.namespace, &object).await {
+            Ok(object) => {
+                self.object = object;
+                MarkAnswer::Done
+            }
+            Err(trouble) => trouble.into(),
+        }
+    }
+
+    async fn send(&self, request: &TokenRequest, bound_to_claim: bool) -> Event {
+        let sent = self.context.clock.now();
+        let passed = self.claimed.map(|claimed| self.context.clock.since_boot().saturating_sub(claimed)).unwrap_or_default();
+        let late = bound_to_claim && passed > SEND_WITHIN;
+        if late || self.context.stopping.is_cancelled() {
+            return Event::Delivered { delivery: Delivery::NotSent(NotSent::HeldBack), sent };
+        }
+        let delivery = self.context.transport.send(request, &self.connection).await;
+        Event::Delivered { delivery, sent }
+    }
+}
+
+/// What a step's breakdown means; none for the send, whose answer is lost.
+fn broken(step: &Step) -> Option<Event> {
+    match step {
+        Step::ReadState => Some(Event::State(StateAnswer::Unclear)),
+        Step::WriteState(_) => Some(Event::Wrote(WriteAnswer::Unclear)),
+        Step::Connect { .. } => Some(Event::Connected(Err(NotSent::NotConnected))),
+        Step::Mark(_) => Some(Event::Marked(MarkAnswer::Unclear)),
+        Step::Output { .. } => Some(Event::Output(OutputAnswer::Unclear)),
+        Step::Pause(_) | Step::Done(_) => Some(Event::Paused),
+        Step::Send { .. } => None,
+    }
+}

@@ -1,0 +1,70 @@
+//! The key of all fingerprints: a Secret in the operator's own namespace, made at the first start and never changed.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use ring::rand::{SecureRandom, SystemRandom};
+use thiserror::Error;
+
+use super::cluster::{Cluster, Trouble};
+use crate::token::FingerprintKey;
+
+/// Name of the Secret.
+pub const KEY_SECRET: &str = "refreshable-token-operator-key";
+const KEY: &str = "fingerprint-key";
+
+/// Why there is no key.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// The namespace is missing or may not be used.
+    #[error(
+        "Secret {KEY_SECRET} in namespace {namespace} can be neither read nor created ({trouble:?}): create the namespace, or name another one with --operator-namespace, and allow get and create of Secrets there"
+    )]
+    Refused {
+        /// The operator's namespace.
+        namespace: String,
+        /// What the API server's answer proves.
+        trouble: Trouble,
+    },
+    /// The Secret was edited.
+    #[error(
+        "Secret {KEY_SECRET} in namespace {namespace} has no key {KEY} of at least 32 bytes: restore it, because with another key no seed and no spent token would be recognised"
+    )]
+    Damaged {
+        /// The operator's namespace.
+        namespace: String,
+    },
+    /// The machine has no randomness.
+    #[error("the machine gives no random bytes")]
+    NoRandomness,
+}
+
+/// Reads the key, or makes it.
+pub async fn key(cluster: &Cluster, namespace: &str) -> Result<FingerprintKey, KeyError> {
+    let refused = |trouble| KeyError::Refused { namespace: namespace.to_owned(), trouble };
+    let secret = match cluster.secret(namespace, KEY_SECRET).await {
+        Ok(secret) => secret,
+        Err(Trouble::Missing) => match cluster.create_secret(namespace, &fresh()?).await {
+            Ok(secret) => secret,
+            // Another replica was first.
+            Err(Trouble::Conflict) => cluster.secret(namespace, KEY_SECRET).await.map_err(refused)?,
+            Err(trouble) => return Err(refused(trouble)),
+        },
+        Err(trouble) => return Err(refused(trouble)),
+    };
+    let bytes = secret.data.and_then(|mut data| data.remove(KEY)).map(|bytes| bytes.0).unwrap_or_default();
+    if bytes.len() < FingerprintKey::LENGTH {
+        return Err(KeyError::Damaged { namespace: namespace.to_owned() });
+    }
+    Ok(FingerprintKey::new(&bytes))
+}
+
+fn fresh() -> Result<Secret, KeyError> {
+    let mut bytes = vec![0; FingerprintKey::LENGTH];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| KeyError::NoRandomness)?;
+    let metadata = ObjectMeta { name: Some(KEY_SECRET.to_owned()), ..ObjectMeta::default() };
+    let data = BTreeMap::from([(KEY.to_owned(), ByteString(bytes))]);
+    Ok(Secret { metadata, data: Some(data), immutable: Some(true), ..Secret::default() })
+}

@@ -1,0 +1,96 @@
+//! What the process remembers about objects. Lost at a restart; correctness rests on the cluster alone.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kube::ResourceExt as _;
+
+use super::seen::number;
+use super::transport::CaBundle;
+use crate::api::RefreshableToken;
+use crate::refresh::decide::{Memory, SeedView};
+use crate::token::Login;
+
+/// What is remembered about one object.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Remembered {
+    pub(super) memory: Memory,
+    /// The object as our last write left it.
+    pub(super) latest: Option<RefreshableToken>,
+    pub(super) ca_bundle: Option<CaBundle>,
+    /// The login, and the resourceVersions of the seed and of the client's Secret that it was read from.
+    pub(super) login: Option<((Option<String>, Option<String>), Login)>,
+}
+
+impl Remembered {
+    /// The object as our last write left it, if the watch has not caught up with it.
+    pub(super) fn newer_than(&self, object: &RefreshableToken) -> Option<RefreshableToken> {
+        let version = |object: &RefreshableToken| number(&object.resource_version().unwrap_or_default());
+        self.latest.as_ref().filter(|latest| latest.uid() == object.uid() && version(latest) > version(object)).cloned()
+    }
+}
+
+/// What is remembered about all objects.
+#[derive(Debug, Default)]
+pub(super) struct Memories {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    objects: HashMap<String, Remembered>,
+    reported: HashMap<String, Option<i64>>,
+    adopting: HashSet<String>,
+}
+
+impl Memories {
+    pub(super) fn recall(&self, uid: &str) -> Remembered {
+        self.lock().objects.get(uid).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn remember(&self, uid: &str, remembered: Remembered) {
+        self.lock().objects.insert(uid.to_owned(), remembered);
+    }
+
+    /// Forgets all but the objects that exist.
+    pub(super) fn keep(&self, exists: impl Fn(&str) -> bool) {
+        let mut inner = self.lock();
+        inner.objects.retain(|uid, _| exists(uid));
+        inner.reported.retain(|uid, _| exists(uid));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().objects.len()
+    }
+
+    /// Whether this generation of an undecodable object was not reported yet.
+    pub(super) fn first_report(&self, uid: &str, generation: Option<i64>) -> bool {
+        self.lock().reported.insert(uid.to_owned(), generation) != Some(generation)
+    }
+
+    /// Makes sure that one seed is adopted by one object at a time; none while another object is at it.
+    pub(super) fn adopt_alone(&self, seed: &SeedView, uid: &str) -> Option<Adopting<'_>> {
+        let key = match seed {
+            SeedView::Read { seed, .. } => seed.fingerprint.to_string(),
+            // Without a seed that was read nothing is adopted.
+            SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => uid.to_owned(),
+        };
+        self.lock().adopting.insert(key.clone()).then(|| Adopting { memories: self, key })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to adopt a seed; given back on drop.
+pub(super) struct Adopting<'a> {
+    memories: &'a Memories,
+    key: String,
+}
+
+impl Drop for Adopting<'_> {
+    fn drop(&mut self) {
+        self.memories.lock().adopting.remove(&self.key);
+    }
+}

@@ -1,0 +1,420 @@
+//! One object's turn: gather facts, decide, run what was decided, report. Nothing is decided here.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
+use kube::core::DeserializeGuard;
+use kube::core::error_boundary::InvalidObject;
+use kube::runtime::controller::Action;
+use kube::{Resource as _, ResourceExt as _};
+use serde_json::json;
+use tracing::Instrument as _;
+
+use super::Context;
+use super::cluster::{Owner, Trouble, is_owned_by};
+use super::credential::{self, Unusable};
+use super::drive::{Driven, Job};
+use super::memory::Remembered;
+use super::transport::Connection;
+use crate::api::{REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
+use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
+use crate::refresh::decide::{Facts, OutputView, Plan, Rival, SeedView, Trigger, decide};
+use crate::refresh::exchange::{Brief, KnownChain, SeenOutput, Task};
+use crate::refresh::state::{Claim, Owner as ChainOwner};
+use crate::token::{Fingerprint, Login};
+
+/// Longest sleep before an object is looked at again. kube sleeps on the monotonic clock, which stops during suspend, so that
+/// a long sleep could outlast an expiry.
+const LONGEST_SLEEP: Duration = Duration::from_secs(300);
+/// Pause before an object is looked at again after the API server did not answer.
+const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(5);
+
+/// A reconciliation that broke down; the object is looked at again.
+#[derive(Debug, thiserror::Error)]
+#[error("the operator broke down over this object; it goes on with the others and tries this one again")]
+pub struct Broken;
+
+/// Looks at one object. A panic ends this look only.
+pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context: Arc<Context>) -> Result<Action, Broken> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let span = tracing::info_span!("reconcile", namespace, name);
+    let look = async {
+        match &object.0 {
+            Ok(object) => Turn::new(object.clone(), context).run().await,
+            Err(invalid) => undecodable(&context, invalid).await,
+        }
+    };
+    AssertUnwindSafe(look.instrument(span)).catch_unwind().await.map_err(|_| Broken)
+}
+
+/// What kube does after a look that broke down.
+#[must_use]
+pub fn after_breakdown(_: Arc<DeserializeGuard<RefreshableToken>>, error: &Broken, _: Arc<Context>) -> Action {
+    tracing::error!(%error);
+    Action::requeue(Duration::from_secs(60))
+}
+
+/// An object whose stored spec does not fit the schema of this operator: say so once per generation, and leave the others be.
+async fn undecodable(context: &Context, invalid: &InvalidObject) -> Action {
+    let metadata = &invalid.metadata;
+    let (Some(namespace), Some(name)) = (metadata.namespace.as_deref(), metadata.name.as_deref()) else {
+        return Action::await_change();
+    };
+    let uid = metadata.uid.clone().unwrap_or_default();
+    if !context.memory.first_report(&uid, metadata.generation) {
+        return Action::await_change();
+    }
+    let message = "the stored object does not fit the schema of this operator: compare it with kubectl explain rtok.spec and apply it again";
+    let now = context.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let condition = |type_: &str, status: &str| {
+        json!({ "type": type_, "status": status, "reason": Reason::InvalidSpec.as_str(), "message": message,
+                "observedGeneration": metadata.generation, "lastTransitionTime": now })
+    };
+    let conditions = [condition("Ready", "False"), condition("Stalled", "True")];
+    let patch = json!({ "status": { "observedGeneration": metadata.generation, "conditions": conditions } });
+    tracing::warn!(namespace, name, message);
+    if context.cluster.patch_status(namespace, name, &patch).await.is_err() {
+        tracing::warn!(namespace, name, "the status of the object could not be written");
+    }
+    let reference = kube::runtime::reflector::ObjectRef::<RefreshableToken>::new(name).within(namespace);
+    let mut reference: k8s_openapi::api::core::v1::ObjectReference = reference.into();
+    reference.uid = metadata.uid.clone();
+    let note = Note { warning: true, reason: Reason::InvalidSpec, message: message.to_owned() };
+    context.cluster.publish_event(&reference, &note).await;
+    Action::await_change()
+}
+
+/// One look at one object.
+struct Turn {
+    context: Arc<Context>,
+    object: RefreshableToken,
+    uid: String,
+    name: String,
+    namespace: String,
+    remembered: Remembered,
+    status: RefreshableTokenStatus,
+    seed: SeedView,
+    seed_secret: Option<k8s_openapi::api::core::v1::Secret>,
+    rival: Option<Rival>,
+}
+
+impl Turn {
+    fn new(object: RefreshableToken, context: Arc<Context>) -> Self {
+        let uid = object.uid().unwrap_or_default();
+        let remembered = context.memory.recall(&uid);
+        // Our own last write may not have come back through the watch yet.
+        let object = remembered.newer_than(&object).unwrap_or(object);
+        let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+        let status = object.status.clone().unwrap_or_default();
+        let seed_name = &object.spec.credential.seed_secret_ref.name;
+        let seed = match context.seen.get(&namespace, seed_name) {
+            Some(seen) if seen.role == "seed" => SeedView::Seen(seen.resource_version),
+            Some(_) | None => SeedView::NotSeen,
+        };
+        Self { context, object, uid, name, namespace, remembered, status, seed, seed_secret: None, rival: None }
+    }
+
+    async fn run(mut self) -> Action {
+        let mut plan = self.decide();
+        if plan == Plan::ReadSeed {
+            if let Err(action) = self.read_seed().await {
+                return action;
+            }
+            plan = self.decide();
+        }
+        if matches!(plan, Plan::Exchange { task: Task::Adopt, .. }) {
+            self.rival = self.find_rival();
+            plan = self.decide();
+        }
+        let now = self.context.clock.now();
+        match plan {
+            Plan::Leave => Action::await_change(),
+            Plan::ReadSeed => Action::requeue(UNAVAILABLE_PAUSE),
+            Plan::Wait { until } => {
+                let conclusion = conclude_wait(&self.facts(), now);
+                self.report(conclusion, until).await
+            }
+            Plan::Halt { reason, message } => {
+                let conclusion = conclude_halt(&self.facts(), reason, &message, now);
+                let until = conclusion.memory.retry_time;
+                self.report(conclusion, until).await
+            }
+            Plan::Exchange { task, trigger, preflight } => self.exchange(task, trigger, preflight).await,
+        }
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            name: &self.name,
+            uid: &self.uid,
+            generation: self.object.metadata.generation,
+            request: self.object.annotations().get(REFRESH_REQUESTED_ANNOTATION).map(String::as_str),
+            deleting: self.object.metadata.deletion_timestamp.is_some(),
+            spec: &self.object.spec,
+            status: &self.status,
+            rival: self.rival.clone(),
+            seed: self.seed.clone(),
+            outputs: self.output_views(),
+            memory: &self.remembered.memory,
+            key: &self.context.key,
+        }
+    }
+
+    fn decide(&self) -> Plan {
+        decide(&self.facts(), self.context.clock.now())
+    }
+
+    fn output_views(&self) -> Vec<Option<OutputView>> {
+        let view = |name: &str| {
+            let seen = self.context.seen.get(&self.namespace, name).filter(|seen| seen.role == "output")?;
+            let owned = seen.owners.contains(&self.uid);
+            let output = SeenOutput { uid: seen.uid, owned, type_: None, immutable: seen.immutable, keys: seen.keys };
+            Some(OutputView { seen: output, content_hash: seen.content_hash })
+        };
+        self.object.spec.outputs.iter().map(|output| view(&output.secret_name)).collect()
+    }
+
+    async fn read_seed(&mut self) -> Result<(), Action> {
+        let name = self.object.spec.credential.seed_secret_ref.name.clone();
+        let spec = &self.object.spec;
+        let semantics = credential::provider(spec).semantics();
+        let read = match credential::opted_in(&self.context.cluster, &self.namespace, &name).await {
+            Ok(secret) => credential::seed(&secret, spec, semantics, &self.context.key).map(|seed| (secret, seed)),
+            Err(unusable) => Err(unusable),
+        };
+        self.seed = match read {
+            Ok((secret, seed)) => {
+                let resource_version = secret.metadata.resource_version.clone().unwrap_or_default();
+                self.seed_secret = Some(secret);
+                SeedView::Read { resource_version, seed }
+            }
+            Err(Unusable::Refused(reason, message)) => SeedView::Unusable { reason, message },
+            Err(Unusable::Unavailable) => return Err(Action::requeue(UNAVAILABLE_PAUSE)),
+        };
+        Ok(())
+    }
+
+    /// Another object with a better right to the seed, the state Secret or an output: the one whose chain has begun, else the
+    /// older one.
+    fn find_rival(&self) -> Option<Rival> {
+        let spec = &self.object.spec;
+        let state = spec.state_secret_name(&self.name);
+        let begun = |status: Option<&RefreshableTokenStatus>| status.is_some_and(|status| status.seed.is_some());
+        let rank = |object: &RefreshableToken| (!begun(object.status.as_ref()), object.creation_timestamp(), object.uid());
+        let mine = rank(&self.object);
+        let fingerprint = match &self.seed {
+            SeedView::Read { seed, .. } => Some(seed.fingerprint.as_str()),
+            SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
+        };
+        self.context.objects().iter().filter_map(|other| other.0.as_ref().ok()).find_map(|other| {
+            if other.uid().as_deref() == Some(self.uid.as_str()) || rank(other) > mine {
+                return None;
+            }
+            let theirs = other.status.as_ref().and_then(|status| status.seed.as_ref()).map(|seed| seed.fingerprint.as_str());
+            let near = other.namespace().as_deref() == Some(self.namespace.as_str());
+            let name = other.name_any();
+            let who = format!("RefreshableToken {}/{name}", other.namespace().unwrap_or_default());
+            let rival = |reason, message: String| Some(Rival { reason, message });
+            if (near && other.spec.credential.seed_secret_ref.name == spec.credential.seed_secret_ref.name)
+                || (fingerprint.is_some() && theirs == fingerprint)
+            {
+                return rival(Reason::SeedInUse, format!("{who} uses the same seed: a refresh token can begin one chain only"));
+            }
+            if near && other.spec.state_secret_name(&name) == state {
+                return rival(
+                    Reason::StateConflict,
+                    format!("{who} uses the same state Secret {state}: choose another stateSecretName"),
+                );
+            }
+            let shared = spec.outputs.iter().find(|o| other.spec.outputs.iter().any(|p| p.secret_name == o.secret_name));
+            match shared.filter(|_| near) {
+                Some(output) => {
+                    rival(Reason::OutputConflict, format!("{who} writes the same output Secret {}", output.secret_name))
+                }
+                None => None,
+            }
+        })
+    }
+
+    async fn exchange(mut self, task: Task, trigger: Trigger, preflight: bool) -> Action {
+        // Bounds how many tokens are at risk when the process dies.
+        let Ok(_permit) = self.context.in_flight.clone().acquire_owned().await else { return Action::await_change() };
+        if self.context.stopping.is_cancelled() {
+            return Action::await_change();
+        }
+        let now = self.context.clock.now();
+        let (login, connection) = match self.credentials(task, preflight).await {
+            Ok(found) => found,
+            Err(Unusable::Unavailable) => return Action::requeue(UNAVAILABLE_PAUSE),
+            Err(Unusable::Refused(reason, message)) => {
+                let conclusion = conclude_halt(&self.facts(), reason, &message, now);
+                let until = conclusion.memory.retry_time;
+                return self.report(conclusion, until).await;
+            }
+        };
+        let context = Arc::clone(&self.context);
+        let Some(_adopting) = context.memory.adopt_alone(&self.seed, &self.uid) else {
+            return Action::requeue(UNAVAILABLE_PAUSE);
+        };
+        let brief = self.brief(task, login, preflight, now);
+        let semantics = brief.provider.semantics();
+        let job = Job {
+            context: Arc::clone(&self.context),
+            object: self.object.clone(),
+            owner: Owner { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() },
+            state_secret: self.object.spec.state_secret_name(&self.name),
+            connection,
+            claimed: None,
+        };
+        let span = tracing::Span::current();
+        let running = self.context.exchanges.spawn(job.run(brief).instrument(span));
+        let Ok(Driven { finished, object }) = running.await else { return Action::requeue(UNAVAILABLE_PAUSE) };
+        tracing::info!(outcome = outcome_word(&finished.outcome), trigger = ?trigger, "exchange ended");
+        let conclusion = conclude(&self.facts(), &finished, trigger, semantics, self.context.clock.now());
+        let until = conclusion.memory.retry_time;
+        self.object = object;
+        self.report(conclusion, until).await
+    }
+
+    async fn credentials(&mut self, task: Task, preflight: bool) -> Result<(Login, Connection), Unusable> {
+        let spec = self.object.spec.clone();
+        let timeouts = spec.provider.timeouts();
+        let mut connection =
+            Connection { ca_bundle: None, connect_timeout: timeouts.connect(), request_timeout: timeouts.request() };
+        if task == Task::Publish {
+            return Ok((Login::default(), connection));
+        }
+        if spec.provider.tls().is_some() {
+            connection.ca_bundle = match &self.remembered.ca_bundle {
+                Some(bundle) if !preflight => Some(bundle.clone()),
+                Some(_) | None => credential::ca_bundle(&self.context.cluster, &self.namespace, &spec.provider).await?,
+            };
+            self.remembered.ca_bundle.clone_from(&connection.ca_bundle);
+        }
+        if !credential::needs_login(&spec.provider) {
+            return Ok((Login::default(), connection));
+        }
+        let seed_name = &spec.credential.seed_secret_ref.name;
+        let client_name = spec.provider.client_secret_ref().map(|client| client.name.clone());
+        let version = |name: &str| self.context.seen.get(&self.namespace, name).map(|seen| seen.resource_version);
+        let versions = (version(seed_name), client_name.as_deref().and_then(version));
+        if let Some((known, login)) = &self.remembered.login
+            && *known == versions
+            && !preflight
+        {
+            return Ok((login.clone(), connection));
+        }
+        let client = match &client_name {
+            Some(name) => Some(credential::opted_in(&self.context.cluster, &self.namespace, name).await?),
+            None => None,
+        };
+        if self.seed_secret.is_none() && versions.0.is_some() && client.is_none() {
+            self.seed_secret = Some(credential::opted_in(&self.context.cluster, &self.namespace, seed_name).await?);
+        }
+        let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), &spec)?;
+        self.remembered.login = Some((versions, login.clone()));
+        Ok((login, connection))
+    }
+
+    fn brief(&self, task: Task, login: Login, preflight: bool, now: DateTime<Utc>) -> Brief {
+        let facts = self.facts();
+        let claim = Claim {
+            id: uuid::Uuid::now_v7().to_string(),
+            holder: self.context.pod.clone(),
+            process: self.context.process.clone(),
+            fingerprint: String::new(),
+            time: now,
+        };
+        let known = KnownChain {
+            generation: self.status.chain_generation.unwrap_or(0),
+            spent: self.status.spent_fingerprints.iter().map(Fingerprint::from_stored).collect(),
+            attempt: self.status.attempt.as_ref().map(|attempt| attempt.id.clone()),
+        };
+        Brief {
+            task,
+            owner: ChainOwner { cluster: self.context.cluster_uid.clone(), name: self.name.clone(), uid: self.uid.clone() },
+            claim,
+            provider: credential::provider(&self.object.spec),
+            login,
+            seed: match &self.seed {
+                SeedView::Read { seed, .. } => Some(seed.clone()),
+                SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
+            },
+            outputs: self.object.spec.outputs.clone(),
+            seen: facts.outputs.into_iter().map(|view| view.map(|view| view.seen)).collect(),
+            known,
+            preflight,
+            expects_state: self.status.seed.is_some() || self.status.attempt.is_some(),
+            void_claims: self.remembered.memory.void_claims.clone(),
+            key: self.context.key.clone(),
+        }
+    }
+
+    /// Stores the status if it changed, tells people, and says when to look again.
+    async fn report(mut self, conclusion: Conclusion, until: Option<DateTime<Utc>>) -> Action {
+        self.remembered.memory = conclusion.memory;
+        let stored = self.object.status.as_ref() == Some(&conclusion.status) || self.store(&conclusion.status).await;
+        self.remembered.latest = Some(self.object.clone());
+        self.context.memory.remember(&self.uid, self.remembered);
+        for note in &conclusion.events {
+            if note.warning {
+                tracing::warn!(reason = note.reason.as_str(), message = note.message);
+            } else {
+                tracing::info!(reason = note.reason.as_str(), message = note.message);
+            }
+            self.context.cluster.publish_event(&self.object.object_ref(&()), note).await;
+        }
+        if !stored {
+            return Action::requeue(UNAVAILABLE_PAUSE);
+        }
+        if conclusion.again {
+            return Action::requeue(Duration::from_millis(500));
+        }
+        let now = self.context.clock.now();
+        let next = [until, conclusion.status.next_refresh_time].into_iter().flatten().filter(|time| *time > now).min();
+        let expiry = conclusion.status.token.and_then(|token| token.expiration_time).filter(|time| *time > now);
+        let wake = next.into_iter().chain(expiry).min();
+        // The clock is read in whole seconds by the decision: a millisecond more makes sure that the time has come.
+        let sleep = wake.map(|time| (time - now).to_std().unwrap_or_default() + Duration::from_millis(1));
+        Action::requeue(sleep.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP))
+    }
+
+    /// PUT the status. Somebody who wrote to the object in between is no reason to lose what we know.
+    async fn store(&mut self, status: &RefreshableTokenStatus) -> bool {
+        for _ in 0..3 {
+            self.object.status = Some(status.clone());
+            match self.context.cluster.put_status(&self.namespace, &self.object).await {
+                Ok(object) => {
+                    self.object = object;
+                    return true;
+                }
+                Err(Trouble::Conflict) => match self.context.cluster.object(&self.namespace, &self.name).await {
+                    Ok(object) if is_owned_by(&object, &self.uid) => self.object = object,
+                    Ok(_) | Err(Trouble::Missing) => return true,
+                    Err(Trouble::Conflict | Trouble::Denied | Trouble::Unclear) => break,
+                },
+                Err(Trouble::Missing) => return true,
+                Err(Trouble::Denied | Trouble::Unclear) => break,
+            }
+        }
+        tracing::warn!("the status could not be stored; it is computed again");
+        false
+    }
+}
+
+fn outcome_word(outcome: &crate::refresh::exchange::Outcome) -> &'static str {
+    use crate::refresh::exchange::Outcome;
+    match outcome {
+        Outcome::Refreshed => "Refreshed",
+        Outcome::Published => "Published",
+        Outcome::Refused { .. } => "Refused",
+        Outcome::Postponed { .. } => "Postponed",
+        Outcome::Rejected(_) => "Rejected",
+        Outcome::Stale => "Stale",
+        Outcome::ChainOver(_) => "ChainOver",
+        Outcome::Unknown(_) => "Unknown",
+    }
+}

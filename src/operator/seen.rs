@@ -1,0 +1,210 @@
+//! The labelled Secrets of the watched namespaces as last seen: metadata only, never contents.
+//!
+//! What an idle object needs to know costs no request: whether its seed changed (resourceVersion), and whether each output is
+//! there, ours, and unedited (managedFields: whoever changes a key takes it over from us).
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::watcher::Event;
+
+use crate::api::{CONTENT_HASH_ANNOTATION, NAME_LABEL, OUTPUT_MANAGER, ROLE_LABEL};
+
+/// A labelled Secret as last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenSecret {
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// Value of the role label.
+    pub role: String,
+    /// Value of the name label.
+    pub name_label: Option<String>,
+    /// UIDs of its owners.
+    pub owners: Vec<String>,
+    /// The hash that was written with its contents.
+    pub content_hash: Option<String>,
+    /// Keys of its data that this operator manages.
+    pub keys: Vec<String>,
+    /// Somebody else manages the field `immutable`.
+    pub immutable: bool,
+}
+
+type Place = (String, String);
+
+/// The labelled Secrets of one or more namespaces.
+#[derive(Debug, Default)]
+pub struct SeenSecrets {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    secrets: HashMap<Place, SeenSecret>,
+    /// What a list that is under way has shown, per watch.
+    listing: HashMap<usize, HashSet<Place>>,
+}
+
+impl SeenSecrets {
+    /// The Secret as last seen.
+    #[must_use]
+    pub fn get(&self, namespace: &str, name: &str) -> Option<SeenSecret> {
+        self.lock().secrets.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// Takes what a write of ours answered, so that the next decision does not rest on what was there before it.
+    pub fn wrote(&self, metadata: &ObjectMeta) {
+        if let Some((place, secret)) = read(metadata) {
+            insert(&mut self.lock().secrets, place, secret);
+        }
+    }
+
+    /// Takes an event of the watch numbered `watch`, which covers `scope` (a namespace, or all). Gives the Secret that
+    /// changed, when the watch is past its first list.
+    pub fn take(&self, watch: usize, scope: Option<&str>, event: &Event<ObjectMeta>) -> Option<(Place, SeenSecret)> {
+        let mut inner = self.lock();
+        match event {
+            Event::Init => {
+                inner.listing.insert(watch, HashSet::new());
+                None
+            }
+            Event::InitApply(metadata) => {
+                let (place, secret) = read(metadata)?;
+                inner.listing.entry(watch).or_default().insert(place.clone());
+                let before = inner.secrets.get(&place).map(|known| known.resource_version.clone());
+                let changed = before.as_ref() != Some(&secret.resource_version);
+                insert(&mut inner.secrets, place.clone(), secret.clone());
+                changed.then_some((place, secret))
+            }
+            Event::InitDone => {
+                let listed = inner.listing.remove(&watch).unwrap_or_default();
+                let newest =
+                    listed.iter().filter_map(|place| inner.secrets.get(place)).map(|s| number(&s.resource_version)).max();
+                // What we wrote after the list was taken is not in it and yet there.
+                inner.secrets.retain(|place, secret| {
+                    let covered = scope.is_none_or(|namespace| namespace == place.0);
+                    !covered || listed.contains(place) || number(&secret.resource_version) > newest.unwrap_or(0)
+                });
+                None
+            }
+            Event::Apply(metadata) => {
+                let (place, secret) = read(metadata)?;
+                insert(&mut inner.secrets, place.clone(), secret.clone()).then_some((place, secret))
+            }
+            Event::Delete(metadata) => {
+                let (place, secret) = read(metadata)?;
+                let known = inner.secrets.get(&place).is_none_or(|known| known.uid == secret.uid);
+                if known {
+                    inner.secrets.remove(&place);
+                }
+                Some((place, secret))
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // A panic between two field writes cannot happen here; what a panicking thread left is whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the newer of two versions; tells whether the new one was kept and differs.
+fn insert(secrets: &mut HashMap<Place, SeenSecret>, place: Place, secret: SeenSecret) -> bool {
+    if let Some(known) = secrets.get(&place)
+        && known.uid == secret.uid
+        && number(&known.resource_version) >= number(&secret.resource_version)
+    {
+        return false;
+    }
+    secrets.insert(place, secret);
+    true
+}
+
+/// A resourceVersion as a number (Kubernetes 1.35 and later promise that it is one and grows; etcd always did so).
+pub(super) fn number(resource_version: &str) -> u64 {
+    resource_version.parse().unwrap_or(0)
+}
+
+fn read(metadata: &ObjectMeta) -> Option<(Place, SeenSecret)> {
+    let place = (metadata.namespace.clone()?, metadata.name.clone()?);
+    let label = |name: &str| metadata.labels.as_ref().and_then(|labels| labels.get(name)).cloned();
+    let secret = SeenSecret {
+        resource_version: metadata.resource_version.clone().unwrap_or_default(),
+        uid: metadata.uid.clone().unwrap_or_default(),
+        role: label(ROLE_LABEL).unwrap_or_default(),
+        name_label: label(NAME_LABEL),
+        owners: metadata.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect(),
+        content_hash: metadata.annotations.as_ref().and_then(|a| a.get(CONTENT_HASH_ANNOTATION)).cloned(),
+        keys: managed_keys(metadata),
+        immutable: metadata
+            .managed_fields
+            .iter()
+            .flatten()
+            .any(|entry| entry.fields_v1.as_ref().is_some_and(|f| f.0.get("f:immutable").is_some())),
+    };
+    Some((place, secret))
+}
+
+/// The data keys that this operator manages, by the creation or by server-side apply.
+pub(super) fn managed_keys(metadata: &ObjectMeta) -> Vec<String> {
+    let ours = metadata.managed_fields.iter().flatten().filter(|entry| entry.manager.as_deref() == Some(OUTPUT_MANAGER));
+    let data = ours.filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:data")?.as_object());
+    let keys = data.flat_map(|keys| keys.keys()).filter_map(|key| key.strip_prefix("f:")).map(str::to_owned);
+    keys.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn metadata(version: u64, keys: &[&str]) -> ObjectMeta {
+        let data: serde_json::Map<_, _> = keys.iter().map(|key| (format!("f:{key}"), json!({}))).collect();
+        serde_json::from_value(json!({
+            "namespace": "ns", "name": "out", "uid": "u", "resourceVersion": version.to_string(),
+            "labels": {ROLE_LABEL: "output", NAME_LABEL: "token"},
+            "managedFields": [
+                {"manager": OUTPUT_MANAGER, "operation": "Apply", "fieldsV1": {"f:data": data}},
+                {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:other": {}}}},
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_older_event_does_not_undo_what_our_own_write_answered() {
+        let seen = SeenSecrets::default();
+        seen.wrote(&metadata(7, &["a"]));
+        assert_eq!(seen.take(0, None, &Event::Apply(metadata(6, &[]))), None);
+        assert_eq!(seen.get("ns", "out").unwrap().keys, ["a"]);
+        assert!(seen.take(0, None, &Event::Apply(metadata(8, &[]))).is_some(), "somebody took the key over");
+        assert!(seen.get("ns", "out").unwrap().keys.is_empty());
+    }
+
+    #[test]
+    fn a_new_list_forgets_what_is_gone_but_not_what_was_written_after_it() {
+        let seen = SeenSecrets::default();
+        let mut gone = metadata(3, &[]);
+        gone.name = Some("gone".into());
+        let mut later = metadata(9, &[]);
+        later.name = Some("later".into());
+        seen.wrote(&gone);
+        seen.take(0, None, &Event::Init);
+        seen.take(0, None, &Event::InitApply(metadata(5, &["a"])));
+        seen.wrote(&later);
+        seen.take(0, None, &Event::InitDone);
+        assert!(seen.get("ns", "gone").is_none());
+        assert!(seen.get("ns", "out").is_some() && seen.get("ns", "later").is_some());
+    }
+
+    #[test]
+    fn a_deletion_is_told_and_forgotten() {
+        let seen = SeenSecrets::default();
+        seen.wrote(&metadata(5, &["a"]));
+        assert!(seen.take(0, None, &Event::Delete(metadata(6, &["a"]))).is_some());
+        assert!(seen.get("ns", "out").is_none());
+    }
+}

@@ -1,0 +1,212 @@
+//! The one way to a token API: one request on one connection of its own, and what its end proves.
+//!
+//! Nothing here repeats a request, follows a redirect, keeps a connection, asks a proxy or reads an answer's meaning. No URL
+//! path, query, header or body is logged.
+
+mod http;
+mod lookup;
+mod outcome;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+use url::{Host, Url};
+
+use crate::operator::endpoint::EndpointPolicy;
+use crate::provider::{Delivery, Lost, NotSent, TokenRequest};
+use lookup::{Lookup, Resolver};
+pub use tls::CaBundle;
+
+/// Most clients kept. Our choice: as many different authorities and time limits as one cluster plausibly has.
+const MOST_CLIENTS: usize = 32;
+
+/// How one provider is connected to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Connection {
+    /// The certificate authorities to trust; none: the system's.
+    pub ca_bundle: Option<CaBundle>,
+    /// Until the connection stands, DNS and TLS included.
+    pub connect_timeout: Duration,
+    /// Until the whole answer is there, counted from the start.
+    pub request_timeout: Duration,
+}
+
+impl Connection {
+    /// At most nine tenths of the request's limit (our choice): a connection that does not come about must be told from an
+    /// answer that does not come, because only the first proves that nothing was sent.
+    fn connect_limit(&self) -> Duration {
+        self.connect_timeout.min(self.request_timeout * 9 / 10)
+    }
+}
+
+/// Sends requests to token APIs under an endpoint policy. Clones share clients, never connections.
+#[derive(Clone)]
+pub struct Transport {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    policy: Arc<EndpointPolicy>,
+    resolver: Resolver,
+    load_roots: fn() -> RootCertStore,
+    system_roots: Mutex<Option<Arc<RootCertStore>>>,
+    clients: Mutex<VecDeque<(Connection, Client)>>,
+}
+
+/// What is built once per [`Connection`] and holds nothing of a request.
+#[derive(Clone)]
+struct Client {
+    http: reqwest::Client,
+    tls: Arc<ClientConfig>,
+}
+
+impl Transport {
+    /// A transport that calls only what `policy` allows.
+    #[must_use]
+    pub fn new(policy: EndpointPolicy) -> Self {
+        Self::with(policy, lookup::system(), tls::system_roots)
+    }
+
+    fn with(policy: EndpointPolicy, lookup: Lookup, load_roots: fn() -> RootCertStore) -> Self {
+        let policy = Arc::new(policy);
+        let resolver = Resolver::new(Arc::clone(&policy), lookup);
+        let shared = Shared { policy, resolver, load_roots, system_roots: Mutex::default(), clients: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Sends the request once and waits for the whole answer.
+    ///
+    /// Dropping the future closes the connection and loses the answer: for a single-use token call this in a task of its own.
+    pub async fn send(&self, request: &TokenRequest, connection: &Connection) -> Delivery {
+        let delivery = self.exchange(request, connection).await.unwrap_or_else(Delivery::NotSent);
+        let host = Url::parse(&request.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        match &delivery {
+            Delivery::Answered(_) => tracing::debug!(host, class = "Answered", "token API called"),
+            Delivery::NotSent(why) => tracing::warn!(host, class = ?why, "token API not called"),
+            Delivery::Lost { why, .. } => tracing::warn!(host, class = ?why, "token API called, answer lost"),
+        }
+        delivery
+    }
+
+    /// Connects as [`send`](Self::send) would, with DNS, policy, TCP and TLS, and hangs up without a byte of HTTP.
+    pub async fn connect(&self, url: &str, connection: &Connection) -> Result<(), NotSent> {
+        let url = self.allowed(url)?;
+        let client = self.client(connection, &url)?;
+        let connected = async {
+            let addresses = self.shared.addresses(&url).await?;
+            let tcp = TcpStream::connect(addresses.as_slice()).await.map_err(|error| outcome::handshake(&error))?;
+            if url.scheme() == "http" {
+                return Ok(());
+            }
+            let name = server_name(&url).ok_or(NotSent::TlsRejected)?;
+            let connector = TlsConnector::from(Arc::clone(&client.tls));
+            let mut tls = connector.connect(name, tcp).await.map_err(|error| outcome::handshake(&error))?;
+            // A polite end; whether it arrives changes nothing.
+            let _ = tls.shutdown().await;
+            Ok(())
+        };
+        timeout(connection.connect_limit(), connected).await.unwrap_or(Err(NotSent::ConnectTimeout))
+    }
+
+    async fn exchange(&self, request: &TokenRequest, connection: &Connection) -> Result<Delivery, NotSent> {
+        let url = self.allowed(&request.url)?;
+        let client = self.client(connection, &url)?;
+        // The clock of tokio looks at the answer before it looks at the time; the client's own looks at the time first and
+        // would throw away an answer that is there when a busy process comes back late.
+        let deadline = Instant::now() + connection.request_timeout;
+        let answer = match timeout_at(deadline, client.http.execute(http::request(request, url)?)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                let lost = Delivery::Lost { why: outcome::lost(&error), partial: None };
+                return outcome::not_sent(&error).map_or(Ok(lost), Err);
+            }
+            Err(_) => return Ok(Delivery::Lost { why: Lost::Timeout, partial: None }),
+        };
+        Ok(http::read(answer, deadline).await)
+    }
+
+    fn allowed(&self, url: &str) -> Result<Url, NotSent> {
+        self.shared.policy.check_url(url).map_err(|why| {
+            tracing::warn!(class = ?why, "the endpoint policy refuses a URL");
+            NotSent::EndpointNotAllowed
+        })
+    }
+
+    /// The client for a connection, kept for the next request with the same limits and authorities.
+    fn client(&self, connection: &Connection, url: &Url) -> Result<Client, NotSent> {
+        let mut kept = lock(&self.shared.clients);
+        if let Some(at) = kept.iter().position(|(key, _)| key == connection)
+            && let Some((key, client)) = kept.remove(at)
+        {
+            kept.push_back((key, client.clone()));
+            return Ok(client);
+        }
+        let roots = connection.ca_bundle.as_ref().map_or_else(|| self.shared.roots(), CaBundle::roots);
+        let empty = roots.is_empty();
+        if empty && url.scheme() == "https" {
+            tracing::error!("the image has no certificate authorities: mount some or give the provider a bundle");
+            return Err(NotSent::CaBundleInvalid);
+        }
+        let client = self.build(roots, connection)?;
+        if !empty {
+            kept.push_back((connection.clone(), client.clone()));
+        }
+        if kept.len() > MOST_CLIENTS {
+            kept.pop_front();
+        }
+        Ok(client)
+    }
+
+    fn build(&self, roots: Arc<RootCertStore>, connection: &Connection) -> Result<Client, NotSent> {
+        // Neither step fails with settings that are the same for every connection.
+        let tls = tls::config(roots).map_err(|_| NotSent::TlsRejected)?;
+        let http = http::client(tls.clone(), self.shared.resolver.clone(), connection.connect_limit());
+        Ok(Client { http: http.map_err(|_| NotSent::TlsRejected)?, tls: Arc::new(tls) })
+    }
+}
+
+impl Shared {
+    /// The system's authorities, read once they exist.
+    fn roots(&self) -> Arc<RootCertStore> {
+        let mut kept = lock(&self.system_roots);
+        let roots = kept.clone().unwrap_or_else(|| Arc::new((self.load_roots)()));
+        *kept = Some(Arc::clone(&roots)).filter(|roots| !roots.is_empty());
+        roots
+    }
+
+    async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, NotSent> {
+        let port = url.port_or_known_default().unwrap_or(443);
+        let found: Vec<IpAddr> = match url.host() {
+            Some(Host::Domain(name)) => self.resolver.addresses(name).await?,
+            // Literal addresses were judged with the URL.
+            Some(Host::Ipv4(ip)) => vec![ip.into()],
+            Some(Host::Ipv6(ip)) => vec![ip.into()],
+            None => return Err(NotSent::EndpointNotAllowed),
+        };
+        Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+    }
+}
+
+fn server_name(url: &Url) -> Option<ServerName<'static>> {
+    match url.host()? {
+        Host::Domain(name) => ServerName::try_from(name.to_owned()).ok(),
+        Host::Ipv4(ip) => Some(IpAddr::from(ip).into()),
+        Host::Ipv6(ip) => Some(IpAddr::from(ip).into()),
+    }
+}
+
+/// What the mutexes here guard is whole between any two statements, so a panic elsewhere leaves nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,110 @@
+//! One HTTP/1.1 request and its answer, byte for byte, within limits of size and time.
+
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Request, Response, redirect, retry};
+use rustls::ClientConfig;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use super::lookup::Resolver;
+use super::outcome;
+use crate::provider::{Delivery, Lost, Method, NotSent, RawBody, Reply, TokenRequest};
+
+/// Most bytes of a body that are read. Our choice: a hundred times the largest answer of a token API that we know.
+const MOST_BODY: usize = 1024 * 1024;
+/// Most bytes of the header fields of an answer. Our choice: several times what common servers let pass.
+const MOST_HEADER: usize = 64 * 1024;
+/// Most header fields of an answer. Our choice: the library's default of 100 would lose an answer that proxies decorated.
+const MOST_FIELDS: usize = 1000;
+
+const USER_AGENT: &str = concat!("refreshable-token-operator/", env!("CARGO_PKG_VERSION"));
+
+/// A client that sends a request once: no retry, no redirect, no connection kept, no proxy, no decompression, HTTP/1.1.
+///
+/// It reads header fields leniently, because an answer that is refused for its form takes its token with it, and a connection
+/// that carries one answer cannot confuse two. The time limit of the whole request is kept by the caller.
+pub(super) fn client(tls: ClientConfig, resolver: Resolver, connect: Duration) -> reqwest::Result<Client> {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(resolver)
+        .connect_timeout(connect)
+        .user_agent(USER_AGENT)
+        .http1_only()
+        .http1_max_headers(MOST_FIELDS)
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .retry(retry::never())
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .pool_max_idle_per_host(0)
+        .no_proxy()
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
+        .build()
+}
+
+/// The request for the client. Providers check what they put into header fields, so a field that cannot be sent is a slip of
+/// theirs; it must not cost a token.
+pub(super) fn request(request: &TokenRequest, url: Url) -> Result<Request, NotSent> {
+    let method = match request.method {
+        Method::Post => reqwest::Method::POST,
+    };
+    let mut built = Request::new(method, url);
+    for (name, value) in &request.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| NotSent::NotConnected)?;
+        let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| NotSent::NotConnected)?;
+        value.set_sensitive(true);
+        built.headers_mut().append(name, value);
+    }
+    if let Some(body) = &request.body {
+        built.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
+        *built.body_mut() = Some(body.content.reveal().to_owned().into());
+    }
+    Ok(built)
+}
+
+/// Reads the answer until its end, the limit or the deadline; what came is kept in each case.
+pub(super) async fn read(mut answer: Response, deadline: Instant) -> Delivery {
+    let status = answer.status().as_u16();
+    let (headers, fits) = fields(answer.headers());
+    let mut body = Vec::new();
+    let cut = loop {
+        match timeout_at(deadline, answer.chunk()).await {
+            Ok(Ok(Some(chunk))) if append(&mut body, &chunk) => {}
+            Ok(Ok(Some(_))) => break Some(Lost::TooLarge),
+            Ok(Ok(None)) => break None,
+            Ok(Err(error)) => break Some(outcome::lost(&error)),
+            Err(_) => break Some(Lost::Timeout),
+        }
+    };
+    let reply = Reply { status, headers, body: RawBody(body) };
+    match cut.or((!fits).then_some(Lost::TooLarge)) {
+        None => Delivery::Answered(reply),
+        Some(why) => Delivery::Lost { why, partial: Some(reply) },
+    }
+}
+
+/// The header fields that fit the limit, and whether all did. Each counts with the four bytes around it (RFC 9112 section 5).
+fn fields(map: &HeaderMap) -> (Vec<(String, String)>, bool) {
+    let mut size = 0;
+    let mut kept = Vec::with_capacity(map.len());
+    for (name, value) in map {
+        size += name.as_str().len() + value.len() + 4;
+        if let (true, Ok(value)) = (size <= MOST_HEADER, value.to_str()) {
+            kept.push((name.as_str().to_owned(), value.to_owned()));
+        }
+    }
+    (kept, size <= MOST_HEADER)
+}
+
+/// Takes as much of `chunk` as the limit leaves room for; whether that was all.
+fn append(body: &mut Vec<u8>, chunk: &[u8]) -> bool {
+    let room = MOST_BODY.saturating_sub(body.len());
+    body.extend(chunk.iter().take(room));
+    chunk.len() <= room
+}

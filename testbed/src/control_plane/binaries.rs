@@ -1,0 +1,169 @@
+//! Finds the programs of a control plane: given by the user, cached, or built once.
+//!
+//! In this order: the folder that `KUBEBUILDER_ASSETS` names (the convention of `setup-envtest`),
+//! if it holds what is needed; the cache; a build from the Go modules into the cache.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::go_build::{self, Program};
+
+const ETCD: Program = Program {
+    name: "etcd",
+    package: "go.etcd.io/etcd/server/v3",
+};
+const KUBE_APISERVER: Program = Program {
+    name: "kube-apiserver",
+    package: "k8s.io/kubernetes/cmd/kube-apiserver",
+};
+const KUBECTL: Program = Program {
+    name: "kubectl",
+    package: "k8s.io/kubernetes/cmd/kubectl",
+};
+const KUBE_CONTROLLER_MANAGER: Program = Program {
+    name: "kube-controller-manager",
+    package: "k8s.io/kubernetes/cmd/kube-controller-manager",
+};
+
+/// The programs that every control plane needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binaries {
+    /// The store.
+    pub etcd: PathBuf,
+    /// The API server.
+    pub kube_apiserver: PathBuf,
+    /// The command line client.
+    pub kubectl: PathBuf,
+}
+
+/// Where programs are looked for and what builds them.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    /// `KUBEBUILDER_ASSETS`.
+    pub(super) assets: Option<PathBuf>,
+    /// Holds one folder per set of versions.
+    pub(super) cache: PathBuf,
+    /// The `go` command.
+    pub(super) go: OsString,
+}
+
+impl Places {
+    /// `$RTOK_CACHE`, else `$XDG_CACHE_HOME/refreshable-token-operator`, else the same in
+    /// `~/.cache` (XDG Base Directory Specification).
+    pub(super) fn from_environment() -> anyhow::Result<Self> {
+        let folder = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let cache = match (folder("RTOK_CACHE"), folder("XDG_CACHE_HOME")) {
+            (Some(own), _) => PathBuf::from(own),
+            (None, Some(all)) => Path::new(&all).join("refreshable-token-operator"),
+            (None, None) => env::home_dir()
+                .context("find the cache folder: set RTOK_CACHE or HOME")?
+                .join(".cache/refreshable-token-operator"),
+        };
+        Ok(Self {
+            assets: folder("KUBEBUILDER_ASSETS").map(PathBuf::from),
+            // Programs run in other folders, so a relative path would break.
+            cache: std::path::absolute(cache.join("control-plane"))?,
+            go: "go".into(),
+        })
+    }
+
+    /// etcd, kube-apiserver and kubectl; building them takes minutes and blocks.
+    pub(super) fn binaries(&self) -> anyhow::Result<Binaries> {
+        let versions = go_build::versions()?;
+        let folder = self.folder(
+            &[ETCD, KUBE_APISERVER, KUBECTL],
+            &format!("k8s-{}-etcd-{}", versions.kubernetes, versions.etcd),
+        )?;
+        Ok(Binaries {
+            etcd: folder.join(ETCD.name),
+            kube_apiserver: folder.join(KUBE_APISERVER.name),
+            kubectl: folder.join(KUBECTL.name),
+        })
+    }
+
+    /// kube-controller-manager, a step of its own so that only its users pay for it.
+    pub(super) fn controller_manager(&self) -> anyhow::Result<PathBuf> {
+        let versions = go_build::versions()?;
+        let folder = self.folder(
+            &[KUBE_CONTROLLER_MANAGER],
+            &format!("kube-controller-manager-{}", versions.kubernetes),
+        )?;
+        Ok(folder.join(KUBE_CONTROLLER_MANAGER.name))
+    }
+
+    /// A folder that holds all of `programs`.
+    fn folder(&self, programs: &[Program], versions: &str) -> anyhow::Result<PathBuf> {
+        if let Some(assets) = &self.assets {
+            match programs
+                .iter()
+                .find(|program| !assets.join(program.name).is_file())
+            {
+                None => return Ok(std::path::absolute(assets)?),
+                Some(missing) => eprintln!(
+                    "control plane: KUBEBUILDER_ASSETS={} has no {}, trying the cache",
+                    assets.display(),
+                    missing.name
+                ),
+            }
+        }
+        let name = format!("{versions}-{}", platform());
+        go_build::cached(&self.go, &self.cache, &name, programs)
+    }
+}
+
+impl Binaries {
+    /// Finds the programs, building them first if need be: some minutes, once per machine.
+    ///
+    /// Blocks; progress goes to standard error. Fails if they must be built and there is no
+    /// recent enough `go`, or if the build fails.
+    pub fn find() -> anyhow::Result<Self> {
+        Places::from_environment()?.binaries()
+    }
+}
+
+/// Operating system and architecture in Go's words.
+fn platform() -> String {
+    let system = match env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    };
+    let architecture = match env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{system}-{architecture}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn given_programs_are_taken_only_if_all_are_there() {
+        let scratch = tempfile::tempdir().unwrap();
+        let assets = scratch.path().join("assets");
+        let places = Places {
+            assets: Some(assets.clone()),
+            cache: scratch.path().join("cache"),
+            // Reaching the build is an error that the test can see.
+            go: "/no/such/go".into(),
+        };
+        fs::create_dir(&assets).unwrap();
+        for program in [ETCD, KUBE_APISERVER] {
+            fs::write(assets.join(program.name), "").unwrap();
+        }
+        assert!(places.binaries().is_err());
+
+        fs::write(assets.join(KUBECTL.name), "").unwrap();
+        let found = places.binaries().unwrap();
+        assert_eq!(found.kubectl, assets.join("kubectl"));
+        // Not among them, so not needed by who does not ask for it.
+        assert!(places.controller_manager().is_err());
+    }
+}
