@@ -59,8 +59,12 @@ pub struct Exchange {
     claim_begun: Option<DateTime<Utc>>,
     first_sent: Option<DateTime<Utc>>,
     repeats: u32,
-    /// The state was read and allows to go on.
+    /// The state Secret holds `state`, as far as anybody can know. A seed that is being adopted stands only once it is written.
     stands: bool,
+    /// The Secret was found to be on its way out, held by finalizers only.
+    deleting: bool,
+    /// The token was presented: whatever the outcome is called, it is spent.
+    presented: bool,
     /// A new pair is committed.
     refreshed: bool,
     outputs: Vec<OutputOutcome>,
@@ -104,12 +108,16 @@ impl Exchange {
             first_sent: None,
             repeats: 0,
             stands: false,
+            deleting: false,
+            presented: false,
             refreshed: false,
             outputs: Vec::new(),
             unrendered: None,
         };
-        // Creating the state Secret is a live question by itself: it cannot succeed where one exists.
-        if exchange.brief.task != Task::Publish && !exchange.brief.expects_state && exchange.brief.known.generation == 0 {
+        // Creating the claim is a live question by itself: it cannot succeed where a state Secret exists. The light path
+        // writes only after the answer, which is too late to ask.
+        let asks = exchange.semantics().spends() && exchange.brief.task != Task::Publish;
+        if asks && !exchange.brief.expects_state && exchange.brief.known.generation == 0 {
             let footing = look::at_nothing(&exchange.brief);
             return exchange.stand(footing, now);
         }
@@ -165,6 +173,7 @@ impl Exchange {
         let footing = match answer {
             StateAnswer::Found(stored) => {
                 self.version = Some(stored.version.clone());
+                self.deleting = stored.deleting;
                 look::at_state(&self.brief, &stored)
             }
             StateAnswer::Malformed(why, version) => {
@@ -190,7 +199,7 @@ impl Exchange {
         self.state = footing.state;
         self.adopted = footing.adopted;
         self.claimed = footing.claimed;
-        self.stands = true;
+        self.stands = self.adopted.is_none();
         let nothing_new = self.brief.task == Task::Adopt && self.adopted.is_none();
         if self.brief.task == Task::Publish || nothing_new {
             return self.publish();
@@ -256,6 +265,7 @@ impl Exchange {
         match answer {
             WriteAnswer::Done(version) => {
                 self.version = Some(*version);
+                self.stands = true;
                 self.claimed_it(now)
             }
             WriteAnswer::Conflict if self.version.is_none() => {
@@ -265,8 +275,10 @@ impl Exchange {
                 self.adopted = None;
                 self.at(Phase::Reading, Step::ReadState)
             }
-            WriteAnswer::Conflict | WriteAnswer::Missing => self.finish(Outcome::Stale),
-            WriteAnswer::Denied => self.finish(postpone(
+            // Deleted since it was read: what was read is the only copy, and is put back with the claim.
+            WriteAnswer::Missing if self.version.take().is_some() => self.claim(now),
+            WriteAnswer::Conflict | WriteAnswer::Missing => self.unclaimed(Outcome::Stale),
+            WriteAnswer::Denied => self.unclaimed(postpone(
                 Reason::WriteFailed,
                 "the API server refuses to write the state Secret: check the operator's permissions, admission policies and quota",
             )),
@@ -274,10 +286,18 @@ impl Exchange {
         }
     }
 
+    /// The claim was not written, for certain.
+    fn unclaimed(mut self, outcome: Outcome) -> Next {
+        self.state.claim = None;
+        self.finish(outcome)
+    }
+
     fn looked_for_claim(mut self, answer: StateAnswer, now: DateTime<Utc>) -> Next {
         match answer {
             StateAnswer::Found(stored) if is_claim(&stored.state, &self.brief.claim.id) => {
                 self.version = Some(stored.version);
+                self.deleting = stored.deleting;
+                self.stands = true;
                 self.claimed_it(now)
             }
             StateAnswer::Found(_) | StateAnswer::Malformed(..) | StateAnswer::Missing => self.finish(Outcome::Stale),
@@ -341,7 +361,9 @@ impl Exchange {
         let bound_to_claim = self.semantics().spends() && self.repeats == 0;
         match self.request(now) {
             Ok(request) => self.at(Phase::Sending, Step::Send { request, bound_to_claim }),
-            Err(error) => self.release(cannot_request(&error)),
+            Err(error) if self.repeats == 0 => self.release(cannot_request(&error)),
+            // A repeat follows a sending that may have arrived.
+            Err(_) => self.finish(Outcome::Unknown(None)),
         }
     }
 
@@ -400,7 +422,7 @@ impl Exchange {
     }
 
     fn may_repeat(&self, window: Duration, now: DateTime<Utc>) -> bool {
-        let passed = self.first_sent.and_then(|first| (now - first).to_std().ok()).unwrap_or_default();
+        let passed = self.first_sent.or(self.claim_begun).and_then(|first| (now - first).to_std().ok()).unwrap_or_default();
         self.repeats < MOST_REPEATS && passed.saturating_add(GRACE_MARGIN) < window
     }
 
@@ -411,17 +433,17 @@ impl Exchange {
     }
 
     fn finish(mut self, outcome: Outcome) -> Next {
-        let unspent =
-            matches!(outcome, Outcome::Refused { .. } | Outcome::Postponed { .. } | Outcome::Rejected(_) | Outcome::Stale);
+        let unspent = !self.presented
+            && matches!(outcome, Outcome::Refused { .. } | Outcome::Postponed { .. } | Outcome::Rejected(_) | Outcome::Stale);
         let open = self.state.claim.as_ref().map(|claim| claim.id.clone()).filter(|id| *id == self.brief.claim.id);
         let finished = Finished {
-            state: (self.stands && self.version.is_some()).then(|| self.state.clone()),
+            state: Some(self.state.clone()).filter(|_| self.stands && self.version.is_some()),
             outputs: std::mem::take(&mut self.outputs),
             unrendered: self.unrendered.take(),
             spent: self.marked.clone().filter(|_| !unspent),
             unmark: self.marked.clone().filter(|_| unspent),
             void_claim: open.filter(|_| unspent),
-            adopted: self.adopted.clone().filter(|_| self.version.is_some()),
+            adopted: self.adopted.clone().filter(|_| self.stands && self.version.is_some()),
             rest: (self.repeats > 0).then_some(CLAIM_TTL),
             outcome,
         };

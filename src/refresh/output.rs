@@ -237,8 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn twenty_registries_of_the_largest_token_are_too_large_and_said_so_before_a_spend() {
-        let registries = (0..20).map(|n| format!("r{n}.example.com")).collect();
+    fn what_would_not_fit_a_secret_is_said_so_before_a_spend() {
+        // Twenty registries, the most that a spec may name, fit. An object that is older than that rule may name more.
+        let registries = (0..28).map(|n| format!("r{n}.example.com")).collect();
         let docker =
             [OutputSpec { docker_config_json: Some(DockerConfigJson { registries, username: "ci".into() }), ..output("b") }];
         assert_eq!(

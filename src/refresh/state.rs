@@ -22,6 +22,9 @@ const PADDING: &str = "padding";
 /// Key of an answer that could not be read.
 const UNPARSED: &str = "unparsed_response";
 
+/// How keys begin under which tokens stand beside another chain.
+pub(super) const ORPHANED: &str = "orphaned.";
+
 /// Size of the padding in bytes. Our choice: an access and a refresh token of 16 KiB each, the most that
 /// common HTTP servers accept in a header field.
 pub const PADDING_SIZE: usize = 32 * 1024;
@@ -131,6 +134,15 @@ impl State {
         self.seeds.push(seed);
         let surplus = self.seeds.len().saturating_sub(MOST_SEEDS);
         self.seeds.drain(..surplus);
+    }
+
+    /// What must not be lost of this state, under keys that can stand beside another chain: `orphaned.<why>.<key>`.
+    #[must_use]
+    pub fn set_aside(&self, why: &str) -> BTreeMap<String, RawBody> {
+        let ours = Self { foreign: BTreeMap::new(), ..self.clone() }.encode();
+        let kept = [ACCESS_TOKEN, REFRESH_TOKEN, REFERENCE_TOKEN, UNPARSED];
+        let kept = ours.into_iter().filter(|(name, _)| kept.contains(&name.as_str()));
+        kept.map(|(name, bytes)| (format!("{ORPHANED}{why}.{name}"), RawBody(bytes))).collect()
     }
 
     /// The data of the Secret. While a claim is open it is padded, so that the claim proves that the commit will fit.

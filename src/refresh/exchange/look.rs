@@ -1,11 +1,13 @@
 //! What a state Secret that was read allows: the checks of protocol step 1, in order.
 
+use std::collections::BTreeMap;
+
 use crate::api::Reason;
-use crate::provider::Semantics;
+use crate::provider::{RawBody, Semantics};
 use crate::token::{AccessToken, Fingerprint, FingerprintKey, HeldTokens, Purpose, RefreshToken};
 
 use super::step::{Brief, Outcome};
-use crate::refresh::state::{Malformed, State, StoredState};
+use crate::refresh::state::{Malformed, ORPHANED, State, StoredState};
 
 /// A state to go on from.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -61,12 +63,6 @@ pub(super) fn at_malformed(brief: &Brief, why: Malformed) -> Result<Footing, Out
 /// The state Secret was read.
 pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, Outcome> {
     let state = &stored.state;
-    if stored.deleting {
-        return Err(refuse(
-            Reason::StateLost,
-            "the state Secret is being deleted: let that finish, then put a new token into the seed Secret",
-        ));
-    }
     if stored.immutable {
         return Err(refuse(
             Reason::StateImmutable,
@@ -96,11 +92,19 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
     if claimed {
         return Ok(Footing { state, adopted: None, claimed });
     }
-    let settled = brief.known.attempt.is_some() && brief.known.attempt == state.closed_claim;
+    // A claim's finalizer is ours to take away, and what it kept is put back; any other we wait for.
+    if stored.deleting && state.claim.is_none() {
+        return Err(refuse(
+            Reason::StateLost,
+            "the state Secret is being deleted: let that finish, then put a new token into the seed Secret",
+        ));
+    }
+    // The mark bears a claim that was closed, or that this process knows to have spent nothing.
+    let void = state.claim.as_ref().map(|claim| &claim.id);
+    let settled = brief.known.attempt.as_ref().is_some_and(|id| state.closed_claim.as_ref() == Some(id) || void == Some(id));
     let spent = spendable(&state.tokens, brief.provider.semantics(), &brief.key)
         .is_some_and(|fingerprint| brief.known.spent.contains(&fingerprint));
-    let voided = state.claim.is_some();
-    if state.generation < brief.known.generation || (spent && !settled && !voided && !state.chain_over) {
+    if state.generation < brief.known.generation || (spent && !settled && !state.chain_over) {
         return Err(refuse(
             Reason::Regressed,
             "the state Secret is an older copy, whose token was already spent: restore the newest copy, or put a new token into the seed Secret",
@@ -120,6 +124,20 @@ fn seed_is_new(brief: &Brief, state: &State) -> bool {
         .is_some_and(|seed| !state.seeds.contains(&seed.fingerprint) && !brief.known.spent.contains(&seed.fingerprint))
 }
 
+/// What an adoption replaces and nobody else may have: a token that was not spent, an answer that could not be read. A seed
+/// that was put in by mistake must not end a chain that works; the copies of the last adoption make room.
+fn replaced(brief: &Brief, ground: &State, seed: &Fingerprint) -> BTreeMap<String, RawBody> {
+    let held = spendable(&ground.tokens, brief.provider.semantics(), &brief.key);
+    let good = held.is_some_and(|held| held != *seed && !brief.known.spent.contains(&held)) && !ground.chain_over;
+    let mut foreign = ground.foreign.clone();
+    let last = format!("{ORPHANED}replaced.");
+    if good || ground.unparsed.is_some() {
+        foreign.retain(|name, _| !name.starts_with(&last));
+        foreign.extend(ground.set_aside("replaced"));
+    }
+    foreign
+}
+
 /// Begins a chain with the seed, on the ground of what was there.
 fn adopt(brief: &Brief, ground: State) -> Result<Footing, Outcome> {
     let Some(seed) = &brief.seed else {
@@ -137,6 +155,7 @@ fn adopt(brief: &Brief, ground: State) -> Result<Footing, Outcome> {
         claim: None,
         chain_over: false,
         unparsed: None,
+        foreign: replaced(brief, &ground, &seed.fingerprint),
         ..ground
     };
     state.adopt(seed.fingerprint.clone());

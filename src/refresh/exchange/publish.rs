@@ -143,8 +143,12 @@ impl Trial {
 }
 
 impl Exchange {
-    /// Writes every output from the state; can be repeated for ever.
+    /// Writes every output from the state; can be repeated for ever. Tokens of a seed are not published: nothing is known of
+    /// them until the first refresh.
     pub(super) fn publish(mut self) -> Next {
+        if self.state.tokens.issued_time.is_none() && !self.refreshed {
+            return self.end();
+        }
         match render(&self.brief.outputs, &self.state.tokens, &self.brief.key) {
             Ok(rendered) => self.publish_at(rendered, 0),
             Err(error) => {

@@ -9,9 +9,8 @@ use chrono::{DateTime, Utc};
 
 use super::step::{Event, Outcome, StateAnswer, StateWrite, Step, WriteAnswer};
 use super::{Exchange, Next, Phase, is_claim, spendable};
-use crate::api::Reason;
-use crate::provider::RawBody;
-use crate::refresh::state::{Malformed, State, StoredState};
+use crate::api::{CLAIM_FINALIZER, Reason};
+use crate::refresh::state::{Malformed, ORPHANED, State, StoredState, Version};
 
 /// First and longest pause between two tries (reference protocol, step 9).
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -27,6 +26,8 @@ pub(super) struct Securing {
     tries: u32,
     stage: Stage,
     may_give_up: bool,
+    /// Another chain that was found in the Secret: it is kept.
+    beside: Option<Box<State>>,
 }
 
 /// What follows a write.
@@ -45,10 +46,25 @@ enum Stage {
     Pausing,
 }
 
+impl Securing {
+    fn new(target: State, then: Then, may_give_up: bool) -> Self {
+        Self { target, then, tries: 0, stage: Stage::Writing, may_give_up, beside: None }
+    }
+
+    /// What is written: the target, or a newer chain that stands there with the target's tokens beside it.
+    fn contents(&self, claim: &str) -> State {
+        let Some(newer) = &self.beside else { return self.target.clone() };
+        let mut kept = State::clone(newer);
+        kept.foreign.extend(self.target.set_aside(claim));
+        kept
+    }
+}
+
 impl Exchange {
-    /// Writes `target`, however long it takes.
-    pub(super) fn secure(self, target: State, then: Then) -> Next {
-        self.write(Securing { target, then, tries: 0, stage: Stage::Writing, may_give_up: false })
+    /// Writes `target`, however long it takes: the token was presented.
+    pub(super) fn secure(mut self, target: State, then: Then) -> Next {
+        self.presented = true;
+        self.write(Securing::new(target, then, false))
     }
 
     /// Closes the claim, if there is one: nothing was spent.
@@ -57,11 +73,15 @@ impl Exchange {
             return self.finish(outcome);
         }
         let target = self.released();
-        self.write(Securing { target, then: Then::Finish(outcome), tries: 0, stage: Stage::Writing, may_give_up: true })
+        self.write(Securing::new(target, Then::Finish(outcome), true))
     }
 
     pub(super) fn secured(mut self, securing: Securing, event: Event, _now: DateTime<Utc>) -> Next {
         match (securing.stage, event) {
+            (Stage::Writing, Event::Wrote(WriteAnswer::Done(version))) if self.ends_the_secret(&securing, &version) => {
+                self.version = Some(*version);
+                self.gone(securing)
+            }
             (Stage::Writing, Event::Wrote(WriteAnswer::Done(version))) => {
                 self.version = Some(*version);
                 self.settled(securing)
@@ -73,7 +93,7 @@ impl Exchange {
             (Stage::Looking, Event::State(StateAnswer::Found(stored))) => self.compare(securing, *stored),
             (Stage::Looking, Event::State(StateAnswer::Malformed(Malformed::Unreadable | Malformed::NotText, version))) => {
                 self.version = Some(*version);
-                self.write(securing)
+                self.write(Securing { beside: None, ..securing })
             }
             (Stage::Pausing, _) => self.write(securing),
             // Denied, unclear, somebody else's Secret in its place, or an event that answers nothing: wait and try again.
@@ -81,8 +101,15 @@ impl Exchange {
         }
     }
 
+    /// The finalizer of our claim held a Secret that somebody deletes: the write that closes the claim ends the Secret too.
+    fn ends_the_secret(&self, securing: &Securing, version: &Version) -> bool {
+        let open = securing.contents(&self.brief.claim.id).claim.is_some();
+        self.deleting && !open && version.finalizers.iter().all(|name| name == CLAIM_FINALIZER)
+    }
+
     fn write(self, securing: Securing) -> Next {
-        let write = StateWrite { state: securing.target.clone(), replaces: self.version.clone(), dry_run: false };
+        let state = securing.contents(&self.brief.claim.id);
+        let write = StateWrite { state, replaces: self.version.clone(), dry_run: false };
         self.at(Phase::Securing(Securing { stage: Stage::Writing, ..securing }), Step::WriteState(Box::new(write)))
     }
 
@@ -100,8 +127,18 @@ impl Exchange {
     }
 
     fn settled(mut self, securing: Securing) -> Next {
-        self.state = securing.target;
-        self.conclude(securing.then)
+        self.state = securing.contents(&self.brief.claim.id);
+        self.stands = true;
+        // A seed that was being adopted has not begun what stands there.
+        self.adopted = self.adopted.filter(|_| securing.beside.is_none());
+        let then = if securing.beside.is_some() && !securing.may_give_up {
+            let message = "another chain was put into the state Secret while a refresh was under way; it is kept, and the \
+                           refreshed tokens stand beside it under keys that begin with orphaned: see which one you want to keep";
+            Then::Finish(Outcome::Refused { reason: Reason::StateConflict, message: message.to_owned() })
+        } else {
+            securing.then
+        };
+        self.conclude(then)
     }
 
     fn conclude(mut self, then: Then) -> Next {
@@ -114,46 +151,36 @@ impl Exchange {
         }
     }
 
-    /// The Secret is gone: what must be kept is created again; a claim that is gone needs no release.
+    /// The Secret is gone: what we hold is the only copy, spent or not, and is put back.
     fn gone(mut self, securing: Securing) -> Next {
-        self.version = None;
-        if securing.may_give_up {
-            self.state.claim = None;
-            return self.conclude(securing.then);
-        }
-        self.write(securing)
+        let securing = Securing { beside: None, ..securing };
+        self.deleting = false;
+        // A creation that finds nothing to be created in: the namespace is going. Not again at once.
+        if self.version.take().is_none() { self.wait(securing) } else { self.write(securing) }
     }
 
     /// Somebody wrote in between, perhaps we ourselves in a write whose answer was lost.
     fn compare(mut self, mut securing: Securing, stored: StoredState) -> Next {
         let found = stored.state;
-        securing.target.foreign.clone_from(&found.foreign);
         self.version = Some(stored.version);
-        if found == securing.target {
-            return self.settled(securing);
-        }
-        if is_claim(&found, &self.brief.claim.id) {
-            return self.write(securing);
-        }
-        if securing.may_give_up {
-            self.state.claim = None;
-            return self.conclude(securing.then);
-        }
+        self.deleting = stored.deleting;
+        // Other people's keys as they are now; what was set aside stays, even where an older copy does not know of it.
+        let aside = std::mem::replace(&mut securing.target.foreign, found.foreign.clone());
+        securing.target.foreign.extend(aside.into_iter().filter(|(name, _)| name.starts_with(ORPHANED)));
+        let ours = found == securing.target || is_claim(&found, &self.brief.claim.id) || self.precedes(&found, &securing.target);
+        securing.beside = (!ours).then(|| Box::new(found.clone()));
+        if found == securing.contents(&self.brief.claim.id) { self.settled(securing) } else { self.write(securing) }
+    }
+
+    /// What stands there is this chain as it was before: an older copy, or our claim edited away. A chain that knows a seed
+    /// which ours does not know is another one; generations of two chains say nothing about each other. A copy from before our
+    /// seed was adopted has the same generation and fewer seeds.
+    fn precedes(&self, found: &State, target: &State) -> bool {
         let key = &self.brief.key;
-        let same_token = spendable(&found.tokens, self.semantics(), key) == spendable(&self.state.tokens, self.semantics(), key);
-        if same_token || found.generation < securing.target.generation {
-            // An older copy, or the claim edited away: what stands there is spent, what we hold is newer.
-            return self.write(securing);
-        }
-        // A newer chain stands there. It is kept, and so is what we hold, beside it.
-        let kept = securing.target.encode();
-        let mut target = found;
-        for (name, bytes) in kept.into_iter().filter(|(name, _)| name.ends_with("_token")) {
-            target.foreign.insert(format!("orphaned.{}.{name}", self.brief.claim.id), RawBody(bytes));
-        }
-        let message = "another chain was put into the state Secret while a refresh was under way; it is kept, and the refreshed \
-                       tokens stand beside it under keys that begin with orphaned: see which one you want to keep";
-        let then = Then::Finish(Outcome::Refused { reason: Reason::StateConflict, message: message.to_owned() });
-        self.write(Securing { target, then, ..securing })
+        let before = spendable(&self.state.tokens, self.semantics(), key);
+        let same_token = before.is_some() && spendable(&found.tokens, self.semantics(), key) == before;
+        let same_chain = found.owner.name == target.owner.name && found.seeds.iter().all(|seed| target.seeds.contains(seed));
+        let age = |state: &State| (state.generation, state.seeds.len());
+        same_token || same_chain && age(found) < age(target)
     }
 }

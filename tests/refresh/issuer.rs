@@ -1,0 +1,107 @@
+//! An issuer of tokens, made of values: it knows the newest token of every chain and sees each one that is presented.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use refreshable_token_operator::provider::{RawBody, Reply};
+use serde_json::json;
+
+/// What the issuer does with a refresh token that was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It works once; a second presentation revokes its chain.
+    Strict,
+    /// It works once, and for so many seconds after its first use brings the same pair again.
+    Grace(i32),
+    /// It stays valid.
+    Reusable,
+}
+
+/// One chain of tokens.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    pub current: String,
+    pub access: String,
+    pub revoked: bool,
+    spent: BTreeSet<String>,
+    last_use: Option<(String, DateTime<Utc>)>,
+    serial: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    pub kind: Kind,
+    pub chains: Vec<Chain>,
+    /// Spent tokens that were presented again outside any grace.
+    pub replays: Vec<String>,
+    /// Requests that were handled.
+    pub handled: u32,
+}
+
+impl Issuer {
+    pub fn new(kind: Kind) -> Self {
+        Self { kind, chains: Vec::new(), replays: Vec::new(), handled: 0 }
+    }
+
+    /// Begins a chain and gives its first refresh token.
+    pub fn begin(&mut self) -> String {
+        let family = self.chains.len();
+        let current = format!("refresh-{family}-0");
+        self.chains.push(Chain {
+            current: current.clone(),
+            access: format!("access-{family}-0"),
+            revoked: false,
+            spent: BTreeSet::new(),
+            last_use: None,
+            serial: 0,
+        });
+        current
+    }
+
+    /// The newest chain.
+    pub fn chain(&self) -> &Chain {
+        self.chains.last().unwrap()
+    }
+
+    /// Handles a refresh request.
+    pub fn present(&mut self, token: &str, now: DateTime<Utc>) -> Reply {
+        self.handled += 1;
+        let kind = self.kind;
+        let owner = self.chains.iter_mut().enumerate().find(|(_, c)| c.current == token || c.spent.contains(token));
+        let Some((family, chain)) = owner.filter(|(_, chain)| !chain.revoked) else { return refusal("invalid_grant") };
+        if chain.current != token {
+            let window = if let Kind::Grace(seconds) = kind { TimeDelta::seconds(seconds.into()) } else { TimeDelta::zero() };
+            let graced = chain.last_use.as_ref().is_some_and(|(used, at)| used == token && now - *at < window);
+            if graced {
+                return grant(&chain.access, Some(&chain.current));
+            }
+            chain.revoked = true;
+            self.replays.push(token.to_owned());
+            return refusal("invalid_grant");
+        }
+        chain.serial += 1;
+        chain.access = format!("access-{family}-{}", chain.serial);
+        if kind == Kind::Reusable {
+            return grant(&chain.access, None);
+        }
+        chain.spent.insert(std::mem::replace(&mut chain.current, format!("refresh-{family}-{}", chain.serial)));
+        chain.last_use = Some((token.to_owned(), now));
+        grant(&chain.access, Some(&chain.current))
+    }
+}
+
+fn grant(access: &str, refresh: Option<&str>) -> Reply {
+    let mut body = json!({"access_token": access, "token_type": "Bearer", "expires_in": 3600});
+    if let Some(refresh) = refresh {
+        body["refresh_token"] = refresh.into();
+    }
+    reply(200, &body.to_string())
+}
+
+pub fn refusal(code: &str) -> Reply {
+    reply(400, &json!({ "error": code }).to_string())
+}
+
+pub fn reply(status: u16, body: &str) -> Reply {
+    Reply { status, headers: vec![("retry-after".into(), "120".into())], body: RawBody(body.as_bytes().to_vec()) }
+}

@@ -1,0 +1,15 @@
+//! The pure core under attack: the decision, the exchange and the conclusion, driven against a cluster and an issuer made of
+//! plain values. Nothing here waits, listens or sleeps.
+
+#[cfg(test)]
+mod issuer;
+#[cfg(test)]
+mod operator;
+#[cfg(test)]
+mod plan;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod scenario;
+#[cfg(test)]
+mod world;

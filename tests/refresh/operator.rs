@@ -1,0 +1,435 @@
+//! Drives the core as the operator does: facts, decision, exchange step by step, conclusion, status. Each effect has an index,
+//! and at each index something can go wrong.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use refreshable_token_operator::api::{ConditionType, Reason, RefreshableTokenStatus};
+use refreshable_token_operator::provider::{Delivery, Lost, NotSent, Provider, TokenRequest};
+use refreshable_token_operator::refresh::conclude::{Conclusion, conclude, conclude_halt, conclude_wait, mark};
+use refreshable_token_operator::refresh::decide::{Facts, Memory, OutputView, SeedView, decide};
+use refreshable_token_operator::refresh::exchange::{
+    Brief, Event, Exchange, Finished, KnownChain, MarkAnswer, OutputAnswer, StateAnswer, Step, Task, WriteAnswer,
+};
+use refreshable_token_operator::refresh::state::{Claim, Owner};
+use refreshable_token_operator::token::{Fingerprint, Login, Purpose, SecretText};
+
+use super::issuer::{Kind, reply};
+use super::plan::{Fault, Plan};
+use super::world::World;
+
+/// What a turn came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Something was done: look again.
+    Worked,
+    /// Nothing to do until then.
+    Rests(Option<DateTime<Utc>>),
+    /// The process died.
+    Died,
+}
+
+struct Died;
+
+/// One process of the operator.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    pub memory: Memory,
+    process: u32,
+    claims: u32,
+}
+
+impl Operator {
+    pub fn new(process: u32) -> Self {
+        Self { memory: Memory::default(), process, claims: 0 }
+    }
+
+    /// Turns until there is nothing to do now, over crashes; gives when to look again.
+    pub fn settle(&mut self, world: &mut World, plan: &mut Plan) -> Option<DateTime<Utc>> {
+        for _ in 0..25 {
+            match self.turn(world, plan) {
+                Turn::Worked => {}
+                Turn::Rests(until) => return until,
+                Turn::Died => *self = Self::new(self.process + 1),
+            }
+        }
+        panic!("the operator spins: {:#?}\n{:#?}", plan.log, world.status);
+    }
+
+    /// Lets time pass for `seconds`; looks whenever the core asked for it, and every quarter of an hour.
+    pub fn live(&mut self, world: &mut World, plan: &mut Plan, seconds: i64) {
+        let end = world.now + TimeDelta::seconds(seconds);
+        while world.now < end {
+            let until = self.settle(world, plan);
+            let patience = world.now + TimeDelta::minutes(15);
+            world.now = until.into_iter().chain([patience]).min().unwrap();
+        }
+        self.settle(world, plan);
+    }
+
+    pub fn turn(&mut self, world: &mut World, plan: &mut Plan) -> Turn {
+        let mut seed = world.seed.as_ref().map_or(SeedView::NotSeen, |(version, _)| SeedView::Seen(version.to_string()));
+        let (status, version) = (world.status.clone(), world.object_version);
+        let memory = self.memory.clone();
+        let mut decision = decide(&facts(world, &status, &memory, &seed), world.now);
+        use refreshable_token_operator::refresh::decide::Plan as Decision;
+        if decision == Decision::ReadSeed {
+            seed = read_seed(world);
+            decision = decide(&facts(world, &status, &memory, &seed), world.now);
+        }
+        let (conclusion, rests, version) = match decision {
+            Decision::Leave | Decision::ReadSeed => return Turn::Rests(None),
+            Decision::Wait { until } => (conclude_wait(&facts(world, &status, &memory, &seed), world.now), Some(until), version),
+            Decision::Halt { reason, message } => {
+                let conclusion = conclude_halt(&facts(world, &status, &memory, &seed), reason, &message, world.now);
+                let until = conclusion.memory.retry_time;
+                (conclusion, Some(until), version)
+            }
+            Decision::Exchange { task, trigger, preflight } => {
+                let brief = self.brief(world, &status, &seed, task, preflight);
+                let semantics = brief.provider.semantics();
+                let Ok((finished, version)) = exchange(brief, world, plan, version) else {
+                    died(world, plan);
+                    return Turn::Died;
+                };
+                plan.log.push(format!("{trigger:?} {task:?} -> {:?}", finished.outcome));
+                let facts = facts(world, &status, &memory, &seed);
+                (conclude(&facts, &finished, trigger, semantics, world.now), None, version)
+            }
+        };
+        self.report(world, plan, conclusion, rests, version)
+    }
+
+    /// Stores the status as the operator does: over somebody else's edit, and given up when the API server is away.
+    fn report(
+        &mut self,
+        world: &mut World,
+        plan: &mut Plan,
+        conclusion: Conclusion,
+        rests: Option<Option<DateTime<Utc>>>,
+        mut version: u64,
+    ) -> Turn {
+        self.memory = conclusion.memory;
+        if conclusion.status != world.status {
+            for _ in 0..3 {
+                let answer = cluster(world, plan, "status", MarkAnswer::Unclear, MarkAnswer::Denied, |world, _| {
+                    world.put_status(&conclusion.status, version)
+                });
+                match answer {
+                    Err(Died) => {
+                        died(world, plan);
+                        return Turn::Died;
+                    }
+                    Ok(MarkAnswer::Done) => break,
+                    Ok(MarkAnswer::Stale) => version = world.object_version,
+                    Ok(MarkAnswer::Denied | MarkAnswer::Unclear) => {
+                        world.pass(5);
+                        return Turn::Worked;
+                    }
+                }
+            }
+        }
+        rests.map_or(Turn::Worked, Turn::Rests)
+    }
+
+    fn brief(&mut self, world: &World, status: &RefreshableTokenStatus, seed: &SeedView, task: Task, preflight: bool) -> Brief {
+        self.claims += 1;
+        let claim = Claim {
+            id: format!("claim-{}-{}", self.process, self.claims),
+            holder: "pod".into(),
+            process: self.process.to_string(),
+            fingerprint: String::new(),
+            time: world.now,
+        };
+        Brief {
+            task,
+            owner: Owner { cluster: "cluster".into(), name: "token".into(), uid: world.uid.clone() },
+            claim,
+            provider: Provider::new(world.spec.provider.clone(), world.spec.request()),
+            login: Login {
+                client_id: Some(SecretText::new("client")),
+                client_secret: Some(SecretText::new("secret")),
+                ..Login::default()
+            },
+            seed: match seed {
+                SeedView::Read { seed, .. } => Some(seed.clone()),
+                SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
+            },
+            outputs: world.spec.outputs.clone(),
+            seen: outputs(world).into_iter().map(|view| view.map(|view| view.seen)).collect(),
+            known: KnownChain {
+                generation: status.chain_generation.unwrap_or(0),
+                spent: status.spent_fingerprints.iter().map(Fingerprint::from_stored).collect(),
+                attempt: status.attempt.as_ref().map(|attempt| attempt.id.clone()),
+            },
+            preflight,
+            expects_state: status.seed.is_some() || status.attempt.is_some(),
+            void_claims: self.memory.void_claims.clone(),
+            key: world.key.clone(),
+        }
+    }
+}
+
+fn read_seed(world: &World) -> SeedView {
+    match &world.seed {
+        Some((version, seed)) => SeedView::Read { resource_version: version.to_string(), seed: seed.clone() },
+        None => SeedView::Unusable { reason: Reason::SeedMissing, message: "there is no seed".into() },
+    }
+}
+
+pub fn outputs(world: &World) -> Vec<Option<OutputView>> {
+    let view = |name: &str| {
+        let output = world.outputs.get(name)?;
+        let mut seen = output.seen.clone();
+        seen.type_ = None;
+        Some(OutputView { seen, content_hash: output.content_hash.clone() })
+    };
+    world.spec.outputs.iter().map(|output| view(&output.secret_name)).collect()
+}
+
+pub fn facts<'a>(world: &'a World, status: &'a RefreshableTokenStatus, memory: &'a Memory, seed: &SeedView) -> Facts<'a> {
+    Facts {
+        name: "token",
+        uid: &world.uid,
+        generation: Some(world.generation),
+        request: world.request.as_deref(),
+        deleting: false,
+        spec: &world.spec,
+        status,
+        rival: None,
+        seed: seed.clone(),
+        outputs: outputs(world),
+        memory,
+        key: &world.key,
+    }
+}
+
+fn died(world: &World, plan: &mut Plan) {
+    plan.log.push("died".into());
+    plan.lost_in_flight |= plan.granted;
+    plan.destroyed |= plan.wrecked;
+    plan.died_claimed |= world.decoded().is_some_and(|state| state.claim.is_some());
+    (plan.held, plan.claimed, plan.wrecked, plan.granted) = (false, false, false, false);
+}
+
+/// Drives one exchange; gives what it found and the version of the object as its mark left it.
+fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) -> Result<(Finished, u64), Died> {
+    let spends = brief.provider.semantics().spends();
+    let (mut machine, mut step) = Exchange::start(brief, world.now);
+    let mut sends = 0;
+    loop {
+        let event = match step {
+            Step::Done(finished) => {
+                plan.destroyed |= plan.wrecked;
+                (plan.held, plan.claimed, plan.wrecked) = (false, false, false);
+                return Ok((*finished, version));
+            }
+            Step::Pause(pause) => {
+                plan.pauses += 1;
+                assert!(plan.pauses < 200, "it pauses for ever: {:#?}", plan.log);
+                world.now += TimeDelta::from_std(pause).unwrap();
+                // A person notices an immutable Secret in the end, and removes it.
+                if plan.pauses == 20 {
+                    world.state = world.state.take().filter(|stored| !stored.immutable);
+                }
+                Event::Paused
+            }
+            Step::ReadState => {
+                Event::State(cluster(world, plan, "read state", StateAnswer::Unclear, StateAnswer::Denied, |world, plan| {
+                    let answer = world.read_state();
+                    plan.held |= matches!(answer, StateAnswer::Found(_));
+                    answer
+                })?)
+            }
+            Step::WriteState(write) => {
+                let word = match (&write.state.claim, write.dry_run) {
+                    (_, true) => "try commit",
+                    (Some(_), false) => "claim",
+                    (None, false) => "commit or release",
+                };
+                let answer = cluster(world, plan, word, WriteAnswer::Unclear, WriteAnswer::Denied, |world, plan| {
+                    let answer = world.write_state(&write);
+                    if matches!(answer, WriteAnswer::Done(_)) && !write.dry_run {
+                        let open = write.state.claim.is_some();
+                        plan.claimed = open;
+                        plan.held = open || world.state.is_none();
+                        (plan.wrecked, plan.granted) = (world.state.is_none(), plan.granted && open);
+                    }
+                    answer
+                })?;
+                Event::Wrote(answer)
+            }
+            Step::Connect { .. } => Event::Connected(cluster(
+                world,
+                plan,
+                "connect",
+                Err(NotSent::ConnectTimeout),
+                Err(NotSent::NotConnected),
+                |_, _| Ok(()),
+            )?),
+            Step::Mark(about) => {
+                let answer = cluster(world, plan, "mark", MarkAnswer::Unclear, MarkAnswer::Denied, |world, _| {
+                    world.put_status(&mark(&world.status.clone(), &about), version)
+                })?;
+                if answer == MarkAnswer::Done {
+                    version = world.object_version;
+                }
+                Event::Marked(answer)
+            }
+            Step::Send { request, .. } => {
+                sends += 1;
+                assert!(sends == 1 || matches!(world.issuer.kind, Kind::Grace(_)), "sent twice: {:#?}", plan.log);
+                send(world, plan, &request, spends)?
+            }
+            Step::Output { action, seen, rendered, .. } => {
+                let word = format!("output {action:?}");
+                Event::Output(cluster(world, plan, &word, OutputAnswer::Unclear, OutputAnswer::Denied, |world, _| {
+                    world.output(action, seen.as_ref(), &rendered)
+                })?)
+            }
+        };
+        (machine, step) = machine.next(event, world.now);
+    }
+}
+
+/// A request to the API server, with what goes wrong around it.
+fn cluster<A>(
+    world: &mut World,
+    plan: &mut Plan,
+    word: &str,
+    unclear: A,
+    denied: A,
+    perform: impl FnOnce(&mut World, &mut Plan) -> A,
+) -> Result<A, Died> {
+    let fault = plan.take().or((plan.down && word == "connect").then_some(Fault::Denied));
+    plan.log.push(format!("{} {word} {fault:?}", plan.index - 1));
+    match fault {
+        Some(Fault::CrashBefore) => Err(Died),
+        Some(Fault::CrashAfter) => {
+            perform(world, plan);
+            Err(Died)
+        }
+        Some(Fault::AnswerLost) => {
+            perform(world, plan);
+            Ok(unclear)
+        }
+        Some(Fault::NeverArrived) => Ok(unclear),
+        Some(Fault::Denied) => Ok(denied),
+        Some(other) => {
+            meddle(world, plan, other);
+            Ok(perform(world, plan))
+        }
+        None => Ok(perform(world, plan)),
+    }
+}
+
+fn send(world: &mut World, plan: &mut Plan, request: &TokenRequest, spends: bool) -> Result<Event, Died> {
+    let fault = plan.take().or(plan.down.then_some(Fault::Denied));
+    plan.log.push(format!("{} send {fault:?}", plan.index - 1));
+    let body = request.body.as_ref().unwrap().content.reveal().to_owned();
+    let token = body.split('&').find_map(|pair| pair.strip_prefix("refresh_token=")).unwrap().to_owned();
+    if spends {
+        let fingerprint = world.key.fingerprint(Purpose::Token, token.as_bytes()).to_string();
+        assert!(world.status.spent_fingerprints.contains(&fingerprint), "sent without a mark: {:#?}", plan.log);
+        assert!(world.status.attempt.is_some(), "sent without an attempt in the status: {:#?}", plan.log);
+    }
+    let sent = world.now;
+    let handle = |world: &mut World, plan: &mut Plan| {
+        let reply = world.issuer.present(&token, world.now);
+        plan.granted |= reply.status == 200;
+        reply
+    };
+    let lost = |why| Delivery::Lost { why, partial: None };
+    let delivery = match fault {
+        Some(Fault::CrashBefore) => return Err(Died),
+        Some(Fault::CrashAfter) => {
+            handle(world, plan);
+            return Err(Died);
+        }
+        Some(Fault::AnswerLost) => {
+            handle(world, plan);
+            lost(Lost::Timeout)
+        }
+        Some(Fault::NeverArrived) => lost(Lost::ConnectionEnded),
+        Some(Fault::Denied) => Delivery::NotSent(NotSent::NotConnected),
+        Some(Fault::Http(status, handled)) => {
+            if handled {
+                handle(world, plan);
+            }
+            Delivery::Answered(reply(status, if status == 401 { "{\"error\":\"invalid_client\"}" } else { "{}" }))
+        }
+        Some(Fault::Page(handled)) => {
+            if handled {
+                handle(world, plan);
+            }
+            Delivery::Answered(reply(200, "<html>please log in</html>"))
+        }
+        Some(other) => {
+            meddle(world, plan, other);
+            Delivery::Answered(handle(world, plan))
+        }
+        None => Delivery::Answered(handle(world, plan)),
+    };
+    world.pass(1);
+    // The pair that was granted is in the answer, or it is lost; a grace brings it back.
+    let read = matches!(&delivery, Delivery::Answered(reply) if reply.body.0.starts_with(b"{\"access_token"));
+    if plan.granted && !read && !matches!(world.issuer.kind, Kind::Grace(_)) {
+        plan.lost_in_flight = true;
+        plan.granted = false;
+    }
+    Ok(Event::Delivered { delivery, sent })
+}
+
+/// What people and other programs do to the state Secret and the object.
+fn meddle(world: &mut World, plan: &mut Plan, fault: Fault) {
+    let (version, held, claimed) = (world.next(), plan.held, plan.claimed);
+    let mut destroy = |protected: bool| if protected { plan.wrecked = true } else { plan.destroyed = true };
+    match fault {
+        Fault::ObjectEdited => world.object_version = version,
+        Fault::OutputDeleted => world.outputs.clear(),
+        Fault::Replaced => {
+            destroy(claimed);
+            world.replace_state(plan.replacement.clone().unwrap(), true);
+        }
+        Fault::OlderCopy(anew) => {
+            let old =
+                world.copies.iter().rev().find(|copy| world.state.as_ref().is_none_or(|now| now.data != copy.data)).cloned();
+            if let Some(old) = old {
+                destroy(claimed);
+                world.replace_state(old.data, !anew);
+            }
+        }
+        Fault::Label | Fault::ForeignKey | Fault::Deleted | Fault::DeletedByForce | Fault::Immutable => {
+            let Some(mut stored) = world.state.take() else { return };
+            stored.version = version;
+            match fault {
+                Fault::Label => drop(stored.labels.insert("team".into(), "a".into())),
+                Fault::ForeignKey => drop(stored.data.insert("note".into(), b"mine".to_vec())),
+                Fault::Immutable => {
+                    stored.immutable = true;
+                    plan.immutable = true;
+                }
+                _ if stored.held && fault == Fault::Deleted => {
+                    stored.deleting = true;
+                    destroy(true);
+                }
+                _ => {
+                    destroy(held);
+                    return;
+                }
+            }
+            world.state = Some(stored);
+        }
+        // The others are about answers, and happen elsewhere.
+        Fault::AnswerLost
+        | Fault::NeverArrived
+        | Fault::Denied
+        | Fault::Http(..)
+        | Fault::Page(_)
+        | Fault::CrashBefore
+        | Fault::CrashAfter => {}
+    }
+}
+
+/// The reason for which the object stands still.
+pub fn stalled(world: &World) -> Option<&str> {
+    world.status.conditions.iter().find(|c| c.type_ == ConditionType::Stalled).map(|c| c.reason.as_str())
+}

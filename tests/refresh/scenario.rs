@@ -1,0 +1,111 @@
+//! Where an attack begins: specs, seeds, and objects that have come some way.
+
+use refreshable_token_operator::api::{
+    Credential, Oauth2, Opaque, OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation, SeedSecretRef,
+};
+use refreshable_token_operator::refresh::exchange::Seed;
+use refreshable_token_operator::token::{FingerprintKey, HeldTokens, Purpose, RefreshToken};
+
+use super::issuer::{Issuer, Kind};
+use super::operator::Operator;
+use super::plan::{Fault, Plan};
+use super::world::World;
+
+pub const KINDS: [Kind; 3] = [Kind::Strict, Kind::Grace(30), Kind::Reusable];
+
+/// Where a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Nothing but the object and its seed.
+    First,
+    /// One refresh is done, the next is due.
+    Steady,
+    /// The same, after a failure: the full preflight is due.
+    AfterFailure,
+    /// A running chain, and a new seed.
+    NewSeed,
+    /// A new object over the state Secret that an older one of its name left.
+    Retained,
+}
+
+pub const STARTS: [Start; 5] = [Start::First, Start::Steady, Start::AfterFailure, Start::NewSeed, Start::Retained];
+
+pub fn output(name: &str) -> OutputSpec {
+    let opaque = Opaque { expiration_time_key: Some("until".into()), ..Opaque::default() };
+    OutputSpec { secret_name: name.into(), opaque: Some(opaque), docker_config_json: None, basic_auth: None }
+}
+
+pub fn spec(kind: Kind) -> RefreshableTokenSpec {
+    let (rotation, grace_seconds) = match kind {
+        Kind::Strict => (Rotation::Strict, None),
+        Kind::Grace(seconds) => (Rotation::Grace, Some(seconds)),
+        Kind::Reusable => (Rotation::Reusable, None),
+    };
+    let seed = SeedSecretRef {
+        name: "seed".into(),
+        access_token_key: None,
+        refresh_token_key: None,
+        username_key: None,
+        password_key: None,
+    };
+    RefreshableTokenSpec {
+        suspend: None,
+        provider: ProviderSpec::Oauth2(Oauth2 {
+            token_url: "https://issuer.example.com/token".into(),
+            client_authentication: None,
+            client_secret_ref: None,
+            rotation: Some(rotation),
+            grace_seconds,
+            tls: None,
+            timeouts: None,
+        }),
+        credential: Credential { seed_secret_ref: seed },
+        state_secret_name: None,
+        request: None,
+        refresh: None,
+        outputs: vec![output("out")],
+    }
+}
+
+pub fn seed(key: &FingerprintKey, token: &str) -> Seed {
+    let tokens = HeldTokens { refresh_token: Some(RefreshToken::new(token)), ..HeldTokens::default() };
+    Seed { tokens, fingerprint: key.fingerprint(Purpose::Token, token.as_bytes()) }
+}
+
+/// Puts the first token of a new chain into the seed.
+pub fn plant(world: &mut World) {
+    let token = world.issuer.begin();
+    let version = world.next();
+    world.seed = Some((version, seed(&world.key, &token)));
+}
+
+pub fn begin(kind: Kind, start: Start) -> (World, Operator) {
+    let mut world = World::new(Issuer::new(kind), spec(kind));
+    plant(&mut world);
+    let mut operator = Operator::new(1);
+    if start == Start::First {
+        return (world, operator);
+    }
+    operator.settle(&mut world, &mut Plan::none());
+    assert_eq!(world.status.chain_generation, Some(1));
+    world.now = world.status.next_refresh_time.unwrap();
+    match start {
+        Start::First | Start::Steady => {}
+        Start::AfterFailure => {
+            let failure = Plan::with([(3, Fault::Http(429, false)), (1, Fault::Denied)]);
+            operator.settle(&mut world, &mut failure.clone());
+            assert_eq!(world.status.consecutive_failures, Some(1), "{:?}", world.status);
+            world.now = world.status.next_refresh_time.unwrap();
+        }
+        Start::NewSeed => plant(&mut world),
+        Start::Retained => {
+            world.uid = "object-2".into();
+            world.status = refreshable_token_operator::api::RefreshableTokenStatus::default();
+            world.object_version = world.next();
+            world.generation = 1;
+            world.outputs.clear();
+            operator = Operator::new(2);
+        }
+    }
+    (world, operator)
+}

@@ -1,0 +1,214 @@
+//! A cluster made of values: the object with its status, the seed, the state Secret and the outputs, with the rules of the
+//! API server that the protocol leans on (resourceVersion, UID, finalizers, immutability).
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use refreshable_token_operator::api::{RefreshableTokenSpec, RefreshableTokenStatus};
+use refreshable_token_operator::refresh::exchange::{
+    MarkAnswer, OutputAction, OutputAnswer, Seed, SeenOutput, StateAnswer, StateWrite, WriteAnswer,
+};
+use refreshable_token_operator::refresh::output::Rendered;
+use refreshable_token_operator::refresh::state::{State, StoredState, Version};
+use refreshable_token_operator::token::FingerprintKey;
+
+use super::issuer::Issuer;
+
+pub const STARTED: i64 = 1_800_000_000;
+
+/// The state Secret as the API server stores it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    pub uid: u32,
+    pub version: u64,
+    pub data: BTreeMap<String, Vec<u8>>,
+    pub labels: BTreeMap<String, String>,
+    /// The operator's finalizer, which stands while a claim is open.
+    pub held: bool,
+    pub immutable: bool,
+    pub deleting: bool,
+}
+
+/// An output Secret as the API server stores it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    pub seen: SeenOutput,
+    pub data: BTreeMap<String, Vec<u8>>,
+    pub content_hash: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct World {
+    pub now: DateTime<Utc>,
+    pub issuer: Issuer,
+    pub key: FingerprintKey,
+    pub spec: RefreshableTokenSpec,
+    pub generation: i64,
+    pub uid: String,
+    pub status: RefreshableTokenStatus,
+    pub object_version: u64,
+    pub request: Option<String>,
+    pub seed: Option<(u64, Seed)>,
+    pub state: Option<Stored>,
+    /// State Secrets that held no claim, oldest first: what somebody may have a copy of.
+    pub copies: Vec<Stored>,
+    pub outputs: BTreeMap<String, Output>,
+    /// Secrets of somebody else's that were written to.
+    pub trespasses: u32,
+    counter: u64,
+}
+
+impl World {
+    pub fn new(issuer: Issuer, spec: RefreshableTokenSpec) -> Self {
+        Self {
+            now: DateTime::from_timestamp(STARTED, 0).unwrap(),
+            issuer,
+            key: FingerprintKey::new(b"key"),
+            spec,
+            generation: 1,
+            uid: "object-1".into(),
+            status: RefreshableTokenStatus::default(),
+            object_version: 1,
+            request: None,
+            seed: None,
+            state: None,
+            copies: Vec::new(),
+            outputs: BTreeMap::new(),
+            trespasses: 0,
+            counter: 100,
+        }
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub fn pass(&mut self, seconds: i64) {
+        self.now += TimeDelta::seconds(seconds);
+    }
+
+    pub fn decoded(&self) -> Option<State> {
+        self.state.as_ref().and_then(|stored| State::decode(stored.data.clone()).ok())
+    }
+
+    pub fn read_state(&self) -> StateAnswer {
+        let Some(stored) = &self.state else { return StateAnswer::Missing };
+        match State::decode(stored.data.clone()) {
+            Ok(state) => StateAnswer::Found(Box::new(StoredState {
+                state,
+                version: stored.version(),
+                immutable: stored.immutable,
+                deleting: stored.deleting,
+            })),
+            Err(why) => StateAnswer::Malformed(why, Box::new(stored.version())),
+        }
+    }
+
+    pub fn write_state(&mut self, write: &StateWrite) -> WriteAnswer {
+        let (data, held) = (write.state.encode(), write.state.claim.is_some());
+        let version = self.next();
+        let written = match (&write.replaces, &self.state) {
+            (None, Some(_)) => return WriteAnswer::Conflict,
+            (Some(_), None) => return WriteAnswer::Missing,
+            (None, None) => {
+                let uid = u32::try_from(version).unwrap();
+                Stored { uid, version, data, labels: BTreeMap::new(), held, immutable: false, deleting: false }
+            }
+            (Some(replaces), Some(stored)) if *replaces != stored.version() => return WriteAnswer::Conflict,
+            (Some(_), Some(stored)) if stored.immutable && stored.data != data => return WriteAnswer::Denied,
+            (Some(replaces), Some(stored)) => Stored { version, data, held, labels: replaces.labels.clone(), ..stored.clone() },
+        };
+        let answer = WriteAnswer::Done(Box::new(written.version()));
+        if write.dry_run {
+            return answer;
+        }
+        if !held {
+            self.copies.push(written.clone());
+        }
+        // The last finalizer is gone: the API server finishes the deletion with this very write.
+        self.state = Some(written).filter(|written| written.held || !written.deleting);
+        answer
+    }
+
+    pub fn put_status(&mut self, status: &RefreshableTokenStatus, version: u64) -> MarkAnswer {
+        if version != self.object_version {
+            return MarkAnswer::Stale;
+        }
+        self.status = status.clone();
+        self.object_version = self.next();
+        MarkAnswer::Done
+    }
+
+    pub fn output(&mut self, action: OutputAction, seen: Option<&SeenOutput>, rendered: &Rendered) -> OutputAnswer {
+        let found = self.outputs.get(&rendered.name).cloned();
+        match action {
+            OutputAction::Read => found.map_or(OutputAnswer::Missing, |output| OutputAnswer::Found(output.seen)),
+            OutputAction::TryCreate if found.is_none() => OutputAnswer::Done,
+            OutputAction::Create if found.is_none() => {
+                let uid = self.next().to_string();
+                let type_ = Some(rendered.type_.to_owned());
+                let seen = SeenOutput { uid, owned: true, type_, immutable: false, keys: Vec::new() };
+                self.put_output(seen, rendered)
+            }
+            OutputAction::TryCreate | OutputAction::Create => OutputAnswer::Conflict,
+            OutputAction::Prune | OutputAction::TryApply | OutputAction::Apply => {
+                let (Some(output), Some(seen)) = (found, seen) else { return OutputAnswer::Conflict };
+                if output.seen.uid != seen.uid {
+                    return OutputAnswer::Conflict;
+                }
+                let data: BTreeMap<_, _> = if action == OutputAction::Prune {
+                    let kept = output.data.iter().filter(|(key, _)| rendered.data.contains_key(*key));
+                    kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+                } else {
+                    rendered.data.clone()
+                };
+                let other_type = output.seen.type_.as_deref().is_some_and(|type_| type_ != rendered.type_);
+                if other_type || output.seen.immutable && output.data != data {
+                    return OutputAnswer::Denied;
+                }
+                match action {
+                    OutputAction::TryApply => OutputAnswer::Done,
+                    OutputAction::Prune => {
+                        let keys = data.keys().cloned().collect();
+                        let output = Output { seen: SeenOutput { keys, ..output.seen }, data, ..output };
+                        self.outputs.insert(rendered.name.clone(), output);
+                        OutputAnswer::Done
+                    }
+                    OutputAction::Read | OutputAction::TryCreate | OutputAction::Create | OutputAction::Apply => {
+                        self.put_output(output.seen, rendered)
+                    }
+                }
+            }
+        }
+    }
+
+    fn put_output(&mut self, seen: SeenOutput, rendered: &Rendered) -> OutputAnswer {
+        self.trespasses += u32::from(!seen.owned);
+        let seen = SeenOutput { keys: rendered.data.keys().cloned().collect(), ..seen };
+        let output = Output { seen, data: rendered.data.clone(), content_hash: Some(rendered.content_hash.to_string()) };
+        self.outputs.insert(rendered.name.clone(), output);
+        OutputAnswer::Done
+    }
+
+    /// Puts another state Secret in the place of this one; with the same UID an edit, otherwise a new Secret.
+    pub fn replace_state(&mut self, data: BTreeMap<String, Vec<u8>>, same: bool) {
+        let version = self.next();
+        let old = self.state.take().filter(|_| same);
+        let uid = old.as_ref().map_or_else(|| u32::try_from(version).unwrap(), |old| old.uid);
+        let (held, deleting) = old.as_ref().map_or((false, false), |old| (old.held, old.deleting));
+        let labels = old.map(|old| old.labels).unwrap_or_default();
+        self.state = Some(Stored { uid, version, data, labels, held, immutable: false, deleting });
+    }
+}
+
+impl Stored {
+    fn version(&self) -> Version {
+        Version {
+            uid: self.uid.to_string(),
+            resource_version: self.version.to_string(),
+            labels: self.labels.clone(),
+            ..Version::default()
+        }
+    }
+}
