@@ -12,13 +12,15 @@ use crate::api::{
 use crate::provider::{Class, Semantics, TokenError};
 use crate::token::{AccessToken, Fingerprint, HeldTokens, Purpose};
 
-use super::decide::{Facts, Memory, SeedView, Trigger, request_fingerprint, requested};
+use super::decide::{Facts, Memory, SeedView, Trigger, new_seed, request_fingerprint, requested};
 use super::exchange::{Finished, Outcome, OutputOutcome, spendable};
 use super::schedule::{CONFIGURATION_REST, after, readable, retry_delay, schedule, whole_seconds};
 use super::state::State;
 
 /// How many spent tokens the status remembers (reference protocol, section 2.5).
 const MOST_SPENT: usize = 8;
+/// How many void claims this process remembers. Our choice: only the newest can still stand in the state Secret.
+const MOST_VOID: usize = 8;
 /// How long something that a person has to mend rests before it is looked at again. Nothing is spent by looking.
 const REFUSAL_REST: Duration = Duration::from_secs(300);
 
@@ -55,7 +57,14 @@ pub struct Note {
 pub fn conclude_wait(facts: &Facts<'_>, now: DateTime<Utc>) -> Conclusion {
     let mut draft = Draft::new(facts, now);
     draft.seed_version();
+    // Nothing is left to be written again.
+    if draft.memory.retry_time.is_none_or(|retry| retry <= now) {
+        draft.memory.publish_failures = 0;
+    }
     draft.reschedule();
+    if facts.spec.suspended() {
+        draft.status.next_refresh_time = None;
+    }
     draft.finish(None)
 }
 
@@ -80,6 +89,11 @@ pub fn conclude(
     let mut draft = Draft::new(facts, now);
     draft.memory.retry_time = None;
     draft.memory.void_claims.extend(finished.void_claim.clone());
+    let surplus = draft.memory.void_claims.len().saturating_sub(MOST_VOID);
+    draft.memory.void_claims.drain(..surplus);
+    if let SeedView::Read { resource_version, .. } = &facts.seed {
+        draft.memory.tried_seed = Some(resource_version.clone());
+    }
     draft.memory.rest_until = finished.rest.map(|rest| after(now, rest)).or(draft.memory.rest_until.filter(|until| *until > now));
     draft.spent(finished, semantics);
     draft.seed(finished);
@@ -90,6 +104,14 @@ pub fn conclude(
         draft.status.last_handled_refresh_request = facts.request.map(str::to_owned);
     }
     draft.outputs(&finished.outputs);
+    // The exchange's own mark, or the chain that the attempt belonged to, is settled.
+    let marked = finished.spent.is_some() || finished.unmark.is_some();
+    if (marked || finished.adopted.is_some()) && !matches!(finished.outcome, Outcome::Unknown(_)) {
+        draft.resolved();
+    }
+    draft.unwritten = !draft.published
+        && facts.status.observed_generation != facts.generation
+        && facts.status.chain_generation.unwrap_or(0) > 0;
     let trouble = draft.outcome(finished, trigger);
     draft.finish(trouble)
 }
@@ -109,6 +131,8 @@ struct Draft<'a> {
     events: Vec<Note>,
     unsynced: Option<(Reason, String)>,
     published: bool,
+    /// The spec has changed, and the outputs were not written since.
+    unwritten: bool,
     again: bool,
 }
 
@@ -119,7 +143,7 @@ impl<'a> Draft<'a> {
         let effective = status.effective.get_or_insert_with(EffectiveStatus::default);
         facts.spec.provider.name().clone_into(&mut effective.provider);
         let memory = facts.memory.clone();
-        Self { facts, now, status, memory, events: Vec::new(), unsynced: None, published: false, again: false }
+        Self { facts, now, status, memory, events: Vec::new(), unsynced: None, published: false, unwritten: false, again: false }
     }
 
     fn note(&mut self, warning: bool, reason: Reason, message: String) {
@@ -161,9 +185,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// A seed that was read again and holds nothing new.
+    /// A seed that was read again and holds nothing new. A new one that has to wait is read again later.
     fn seed_version(&mut self) {
         let SeedView::Read { seed, resource_version } = &self.facts.seed else { return };
+        if new_seed(self.facts) {
+            return;
+        }
         match &mut self.status.seed {
             Some(known) if known.fingerprint == seed.fingerprint.as_str() => {
                 known.resource_version = Some(resource_version.clone());
@@ -179,7 +206,8 @@ impl<'a> Draft<'a> {
     fn chain(&mut self, state: &State) {
         let known = self.status.chain_generation.unwrap_or(0);
         self.status.chain_generation = Some(state.generation.max(known));
-        if state.generation == 0 {
+        // A seed's tokens, of which nothing is known yet; the outputs still hold what the status is about.
+        if state.tokens.issued_time.is_none() {
             return;
         }
         self.status.token = token_status(&state.tokens, self.facts);
@@ -255,7 +283,11 @@ impl<'a> Draft<'a> {
                 Some(Trouble::Stalled(*reason, message.clone()))
             }
             Outcome::Postponed { reason, message } => {
-                self.failed(None, None);
+                if trigger == Trigger::Drift {
+                    self.held_up();
+                } else {
+                    self.failed(None, None);
+                }
                 Some(Trouble::Retrying(*reason, message.clone()))
             }
             Outcome::Rejected(error) => Some(self.rejected(error)),
@@ -298,6 +330,10 @@ impl<'a> Draft<'a> {
 
     fn published(&mut self, finished: &Finished) -> Option<Trouble> {
         self.resolved();
+        let state = finished.state.as_ref();
+        if state.is_some_and(|state| state.generation > self.facts.status.chain_generation.unwrap_or(0)) {
+            self.caught_up(state);
+        }
         if finished.state.as_ref().is_some_and(|state| state.chain_over) {
             self.status.next_refresh_time = None;
             return Some(Trouble::Stalled(Reason::ChainLost, chain_lost(None)));
@@ -306,15 +342,30 @@ impl<'a> Draft<'a> {
             .conditions
             .retain(|c| c.type_ != ConditionType::Stalled || c.reason == Reason::ConfigurationRejected.as_str());
         self.reschedule();
+        let drifted = self.old(ConditionType::SecretsSynced).is_some_and(|(status, ..)| status == ConditionStatus::True);
         let known = |name: &str| self.facts.status.outputs.iter().any(|output| output.secret_name == name);
         let restored: Vec<&str> =
             finished.outputs.iter().filter(|o| o.result.is_ok() && known(&o.name)).map(|o| o.name.as_str()).collect();
         let changed = self.facts.status.observed_generation != self.facts.generation;
-        if !restored.is_empty() && !changed && self.facts.status.attempt.is_none() {
+        if !restored.is_empty() && drifted && !changed && self.facts.status.attempt.is_none() {
             let message = format!("wrote {} again from the operator's state; the token API was not called", restored.join(", "));
             self.note(false, Reason::SecretRestored, message);
         }
         None
+    }
+
+    /// A commit whose status was never written, because the process died in between.
+    fn caught_up(&mut self, state: Option<&State>) {
+        self.status.consecutive_failures = Some(0);
+        self.status.last_refresh_time = state.and_then(|state| state.tokens.issued_time).map(whole_seconds);
+        self.status.conditions.retain(|c| c.type_ != ConditionType::Stalled);
+    }
+
+    /// The outputs could not be looked after: no refresh has failed, and none is nearer for it.
+    fn held_up(&mut self) {
+        self.memory.publish_failures = self.memory.publish_failures.saturating_add(1);
+        let delay = retry_delay(&self.facts.spec.refresh(), self.memory.publish_failures, None, None);
+        self.memory.retry_time = Some(after(self.now, delay) + TimeDelta::seconds(1));
     }
 
     /// A failure that spent nothing: the next try.
@@ -375,6 +426,10 @@ impl<'a> Draft<'a> {
         }
         let synced = self.synced(trouble.as_ref());
         let progress = self.progress(trouble);
+        let failing = self.status.consecutive_failures.unwrap_or(0) > 0;
+        if progress.as_ref().is_some_and(|statement| statement.type_ == ConditionType::Stalled) && !failing {
+            self.status.next_refresh_time = None;
+        }
         let ready = self.ready(&synced, progress.as_ref());
         self.tell(&ready, &synced, progress.as_ref());
         let statements: Vec<Statement> = [Some(ready), Some(synced), progress].into_iter().flatten().collect();
@@ -406,6 +461,10 @@ impl<'a> Draft<'a> {
             return state(ConditionStatus::True, Reason::Written, format!("{all} of {total} Secrets hold the newest token"));
         }
         match self.old(ConditionType::SecretsSynced) {
+            Some((ConditionStatus::True, ..)) if self.unwritten => {
+                let message = "the Secrets have not been written since the spec changed".to_owned();
+                state(ConditionStatus::Unknown, Reason::Pending, message)
+            }
             Some((status, reason, message)) => state(status, reason, message),
             None => state(ConditionStatus::Unknown, Reason::Pending, "no token has been obtained yet".to_owned()),
         }
@@ -425,8 +484,12 @@ impl<'a> Draft<'a> {
         }
         let keep = |type_| self.old(type_).map(|(_, reason, message)| state(type_, reason, message));
         let unwritten = self.old(ConditionType::SecretsSynced).is_some_and(|(status, ..)| status == ConditionStatus::False);
-        let working = self.status.consecutive_failures.unwrap_or(0) > 0 || unwritten && !self.published;
+        let behind = self.memory.publish_failures > 0 || unwritten;
+        let working = self.status.consecutive_failures.unwrap_or(0) > 0 || behind && !self.published;
+        // A spec that was refused has been changed, or nobody would have come here.
+        let mended = self.facts.status.observed_generation != self.facts.generation;
         keep(ConditionType::Stalled)
+            .filter(|statement| statement.reason != Reason::InvalidSpec || !mended)
             .or_else(|| keep(ConditionType::Reconciling).filter(|_| working && !self.facts.spec.suspended()))
     }
 
@@ -461,7 +524,10 @@ impl<'a> Draft<'a> {
             return state(ConditionStatus::True, Reason::Suspended, message);
         }
         let message = match (stalled, self.status.next_refresh_time) {
-            (Some(stalled), _) => format!("valid until {}, but no refresh will follow: {}", text(expiration), stalled.message),
+            (Some(stalled), None) => format!("valid until {}, but no refresh will follow: {}", text(expiration), stalled.message),
+            (Some(stalled), Some(next)) => {
+                format!("valid until {}, next try at {}: {}", text(expiration), text(Some(next)), stalled.message)
+            }
             (None, Some(next)) => format!("valid until {}, next refresh at {}", text(expiration), text(Some(next))),
             (None, None) => format!("valid until {}", text(expiration)),
         };

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::api::{ConditionStatus, ConditionType, Reason, RefreshableTokenSpec, RefreshableTokenStatus, validate};
+use crate::api::{AttemptState, ConditionStatus, ConditionType, Reason, RefreshableTokenSpec, RefreshableTokenStatus, validate};
 use crate::token::{Fingerprint, FingerprintKey, Purpose};
 
 use super::exchange::{Seed, SeenOutput, Task};
@@ -91,6 +91,8 @@ pub struct Memory {
     pub void_claims: Vec<String>,
     /// Publications that failed in a row.
     pub publish_failures: u32,
+    /// The resourceVersion of the seed that an exchange was last begun with: a seed that nobody has tried yet does not wait.
+    pub tried_seed: Option<String>,
 }
 
 /// Why an exchange is begun.
@@ -174,10 +176,12 @@ fn begun(facts: &Facts<'_>) -> bool {
 
 fn seed(facts: &Facts<'_>) -> Option<Plan> {
     let known = facts.status.seed.as_ref().and_then(|seed| seed.resource_version.as_deref());
+    // Until the first refresh is committed the seed still holds the token that is good, should the state Secret be gone.
+    let refreshed = facts.status.chain_generation.unwrap_or(0) > 0;
     match &facts.seed {
-        SeedView::Seen(version) if known == Some(version) => None,
+        SeedView::Seen(version) if known == Some(version) && refreshed => None,
         SeedView::Seen(_) => Some(Plan::ReadSeed),
-        SeedView::NotSeen if begun(facts) => None,
+        SeedView::NotSeen if refreshed => None,
         SeedView::NotSeen => Some(Plan::ReadSeed),
         // A chain that runs does not need its seed any more.
         SeedView::Unusable { .. } if begun(facts) => None,
@@ -187,11 +191,17 @@ fn seed(facts: &Facts<'_>) -> Option<Plan> {
 }
 
 /// A seed that was read and is another than the chain began with.
-fn new_seed(facts: &Facts<'_>) -> bool {
+pub(super) fn new_seed(facts: &Facts<'_>) -> bool {
     let SeedView::Read { seed, .. } = &facts.seed else { return false };
     let known = facts.status.seed.as_ref().map(|seed| seed.fingerprint.as_str());
     known != Some(seed.fingerprint.as_str())
         && !facts.status.spent_fingerprints.iter().any(|spent| spent == seed.fingerprint.as_str())
+}
+
+/// A seed that was read and that no exchange of this process was begun with.
+fn untried_seed(facts: &Facts<'_>) -> bool {
+    let SeedView::Read { resource_version, .. } = &facts.seed else { return false };
+    facts.memory.tried_seed.as_ref() != Some(resource_version)
 }
 
 /// A seed that was read because it changed, and holds the token that is known.
@@ -215,7 +225,9 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if facts.memory.rest_until.is_some_and(|rest| now < rest) {
         return None;
     }
-    if new_seed(facts) && facts.memory.retry_time.is_none_or(|retry| now >= retry || changed) {
+    let resting = !changed && facts.memory.retry_time.is_some_and(|retry| now < retry);
+    let waiting = resting || !changed && failed && due(facts).is_some_and(|due| now < due);
+    if new_seed(facts) && (untried_seed(facts) || !waiting) {
         return exchange(Trigger::Seed, true);
     }
     if status.attempt.is_some() {
@@ -224,18 +236,18 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if requested(facts) {
         return exchange(Trigger::Manual, preflight);
     }
-    if ended(status) || facts.memory.retry_time.is_some_and(|retry| now < retry && !changed) {
+    if ended(status) || resting {
         return None;
     }
     if !begun(facts) {
-        return exchange(Trigger::Seed, true);
+        return if waiting { None } else { exchange(Trigger::Seed, true) };
     }
     let asked_with = status.effective.as_ref().and_then(|effective| effective.request_fingerprint.as_deref());
     if asked_with.is_some_and(|known| known != request_fingerprint(facts.spec, facts.key).as_str()) && (changed || !failed) {
         return exchange(Trigger::Spec, true);
     }
     // A changed object, or a seed with another password, may have mended what was refused.
-    if failed && (changed || seed_edited(facts)) {
+    if failed && (changed || seed_edited(facts) && untried_seed(facts)) {
         return exchange(Trigger::Retry, true);
     }
     if due(facts).is_some_and(|due| now >= due) {
@@ -255,15 +267,16 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     let exchange = Some(Plan::Exchange { task: Task::Publish, trigger: Trigger::Drift, preflight: false });
     let status = facts.status;
     let changed = status.observed_generation != facts.generation;
+    if facts.memory.retry_time.is_some_and(|retry| now < retry && !changed) {
+        return None;
+    }
+    // Still said to be sending: whatever an exchange found out about it was never stored.
     if let Some(attempt) = &status.attempt
-        && facts.memory.looked_at.as_ref() != Some(&attempt.id)
+        && (attempt.state == AttemptState::Sending || facts.memory.looked_at.as_ref() != Some(&attempt.id))
     {
         return exchange;
     }
     if status.chain_generation.unwrap_or(0) == 0 {
-        return None;
-    }
-    if facts.memory.retry_time.is_some_and(|retry| now < retry && !changed) {
         return None;
     }
     let drift = facts.spec.outputs.iter().zip(&facts.outputs).any(|(output, seen)| {
@@ -326,7 +339,8 @@ fn due(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
     let planned = status.next_refresh_time;
     let issued = status.token.as_ref().and_then(|token| token.issued_time);
     if status.consecutive_failures.unwrap_or(0) > 0 {
-        return planned;
+        // No next try is planned while a person has to act; once that is over, it is overdue.
+        return planned.or(Some(DateTime::UNIX_EPOCH));
     }
     match issued {
         Some(issued) if status.observed_generation != facts.generation || planned.is_none() => {

@@ -2,6 +2,10 @@
 //! plain values. Nothing here waits, listens or sleeps.
 
 #[cfg(test)]
+mod conclusion;
+#[cfg(test)]
+mod decision;
+#[cfg(test)]
 mod issuer;
 #[cfg(test)]
 mod operator;
