@@ -6,6 +6,8 @@ mod conclusion;
 #[cfg(test)]
 mod decision;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod issuer;
 #[cfg(test)]
 mod operator;
