@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use kube::CustomResourceExt as _;
-use refreshable_token_operator::api::RefreshableToken;
+use refreshable_token_operator::api;
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
 use refreshable_token_operator::operator::telemetry::{self, LogFormat};
 use refreshable_token_operator::operator::{Operator, Settings};
@@ -81,7 +80,7 @@ fn print(text: &str) -> ExitCode {
 
 fn crd() -> String {
     // The schema is made from our own types: it always serialises, as the test of the committed file shows.
-    serde_saphyr::to_string(&RefreshableToken::crd()).unwrap_or_default()
+    serde_saphyr::to_string(&api::crd()).unwrap_or_default()
 }
 
 fn run(arguments: Run) -> anyhow::Result<ExitCode> {

@@ -60,6 +60,9 @@ macro_rules! reasons {
         }
 
         impl Reason {
+            /// Each of them once, in the order of their declaration.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// The word in conditions and events.
             #[must_use]
             pub fn as_str(self) -> &'static str {

@@ -6,12 +6,14 @@
 pub mod condition;
 mod duration;
 pub mod name;
+mod object_rule;
 mod output;
 mod provider;
-mod rule;
+mod schema;
 mod spec;
 mod status;
 mod validate;
+mod value_rule;
 
 pub use condition::{Condition, ConditionStatus, ConditionType, Reason};
 pub use duration::{DURATION_PATTERN, NotADuration, SpecDuration};
@@ -20,6 +22,7 @@ pub use provider::{
     CaBundleKind, CaBundleRef, ClientAuthentication, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution,
     Oauth2, ProviderSpec, Rotation, Timeouts, Tls,
 };
+pub use schema::crd;
 pub use spec::{Credential, RefreshSpec, RefreshableToken, RefreshableTokenSpec, RequestSpec, RetrySpec, SeedSecretRef};
 pub use status::{AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, RefreshableTokenStatus, SeedStatus, TokenStatus};
 pub use validate::{Invalid, validate};

@@ -2,7 +2,7 @@
 
 /// The form of a Secret's or ConfigMap's name: an RFC 1123 subdomain.
 pub const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-/// The form of a key of a Secret or ConfigMap (Kubernetes `IsConfigMapKey`).
+/// The characters of a key of a Secret or ConfigMap (Kubernetes `IsConfigMapKey`, which also refuses `.` and `..` at the front).
 pub const KEY_PATTERN: &str = "^[-._a-zA-Z0-9]+$";
 /// Longest name (RFC 1123; Kubernetes `DNS1123SubdomainMaxLength`) and longest key.
 pub const LONGEST: usize = 253;
@@ -17,11 +17,11 @@ pub fn is_name(text: &str) -> bool {
         })
 }
 
-/// Whether `text` may be a key of a Secret: letters, digits, `-`, `_` and `.`, but not `.` or `..`.
+/// Whether `text` may be a key of a Secret: letters, digits, `-`, `_` and `.`, but not `.` and nothing that begins with `..`.
 #[must_use]
 pub fn is_key(text: &str) -> bool {
     let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    !text.is_empty() && text.len() <= LONGEST && text.bytes().all(inside) && text != "." && text != ".."
+    !text.is_empty() && text.len() <= LONGEST && text.bytes().all(inside) && text != "." && !text.starts_with("..")
 }
 
 #[cfg(test)]
@@ -54,7 +54,7 @@ mod tests {
         for key in ["access_token", ".npmrc", "A.b-c"] {
             assert!(is_key(key), "{key}");
         }
-        for key in ["", ".", "..", "a/b", "a b", "ä"] {
+        for key in ["", ".", "..", "..data", "a/b", "a b", "ä"] {
             assert!(!is_key(key), "{key}");
         }
     }

@@ -6,12 +6,12 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::name::{KEY_PATTERN, NAME_PATTERN};
-use super::{SpecDuration, rule};
+use super::{SpecDuration, object_rule, schema, value_rule};
 
 /// The token API that refreshes this token. Exactly one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::one_key)]
 pub enum ProviderSpec {
     /// JFrog Access (Artifactory 7.37.9 and later): `POST {url}/access/api/v1/tokens`.
     JfrogAccess(JfrogAccess),
@@ -85,8 +85,8 @@ impl ProviderSpec {
 #[serde(rename_all = "camelCase")]
 pub struct JfrogAccess {
     /// Base URL of the JFrog platform, such as `https://art.example.com`.
-    #[schemars(length(min = 8, max = 512))]
-    #[x_kube(validation = rule::base_url(), validation = rule::plain_host(), validation = rule::outside_host())]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = value_rule::base_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
     pub url: String,
     /// How the connection is verified. Without it: the certificate authorities that the operator's image trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,8 +101,8 @@ pub struct JfrogAccess {
 #[serde(rename_all = "camelCase")]
 pub struct JfrogDistribution {
     /// Base URL of the JFrog platform, such as `https://art.example.com`.
-    #[schemars(length(min = 8, max = 512))]
-    #[x_kube(validation = rule::base_url(), validation = rule::plain_host(), validation = rule::outside_host())]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = value_rule::base_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
     pub url: String,
     /// How the connection is verified. Without it: the certificate authorities that the operator's image trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,8 +117,8 @@ pub struct JfrogDistribution {
 #[serde(rename_all = "camelCase")]
 pub struct ElasticCloudEnterprise {
     /// Base URL of the installation, such as `https://ece.example.com:12443`.
-    #[schemars(length(min = 8, max = 512))]
-    #[x_kube(validation = rule::base_url(), validation = rule::plain_host(), validation = rule::outside_host())]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = value_rule::base_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
     pub url: String,
     /// How the connection is verified. Without it: the certificate authorities that the operator's image trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,15 +131,12 @@ pub struct ElasticCloudEnterprise {
 /// An OAuth 2.0 authorization server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = kube::core::Rule::new("(has(self.rotation) && self.rotation == 'Grace') == has(self.graceSeconds)")
-        .message("graceSeconds belongs to rotation: Grace: set both or neither")
-)]
+#[x_kube(validation = object_rule::grace())]
 pub struct Oauth2 {
     /// The token endpoint (RFC 6749 section 3.2), such as `https://idp.example.com/oauth2/token`.
     #[serde(rename = "tokenURL")]
-    #[schemars(length(min = 8, max = 1024))]
-    #[x_kube(validation = rule::token_url(), validation = rule::plain_host(), validation = rule::outside_host())]
+    #[schemars(length(max = 1024))]
+    #[x_kube(validation = value_rule::token_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
     pub token_url: String,
     /// How the client authenticates (RFC 6749 section 2.3.1): `Basic` (default) sends `client_id` and `client_secret` in the
     /// Authorization header, `Post` in the body, `None` sends only `client_id` (a public client).
@@ -192,17 +189,21 @@ pub enum Rotation {
 /// The Secret with an OAuth 2.0 client's credentials, in the object's namespace, labelled `refreshabletoken.io/role: seed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = object_rule::keys_differ(("clientIDKey", "client_id"), ("clientSecretKey", "client_secret")))]
 pub struct ClientSecretRef {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::name())]
     pub name: String,
     /// Key of the client identifier. Default: `client_id`.
     #[serde(rename = "clientIDKey", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::key())]
     pub client_id_key: Option<String>,
     /// Key of the client secret. Default: `client_secret`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::key())]
     pub client_secret_key: Option<String>,
 }
 
@@ -221,11 +222,13 @@ pub struct CaBundleRef {
     /// `ConfigMap` or `Secret`.
     pub kind: CaBundleKind,
     /// Name of the ConfigMap or Secret.
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::name())]
     pub name: String,
     /// Key that holds the PEM text. Default: `ca.crt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::key())]
     pub key: Option<String>,
 }
 
@@ -252,11 +255,11 @@ pub enum CaBundleKind {
 pub struct Timeouts {
     /// Until the connection stands, DNS and TLS included. Default: 5s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = rule::between("1s", "30s"))]
+    #[x_kube(validation = value_rule::duration("1s", "30s"))]
     pub connect: Option<SpecDuration>,
     /// Until the whole answer is there. Default: 30s. An answer that comes later is lost, so more is safer than less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = rule::between("1s", "60s"))]
+    #[x_kube(validation = value_rule::duration("1s", "60s"))]
     pub request: Option<SpecDuration>,
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::name::{KEY_PATTERN, NAME_PATTERN};
-use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, rule};
+use super::value_rule::LONGEST;
+use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, object_rule, value_rule};
 
 /// The refresh policy of one token: where it comes from, when it is refreshed, and which Secrets it is written to.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -22,14 +22,11 @@ use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, rule
     status = "RefreshableTokenStatus",
     derive = "PartialEq",
     doc = "A token that is refreshed before it expires and written into Secrets. The refresh token is never lost and never spent twice.",
-    validation = kube::core::Rule::new("self.metadata.name.size() <= 240")
-        .message("the name must have at most 240 characters: the state Secret's default name is made from it"),
-    validation = kube::core::Rule::new("self.spec.outputs.all(o, o.secretName != (has(self.spec.stateSecretName) ? self.spec.stateSecretName : self.metadata.name + '-state'))")
-        .message("an output must not be the state Secret (default name: the object's name and -state)"),
-    validation = kube::core::Rule::new("self.spec.credential.seedSecretRef.name != (has(self.spec.stateSecretName) ? self.spec.stateSecretName : self.metadata.name + '-state')")
-        .message("the seed must not be the state Secret (default name: the object's name and -state)"),
-    validation = kube::core::Rule::new("(has(self.spec.stateSecretName) ? self.spec.stateSecretName : self.metadata.name + '-state') == (has(oldSelf.spec.stateSecretName) ? oldSelf.spec.stateSecretName : oldSelf.metadata.name + '-state')")
-        .message("stateSecretName cannot be changed: the state Secret holds the only copy of the refresh token"),
+    validation = object_rule::short_name(),
+    validation = object_rule::state_is_no_output(),
+    validation = object_rule::state_is_no_seed(),
+    validation = object_rule::state_is_no_client(),
+    validation = object_rule::state_stays(),
     printcolumn(json_path = r#".status.conditions[?(@.type=="Ready")].status"#, name = "Ready", type_ = "string"),
     printcolumn(json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, name = "Reason", type_ = "string"),
     printcolumn(json_path = ".status.token.expirationTime", name = "Expires", type_ = "string"),
@@ -41,22 +38,14 @@ use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, rule
     printcolumn(json_path = ".spec.suspend", name = "Suspended", type_ = "boolean", priority = 1)
 )]
 #[x_kube(
-    validation = kube::core::Rule::new("self.outputs.all(o, o.secretName != self.credential.seedSecretRef.name)")
-        .message("an output must not be the seed Secret"),
-    validation = kube::core::Rule::new("!has(self.provider.oauth2) || !has(self.provider.oauth2.clientSecretRef) || self.outputs.all(o, o.secretName != self.provider.oauth2.clientSecretRef.name)")
-        .message("an output must not be the Secret of clientSecretRef"),
-    validation = kube::core::Rule::new("!has(self.provider.jfrogDistribution) || (has(self.request) && has(self.request.lifetime))")
-        .message("request.lifetime is required with jfrogDistribution: without it the API gives a token that never expires"),
-    validation = kube::core::Rule::new("!has(self.request) || !has(self.request.lifetime) || has(self.provider.jfrogAccess) || has(self.provider.jfrogDistribution)")
-        .message("request.lifetime can be asked for with jfrogAccess and jfrogDistribution only; the other APIs decide themselves"),
-    validation = kube::core::Rule::new("!has(self.request) || !has(self.request.scope) || has(self.provider.jfrogAccess) || has(self.provider.oauth2)")
-        .message("request.scope can be asked for with jfrogAccess and oauth2 only"),
-    validation = kube::core::Rule::new("!has(self.request) || has(self.provider.jfrogAccess) || (!has(self.request.audience) && !has(self.request.username) && !has(self.request.description) && !has(self.request.includeReferenceToken) && !has(self.request.projectKey))")
-        .message("request.audience, username, description, includeReferenceToken and projectKey can be asked for with jfrogAccess only"),
-    validation = kube::core::Rule::new("self.outputs.all(o, !has(o.opaque) || !has(o.opaque.referenceTokenKey)) || (has(self.request) && has(self.request.includeReferenceToken) && self.request.includeReferenceToken)")
-        .message("an output with referenceTokenKey needs request.includeReferenceToken: true"),
-    validation = kube::core::Rule::new("!has(self.provider.elasticCloudEnterprise) || self.outputs.all(o, !has(o.opaque) || !has(o.opaque.refreshTokenKey))")
-        .message("elasticCloudEnterprise has no refresh token: leave refreshTokenKey out"),
+    validation = object_rule::seed_is_no_output(),
+    validation = object_rule::client_is_no_output(),
+    validation = object_rule::distribution_lifetime(),
+    validation = object_rule::lifetime_asked(),
+    validation = object_rule::scope_asked(),
+    validation = object_rule::access_asked(),
+    validation = object_rule::reference_token_asked(),
+    validation = object_rule::refresh_token_exists()
 )]
 pub struct RefreshableTokenSpec {
     /// true: no call to the token API and no write to a Secret; expiry is still reported. For maintenance, and to stop before
@@ -70,7 +59,8 @@ pub struct RefreshableTokenSpec {
     /// Name of the Secret in which the operator keeps the newest pair. Never mount or edit it. Default: the object's name and
     /// `-state`. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::name())]
     pub state_secret_name: Option<String>,
     /// What to ask the API for. The API may give something else; status says what it gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,25 +112,31 @@ pub struct Credential {
 /// A Secret in the object's namespace, labelled `refreshabletoken.io/role: seed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = object_rule::keys_differ(("accessTokenKey", "access_token"), ("refreshTokenKey", "refresh_token")))]
 pub struct SeedSecretRef {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::name())]
     pub name: String,
     /// Key of the access token. Default: `access_token`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::key())]
     pub access_token_key: Option<String>,
     /// Key of the refresh token. Default: `refresh_token`. Not read for elasticCloudEnterprise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::key())]
     pub refresh_token_key: Option<String>,
     /// Key of the user name for Basic authentication (jfrogAccess as a fall-back, jfrogDistribution always). Default: `username`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::key())]
     pub username_key: Option<String>,
     /// Key of the password for Basic authentication. Default: `password`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::key())]
     pub password_key: Option<String>,
 }
 
@@ -150,27 +146,27 @@ pub struct SeedSecretRef {
 pub struct RequestSpec {
     /// Lifetime of the access token (jfrogAccess, jfrogDistribution: `expires_in`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = rule::at_least("1s"))]
+    #[x_kube(validation = value_rule::duration("1s", LONGEST))]
     pub lifetime: Option<SpecDuration>,
     /// Scope (jfrogAccess, oauth2: `scope`). Never wider than the first token's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
-    #[x_kube(validation = rule::one_line())]
+    #[x_kube(validation = value_rule::one_line())]
     pub scope: Option<String>,
     /// Audience (jfrogAccess: `audience`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
-    #[x_kube(validation = rule::one_line())]
+    #[x_kube(validation = value_rule::one_line())]
     pub audience: Option<String>,
     /// User that the token is for (jfrogAccess: `username`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
-    #[x_kube(validation = rule::one_line())]
+    #[x_kube(validation = value_rule::one_line())]
     pub username: Option<String>,
     /// Free text that JFrog shows beside the token (jfrogAccess: `description`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(validation = rule::one_line())]
+    #[x_kube(validation = value_rule::one_line())]
     pub description: Option<String>,
     /// Ask for a reference token too, in every refresh (jfrogAccess: `include_reference_token`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,7 +174,7 @@ pub struct RequestSpec {
     /// Project of the token (jfrogAccess: `project_key`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
-    #[x_kube(validation = rule::one_line())]
+    #[x_kube(validation = value_rule::one_line())]
     pub project_key: Option<String>,
 }
 
@@ -186,16 +182,14 @@ pub struct RequestSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = kube::core::Rule::new("!(has(self.before) && has(self.beforePercent))")
-        .message("set before or beforePercent, not both"),
-    validation = kube::core::Rule::new("duration(has(self.minInterval) ? self.minInterval : '1m') <= duration(has(self.maxInterval) ? self.maxInterval : '24h')")
-        .message("minInterval (default 1m) must not be above maxInterval (default 24h)"),
+    validation = object_rule::one_before(),
+    validation = value_rule::ordered(("minInterval", "1m"), ("maxInterval", "24h"))
 )]
 pub struct RefreshSpec {
     /// How long before its expiry a token is refreshed. Default: the last third of its real lifetime. More than two thirds of the
     /// real lifetime counts as two thirds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = rule::at_least("1s"))]
+    #[x_kube(validation = value_rule::duration("1s", LONGEST))]
     pub before: Option<SpecDuration>,
     /// The same in percent of the real lifetime, 1 to 66.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,11 +203,11 @@ pub struct RefreshSpec {
     /// Shortest time between two scheduled refreshes. Default: 1m. A token that lives less than three times as long is refreshed
     /// after two thirds of its own lifetime instead, at most every 2 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = rule::at_least("1m"))]
+    #[x_kube(validation = value_rule::duration("1m", LONGEST))]
     pub min_interval: Option<SpecDuration>,
     /// Time between two refreshes when neither the answer nor the token names an expiry. Default: 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = rule::at_least("1m"))]
+    #[x_kube(validation = value_rule::duration("1m", LONGEST))]
     pub max_interval: Option<SpecDuration>,
     /// How refreshes that failed without spending anything are repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -224,18 +218,15 @@ pub struct RefreshSpec {
 /// maxDelay, and sooner when the token's remaining life is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = kube::core::Rule::new("duration(has(self.initialDelay) ? self.initialDelay : '5s') <= duration(has(self.maxDelay) ? self.maxDelay : '10m')")
-        .message("initialDelay (default 5s) must not be above maxDelay (default 10m)"),
-)]
+#[x_kube(validation = value_rule::ordered(("initialDelay", "5s"), ("maxDelay", "10m")))]
 pub struct RetrySpec {
     /// Delay after the first failure. Default: 5s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = rule::between("1s", "1h"))]
+    #[x_kube(validation = value_rule::duration("1s", "1h"))]
     pub initial_delay: Option<SpecDuration>,
     /// Longest delay. Default: 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = rule::between("1s", "24h"))]
+    #[x_kube(validation = value_rule::duration("1s", "24h"))]
     pub max_delay: Option<SpecDuration>,
 }
 

@@ -1,11 +1,15 @@
 //! The CRD's rules once more in code: a stored object can be older than a rule, and names reach URL paths.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use thiserror::Error;
 
 use super::name::{is_key, is_name};
-use super::{OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation};
+use super::{OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation, SpecDuration};
+
+/// Longest duration in seconds: 99999h, as [`SpecDuration`] says.
+const LONGEST: u64 = 99_999 * 3600;
 
 /// Why a spec is refused: the field and what to write instead. Holds nothing of the field's value.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -23,6 +27,7 @@ pub struct Invalid {
 pub fn validate(name: &str, spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     let seed = &spec.credential.seed_secret_ref;
     let state = spec.state_secret_name(name);
+    require(name.len() <= 240, "metadata.name", "must have at most 240 characters")?;
     check_name("spec.credential.seedSecretRef.name", &seed.name)?;
     check_name("spec.stateSecretName", &state)?;
     for (field, key) in [
@@ -33,8 +38,10 @@ pub fn validate(name: &str, spec: &RefreshableTokenSpec) -> Result<(), Invalid> 
     ] {
         check_key(&format!("spec.credential.seedSecretRef.{field}"), key.as_deref())?;
     }
+    let keys = (&seed.access_token_key, "access_token", &seed.refresh_token_key, "refresh_token");
+    require(differ(keys), "spec.credential.seedSecretRef", "accessTokenKey and refreshTokenKey must differ")?;
     require(seed.name != state, "spec.stateSecretName", "the seed must not be the state Secret")?;
-    provider(&spec.provider)?;
+    provider(&spec.provider, &state)?;
     request(spec)?;
     refresh(spec)?;
     outputs(spec, &state)
@@ -49,27 +56,40 @@ fn check_name(field: &str, name: &str) -> Result<(), Invalid> {
 }
 
 fn check_key(field: &str, key: Option<&str>) -> Result<(), Invalid> {
-    let fits = key.is_none_or(is_key);
-    require(fits, field, "must be a Secret key: letters, digits, '-', '_' and '.', at most 253 characters")
+    let what = "must be a Secret key: letters, digits, '-', '_' and '.', not beginning with '..', at most 253 characters";
+    require(key.is_none_or(is_key), field, what)
 }
 
-fn one_line(field: &str, text: Option<&str>) -> Result<(), Invalid> {
-    let fits = text.is_none_or(|text| !text.is_empty() && text.len() <= 1024 && !text.chars().any(char::is_control));
-    require(fits, field, "must be one line of 1 to 1024 characters without control characters")
+/// Whether two keys, each with its default, are not the same.
+fn differ((one, one_default, other, other_default): (&Option<String>, &str, &Option<String>, &str)) -> bool {
+    one.as_deref().unwrap_or(one_default) != other.as_deref().unwrap_or(other_default)
 }
 
-fn provider(spec: &ProviderSpec) -> Result<(), Invalid> {
+fn one_line(field: &str, text: Option<&str>, most: usize) -> Result<(), Invalid> {
+    let fits = |text: &str| (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    require(text.is_none_or(fits), field, "must be one line without control characters, neither empty nor too long")
+}
+
+/// Whether a duration, if given, is within these seconds.
+fn within(duration: Option<SpecDuration>, seconds: RangeInclusive<u64>) -> bool {
+    duration.is_none_or(|duration| seconds.contains(&duration.get().as_secs()))
+}
+
+fn provider(spec: &ProviderSpec, state: &str) -> Result<(), Invalid> {
     if let Some(tls) = spec.tls() {
         check_name("spec.provider.tls.caBundleRef.name", &tls.ca_bundle_ref.name)?;
         check_key("spec.provider.tls.caBundleRef.key", tls.ca_bundle_ref.key.as_deref())?;
     }
     let timeouts = spec.timeouts();
-    let limits = (1..=30).contains(&timeouts.connect().as_secs()) && (1..=60).contains(&timeouts.request().as_secs());
-    require(limits, "spec.provider.timeouts", "connect must be 1s to 30s and request 1s to 60s")?;
+    let limits = within(timeouts.connect, 1..=30) && within(timeouts.request, 1..=60);
+    require(limits, "spec.provider.timeouts", "connect must be from 1s to 30s and request from 1s to 60s")?;
     if let Some(client) = spec.client_secret_ref() {
         check_name("spec.provider.oauth2.clientSecretRef.name", &client.name)?;
         check_key("spec.provider.oauth2.clientSecretRef.clientIDKey", client.client_id_key.as_deref())?;
         check_key("spec.provider.oauth2.clientSecretRef.clientSecretKey", client.client_secret_key.as_deref())?;
+        let keys = (&client.client_id_key, "client_id", &client.client_secret_key, "client_secret");
+        require(differ(keys), "spec.provider.oauth2.clientSecretRef", "clientIDKey and clientSecretKey must differ")?;
+        require(client.name != state, "spec.provider.oauth2.clientSecretRef.name", "must not be the state Secret")?;
     }
     let ProviderSpec::Oauth2(oauth2) = spec else { return Ok(()) };
     let grace = oauth2.grace_seconds.is_none_or(|seconds| (1..=86_400).contains(&seconds));
@@ -83,8 +103,7 @@ fn request(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     let access = matches!(spec.provider, ProviderSpec::JfrogAccess(_));
     let distribution = matches!(spec.provider, ProviderSpec::JfrogDistribution(_));
     let oauth2 = matches!(spec.provider, ProviderSpec::Oauth2(_));
-    let lifetime = wish.lifetime.is_none_or(|lifetime| !lifetime.get().is_zero());
-    require(lifetime, "spec.request.lifetime", "must be at least 1s")?;
+    require(within(wish.lifetime, 1..=LONGEST), "spec.request.lifetime", "must be from 1s to 99999h")?;
     require(
         !distribution || wish.lifetime.is_some(),
         "spec.request.lifetime",
@@ -94,15 +113,15 @@ fn request(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     require(asked, "spec.request.lifetime", "can be asked for with jfrogAccess and jfrogDistribution only")?;
     let asked = access || oauth2 || wish.scope.is_none();
     require(asked, "spec.request.scope", "can be asked for with jfrogAccess and oauth2 only")?;
-    one_line("spec.request.scope", wish.scope.as_deref())?;
-    for (field, value) in [
-        ("spec.request.audience", &wish.audience),
-        ("spec.request.username", &wish.username),
-        ("spec.request.description", &wish.description),
-        ("spec.request.projectKey", &wish.project_key),
+    one_line("spec.request.scope", wish.scope.as_deref(), 500)?;
+    for (field, value, most) in [
+        ("spec.request.audience", &wish.audience, 255),
+        ("spec.request.username", &wish.username, 255),
+        ("spec.request.description", &wish.description, 1024),
+        ("spec.request.projectKey", &wish.project_key, 255),
     ] {
         require(access || value.is_none(), field, "can be asked for with jfrogAccess only")?;
-        one_line(field, value.as_deref())?;
+        one_line(field, value.as_deref(), most)?;
     }
     let asked = access || wish.include_reference_token.is_none();
     require(asked, "spec.request.includeReferenceToken", "can be asked for with jfrogAccess only")
@@ -112,29 +131,32 @@ fn refresh(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     let refresh = spec.refresh();
     let one = refresh.before.is_none() || refresh.before_percent.is_none();
     require(one, "spec.refresh", "set before or beforePercent, not both")?;
-    let before = refresh.before.is_none_or(|before| !before.get().is_zero());
-    require(before, "spec.refresh.before", "must be at least 1s")?;
+    require(within(refresh.before, 1..=LONGEST), "spec.refresh.before", "must be from 1s to 99999h")?;
     let percent = refresh.before_percent.is_none_or(|percent| (1..=66).contains(&percent));
     require(percent, "spec.refresh.beforePercent", "must be 1 to 66")?;
     let jitter = refresh.jitter_percent.is_none_or(|percent| (0..=50).contains(&percent));
     require(jitter, "spec.refresh.jitterPercent", "must be 0 to 50")?;
-    require(refresh.min_interval().as_secs() >= 60, "spec.refresh.minInterval", "must be at least 1m")?;
+    require(within(refresh.min_interval, 60..=LONGEST), "spec.refresh.minInterval", "must be from 1m to 99999h")?;
+    require(within(refresh.max_interval, 60..=LONGEST), "spec.refresh.maxInterval", "must be from 1m to 99999h")?;
     let order = refresh.min_interval() <= refresh.max_interval();
     require(order, "spec.refresh.maxInterval", "must not be below minInterval (default 1m)")?;
-    let order = refresh.initial_delay() <= refresh.max_delay() && !refresh.initial_delay().is_zero();
-    require(order, "spec.refresh.retry", "initialDelay (default 5s) must be at least 1s and not above maxDelay (default 10m)")
+    let retry = refresh.retry.unwrap_or_default();
+    require(within(retry.initial_delay, 1..=3600), "spec.refresh.retry.initialDelay", "must be from 1s to 1h")?;
+    require(within(retry.max_delay, 1..=86_400), "spec.refresh.retry.maxDelay", "must be from 1s to 24h")?;
+    let order = refresh.initial_delay() <= refresh.max_delay();
+    require(order, "spec.refresh.retry", "initialDelay (default 5s) must not be above maxDelay (default 10m)")
 }
 
 fn outputs(spec: &RefreshableTokenSpec, state: &str) -> Result<(), Invalid> {
     let seed = &spec.credential.seed_secret_ref.name;
     let client = spec.provider.client_secret_ref().map(|client| &client.name);
     require((1..=20).contains(&spec.outputs.len()), "spec.outputs", "must have 1 to 20 entries")?;
-    let mut seen = BTreeSet::new();
+    let mut names = BTreeSet::new();
     for (index, output) in spec.outputs.iter().enumerate() {
         let field = format!("spec.outputs[{index}]");
         let name = format!("{field}.secretName");
         check_name(&name, &output.secret_name)?;
-        require(seen.insert(&output.secret_name), &name, "each output needs a Secret of its own")?;
+        require(names.insert(&output.secret_name), &name, "each output needs a Secret of its own")?;
         let own = output.secret_name != state && output.secret_name != *seed && Some(&output.secret_name) != client;
         require(own, &name, "must not be the seed, the state or the client's Secret")?;
         shape(&field, output, spec)?;
@@ -162,9 +184,7 @@ fn shape(field: &str, output: &OutputSpec, spec: &RefreshableTokenSpec) -> Resul
         require(!renewed, &format!("{field}.opaque.refreshTokenKey"), "elasticCloudEnterprise has no refresh token")?;
     }
     if let Some(docker) = &output.docker_config_json {
-        let what = "must have 1 to 20 different registries";
-        let distinct = docker.registries.iter().collect::<BTreeSet<_>>().len() == docker.registries.len();
-        require(distinct && (1..=20).contains(&docker.registries.len()), &format!("{field}.dockerConfigJSON.registries"), what)?;
+        registries(&format!("{field}.dockerConfigJSON.registries"), &docker.registries)?;
         user_name(&format!("{field}.dockerConfigJSON.username"), &docker.username)?;
     }
     if let Some(basic) = &output.basic_auth {
@@ -173,7 +193,17 @@ fn shape(field: &str, output: &OutputSpec, spec: &RefreshableTokenSpec) -> Resul
     Ok(())
 }
 
+fn registries(field: &str, registries: &[String]) -> Result<(), Invalid> {
+    let distinct = registries.iter().collect::<BTreeSet<_>>().len() == registries.len();
+    require(distinct && (1..=20).contains(&registries.len()), field, "must have 1 to 20 different registries")?;
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'/' | b'-');
+    let written = |registry: &String| {
+        registry.len() <= 253 && registry.starts_with(|first: char| first.is_ascii_alphanumeric()) && registry.bytes().all(inside)
+    };
+    require(registries.iter().all(written), field, "must be written as image names begin with them, such as docker.example.com")
+}
+
 fn user_name(field: &str, name: &str) -> Result<(), Invalid> {
-    one_line(field, Some(name))?;
+    one_line(field, Some(name), 255)?;
     require(!name.contains(':'), field, "must not hold a colon: Basic authentication cannot carry it")
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ObjectReference, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -235,12 +237,20 @@ fn named(name: &str) -> Result<(), Trouble> {
 
 /// Runs one request under the deadline and tells what its end proves. The server's own words go no further than this: they can
 /// repeat what was sent.
-async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Trouble> {
-    match tokio::time::timeout(DEADLINE, request).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(classify(&error)),
-        Err(_) => Err(Trouble::Unclear),
+///
+/// Boxed at once: the futures of kube are large, and they would stand in those of all callers.
+fn bounded<'a, T: Send + 'a>(
+    request: impl Future<Output = Result<T, kube::Error>> + Send + 'a,
+) -> BoxFuture<'a, Result<T, Trouble>> {
+    let request = request.boxed();
+    async move {
+        match tokio::time::timeout(DEADLINE, request).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(classify(&error)),
+            Err(_) => Err(Trouble::Unclear),
+        }
     }
+    .boxed()
 }
 
 fn classify(error: &kube::Error) -> Trouble {
@@ -276,10 +286,12 @@ fn labels(role: &str, name: &str) -> BTreeMap<String, String> {
     BTreeMap::from([(ROLE_LABEL.to_owned(), role.to_owned()), (NAME_LABEL.to_owned(), label_value(name))])
 }
 
-/// The object's name as a label value, which holds at most 63 characters (Kubernetes label syntax).
-#[must_use]
-pub fn label_value(name: &str) -> String {
-    let cut: String = name.chars().take(63).collect();
+/// Longest value of a label (Kubernetes label syntax).
+pub const LONGEST_LABEL: usize = 63;
+
+/// The object's name as a label value, cut where it is too long for one.
+fn label_value(name: &str) -> String {
+    let cut: String = name.chars().take(LONGEST_LABEL).collect();
     cut.trim_end_matches(['-', '.']).to_owned()
 }
 

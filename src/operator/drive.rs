@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Context;
 use super::cluster::Owner;
@@ -27,6 +28,8 @@ pub(super) struct Job {
     pub(super) connection: Connection,
     /// When the claim was first written, on the clock that counts suspend.
     pub(super) claimed: Option<Duration>,
+    /// The right to be one of those in flight, from the claim (or the light path's request) to the end.
+    pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
 /// What an exchange came to, and the object as our mark left it.
@@ -67,13 +70,17 @@ impl Job {
             Step::ReadState => Event::State(cluster.read_state(namespace, &self.state_secret).await),
             Step::WriteState(write) => {
                 if write.state.claim.is_some() && !write.dry_run {
+                    take_place(&self.context, &mut self.place).await;
                     self.claimed.get_or_insert(self.context.clock.since_boot());
                 }
                 Event::Wrote(cluster.write_state(namespace, &self.state_secret, &self.owner.name, &write).await)
             }
             Step::Connect { url } => Event::Connected(self.context.transport.connect(&url, &self.connection).await),
             Step::Mark(mark) => Event::Marked(self.mark(&mark).await),
-            Step::Send { request, bound_to_claim } => self.send(&request, bound_to_claim).await,
+            Step::Send { request, bound_to_claim } => {
+                take_place(&self.context, &mut self.place).await;
+                self.send(&request, bound_to_claim).await
+            }
             Step::Output { action, seen, rendered, .. } => {
                 let (answer, metadata) = cluster.output(&self.owner, action, seen.as_ref(), &rendered).await;
                 if let Some(metadata) = metadata {
@@ -91,7 +98,7 @@ impl Job {
 
     async fn mark(&mut self, about: &Mark) -> MarkAnswer {
         let mut object = self.object.clone();
-        object.status = Some(mark(object.status.as_ref().unwrap_or(&Default::default()), about));
+        object.status = Some(mark(&object.status.unwrap_or_default(), about));
         match self.context.cluster.put_status(&self.owner.namespace, &object).await {
             Ok(object) => {
                 self.object = object;
@@ -110,6 +117,15 @@ impl Job {
         }
         let delivery = self.context.transport.send(request, &self.connection).await;
         Event::Delivered { delivery, sent }
+    }
+}
+
+/// Waits for a place among those in flight. What comes before, such as a connection to a host that does not answer, takes
+/// none, so that a broken object does not hold up the others.
+async fn take_place(context: &Context, place: &mut Option<OwnedSemaphorePermit>) {
+    if place.is_none() {
+        // The semaphore is never closed.
+        *place = Arc::clone(&context.in_flight).acquire_owned().await.ok();
     }
 }
 

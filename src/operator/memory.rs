@@ -18,8 +18,16 @@ pub(super) struct Remembered {
     /// The object as our last write left it.
     pub(super) latest: Option<RefreshableToken>,
     pub(super) ca_bundle: Option<CaBundle>,
-    /// The login, and the resourceVersions of the seed and of the client's Secret that it was read from.
-    pub(super) login: Option<((Option<String>, Option<String>), Login)>,
+    pub(super) login: Option<(LoginVersions, Login)>,
+}
+
+/// What a login was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LoginVersions {
+    /// The seed's resourceVersion.
+    pub(super) seed: Option<String>,
+    /// The resourceVersion of the client's Secret.
+    pub(super) client: Option<String>,
 }
 
 impl Remembered {

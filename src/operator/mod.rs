@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod key;
 mod memory;
 pub mod reconcile;
+mod rival;
 mod run;
 pub mod seen;
 pub mod telemetry;

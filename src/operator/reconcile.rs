@@ -17,7 +17,8 @@ use super::Context;
 use super::cluster::{Owner, Trouble, is_owned_by};
 use super::credential::{self, Unusable};
 use super::drive::{Driven, Job};
-use super::memory::Remembered;
+use super::memory::{LoginVersions, Remembered};
+use super::rival;
 use super::transport::Connection;
 use crate::api::{REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
@@ -43,8 +44,8 @@ pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context:
     let span = tracing::info_span!("reconcile", namespace, name);
     let look = async {
         match &object.0 {
-            Ok(object) => Turn::new(object.clone(), context).run().await,
-            Err(invalid) => undecodable(&context, invalid).await,
+            Ok(object) => Box::pin(Turn::new(object.clone(), context).run()).await,
+            Err(invalid) => Box::pin(undecodable(&context, invalid)).await,
         }
     };
     AssertUnwindSafe(look.instrument(span)).catch_unwind().await.map_err(|_| Broken)
@@ -104,9 +105,13 @@ struct Turn {
 impl Turn {
     fn new(object: RefreshableToken, context: Arc<Context>) -> Self {
         let uid = object.uid().unwrap_or_default();
-        let remembered = context.memory.recall(&uid);
-        // Our own last write may not have come back through the watch yet.
-        let object = remembered.newer_than(&object).unwrap_or(object);
+        let mut remembered = context.memory.recall(&uid);
+        // Our own last write may not have come back through the watch yet. Once it has, one copy is enough.
+        let newer = remembered.newer_than(&object);
+        if newer.is_none() {
+            remembered.latest = None;
+        }
+        let object = newer.unwrap_or(object);
         let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
         let status = object.status.clone().unwrap_or_default();
         let seed_name = &object.spec.credential.seed_secret_ref.name;
@@ -126,7 +131,11 @@ impl Turn {
             plan = self.decide();
         }
         if matches!(plan, Plan::Exchange { task: Task::Adopt, .. }) {
-            self.rival = self.find_rival();
+            let fingerprint = match &self.seed {
+                SeedView::Read { seed, .. } => Some(&seed.fingerprint),
+                SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
+            };
+            self.rival = rival::find(&self.object, fingerprint, &self.context.objects());
             plan = self.decide();
         }
         let now = self.context.clock.now();
@@ -142,7 +151,7 @@ impl Turn {
                 let until = conclusion.memory.retry_time;
                 self.report(conclusion, until).await
             }
-            Plan::Exchange { task, trigger, preflight } => self.exchange(task, trigger, preflight).await,
+            Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(task, trigger, preflight)).await,
         }
     }
 
@@ -171,7 +180,8 @@ impl Turn {
         let view = |name: &str| {
             let seen = self.context.seen.get(&self.namespace, name).filter(|seen| seen.role == "output")?;
             let owned = seen.owners.contains(&self.uid);
-            let output = SeenOutput { uid: seen.uid, owned, type_: None, immutable: seen.immutable, keys: seen.keys };
+            let type_ = self.status.outputs.iter().find(|written| written.secret_name == name).map(|w| w.type_.clone());
+            let output = SeenOutput { uid: seen.uid, owned, type_, immutable: seen.immutable, keys: seen.keys };
             Some(OutputView { seen: output, content_hash: seen.content_hash })
         };
         self.object.spec.outputs.iter().map(|output| view(&output.secret_name)).collect()
@@ -197,51 +207,7 @@ impl Turn {
         Ok(())
     }
 
-    /// Another object with a better right to the seed, the state Secret or an output: the one whose chain has begun, else the
-    /// older one.
-    fn find_rival(&self) -> Option<Rival> {
-        let spec = &self.object.spec;
-        let state = spec.state_secret_name(&self.name);
-        let begun = |status: Option<&RefreshableTokenStatus>| status.is_some_and(|status| status.seed.is_some());
-        let rank = |object: &RefreshableToken| (!begun(object.status.as_ref()), object.creation_timestamp(), object.uid());
-        let mine = rank(&self.object);
-        let fingerprint = match &self.seed {
-            SeedView::Read { seed, .. } => Some(seed.fingerprint.as_str()),
-            SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
-        };
-        self.context.objects().iter().filter_map(|other| other.0.as_ref().ok()).find_map(|other| {
-            if other.uid().as_deref() == Some(self.uid.as_str()) || rank(other) > mine {
-                return None;
-            }
-            let theirs = other.status.as_ref().and_then(|status| status.seed.as_ref()).map(|seed| seed.fingerprint.as_str());
-            let near = other.namespace().as_deref() == Some(self.namespace.as_str());
-            let name = other.name_any();
-            let who = format!("RefreshableToken {}/{name}", other.namespace().unwrap_or_default());
-            let rival = |reason, message: String| Some(Rival { reason, message });
-            if (near && other.spec.credential.seed_secret_ref.name == spec.credential.seed_secret_ref.name)
-                || (fingerprint.is_some() && theirs == fingerprint)
-            {
-                return rival(Reason::SeedInUse, format!("{who} uses the same seed: a refresh token can begin one chain only"));
-            }
-            if near && other.spec.state_secret_name(&name) == state {
-                return rival(
-                    Reason::StateConflict,
-                    format!("{who} uses the same state Secret {state}: choose another stateSecretName"),
-                );
-            }
-            let shared = spec.outputs.iter().find(|o| other.spec.outputs.iter().any(|p| p.secret_name == o.secret_name));
-            match shared.filter(|_| near) {
-                Some(output) => {
-                    rival(Reason::OutputConflict, format!("{who} writes the same output Secret {}", output.secret_name))
-                }
-                None => None,
-            }
-        })
-    }
-
     async fn exchange(mut self, task: Task, trigger: Trigger, preflight: bool) -> Action {
-        // Bounds how many tokens are at risk when the process dies.
-        let Ok(_permit) = self.context.in_flight.clone().acquire_owned().await else { return Action::await_change() };
         if self.context.stopping.is_cancelled() {
             return Action::await_change();
         }
@@ -268,6 +234,7 @@ impl Turn {
             state_secret: self.object.spec.state_secret_name(&self.name),
             connection,
             claimed: None,
+            place: None,
         };
         let span = tracing::Span::current();
         let running = self.context.exchanges.spawn(job.run(brief).instrument(span));
@@ -300,7 +267,7 @@ impl Turn {
         let seed_name = &spec.credential.seed_secret_ref.name;
         let client_name = spec.provider.client_secret_ref().map(|client| client.name.clone());
         let version = |name: &str| self.context.seen.get(&self.namespace, name).map(|seen| seen.resource_version);
-        let versions = (version(seed_name), client_name.as_deref().and_then(version));
+        let versions = LoginVersions { seed: version(seed_name), client: client_name.as_deref().and_then(version) };
         if let Some((known, login)) = &self.remembered.login
             && *known == versions
             && !preflight
@@ -311,7 +278,7 @@ impl Turn {
             Some(name) => Some(credential::opted_in(&self.context.cluster, &self.namespace, name).await?),
             None => None,
         };
-        if self.seed_secret.is_none() && versions.0.is_some() && client.is_none() {
+        if self.seed_secret.is_none() && versions.seed.is_some() && client.is_none() {
             self.seed_secret = Some(credential::opted_in(&self.context.cluster, &self.namespace, seed_name).await?);
         }
         let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), &spec)?;
@@ -356,8 +323,11 @@ impl Turn {
     /// Stores the status if it changed, tells people, and says when to look again.
     async fn report(mut self, conclusion: Conclusion, until: Option<DateTime<Utc>>) -> Action {
         self.remembered.memory = conclusion.memory;
-        let stored = self.object.status.as_ref() == Some(&conclusion.status) || self.store(&conclusion.status).await;
-        self.remembered.latest = Some(self.object.clone());
+        let same = self.object.status.as_ref() == Some(&conclusion.status);
+        let stored = same || self.store(&conclusion.status).await;
+        if !same {
+            self.remembered.latest = Some(self.object.clone());
+        }
         self.context.memory.remember(&self.uid, self.remembered);
         for note in &conclusion.events {
             if note.warning {

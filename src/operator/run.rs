@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Context;
 use super::clock::SystemClock;
-use super::cluster::{Cluster, Trouble};
+use super::cluster::{Cluster, LONGEST_LABEL, Trouble};
 use super::endpoint::EndpointPolicy;
 use super::key::{KeyError, key};
 use super::memory::Memories;
@@ -244,12 +244,14 @@ fn only_metadata(
 
 /// Names of the objects that a Secret concerns: its owner, or those that name it as seed or client.
 fn concerned(context: &Context, namespace: &str, name: &str, secret: &SeenSecret) -> Vec<String> {
-    if secret.role == "output" {
-        return secret.name_label.clone().into_iter().collect();
+    // A label holds at most 63 characters: a longer name stands there cut, and the owner's UID has to tell.
+    if let Some(label) = secret.name_label.as_ref().filter(|label| secret.role == "output" && label.len() < LONGEST_LABEL) {
+        return vec![label.clone()];
     }
     let names = |object: &RefreshableToken| {
         let client = object.spec.provider.client_secret_ref().map(|client| client.name.as_str());
-        object.spec.credential.seed_secret_ref.name == name || client == Some(name)
+        let owner = object.uid().is_some_and(|uid| secret.owners.contains(&uid));
+        owner || object.spec.credential.seed_secret_ref.name == name || client == Some(name)
     };
     let objects = context.objects();
     let objects = objects.iter().filter(|object| object.namespace().as_deref() == Some(namespace));

@@ -1,7 +1,7 @@
 //! Elastic Cloud Enterprise: `POST {url}/api/v1/users/auth/_refresh`; it must not be told apart by free text.
 //!
 //! The bearer token authenticates its own replacement and nothing is spent, so every refusal but the end of the session may be
-//! asked for again (vendor page "Refresh authentication token"; reference/token-apis.md section 2).
+//! asked for again (vendor's API page "Refresh authentication token").
 
 use chrono::{DateTime, Utc};
 
@@ -41,7 +41,7 @@ fn refusal(status: u16, reply: &Reply) -> (Class, &'static str) {
         401 if has("root.unauthorized") => (Class::ChainOver, "root.unauthorized: the token is invalid or its session has ended"),
         401 => (Class::ChainOver, "unauthorized: the token is invalid or its session has ended"),
         429 => (Class::Throttled, "the API asks for fewer requests"),
-        // Before 3.0 the API asks for a second login this way (cloud-sdk-go, models of users/auth).
+        // Older versions ask for a second login this way (cloud-sdk-go).
         449 => (Class::Configuration, "the token needs elevated permissions: log in again as an administrator"),
         501 if has("authc.no_authentication_cluster") => (
             Class::Configuration,

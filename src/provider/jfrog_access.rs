@@ -1,7 +1,7 @@
 //! JFrog Access: `POST {url}/access/api/v1/tokens` with the refresh token grant; it must never ask for a lasting token.
 //!
-//! Sources: the vendor's "Refresh Token" page (jfrog.com/help/r/jfrog-rest-apis/refresh-token), the company page among the seeds,
-//! reference/token-apis.md section 1.2.
+//! Sources: the vendor's "Refresh Token" page (jfrog.com/help/r/jfrog-rest-apis/refresh-token), the published company guide
+//! "Refresh JFrog Token", and the code of JFrog's own clients.
 
 use chrono::{DateTime, Utc};
 
@@ -14,7 +14,7 @@ use crate::token::{SecretText, TokenSet};
 /// The refresh request.
 ///
 /// Every wish is repeated, since a refresh gives the default for what it does not name (the reference token for one).
-/// `refreshable` is not sent: the company page and the vendor's page both show a refresh without it that answers with the next
+/// `refreshable` is not sent: the company guide and the vendor's page both show a refresh without it that answers with the next
 /// refresh token, and JFrog's own Vault plug-in leaves it out too. (jfrog-client-go sends `refreshable=true`.)
 pub(super) fn request(spec: &JfrogAccess, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
     let refresh_token = input.held.refresh_token.as_ref().map(|token| &token.0);
@@ -31,7 +31,7 @@ pub(super) fn request(spec: &JfrogAccess, wish: &RequestSpec, input: &RefreshInp
     Ok(post(below(&spec.url, "/access/api/v1/tokens")?, Some(authorization(input)?), Some(form.body())))
 }
 
-/// The access token while it lives, or the reference token where there is none (company page: "can be used in place of").
+/// The access token while it lives, or the reference token where there is none (company guide: "can be used in place of").
 ///
 /// Once it has expired: user name and password if both are there (7.63.2, where an administrator allows it), otherwise the
 /// expired token, which the server accepts for `token.refresh-expiry` after its end, as JFrog's own clients rely on.

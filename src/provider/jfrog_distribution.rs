@@ -1,6 +1,6 @@
 //! JFrog Distribution: `POST {url}/distribution/api/v1/security/token`; it must never ask for a lasting token.
 //!
-//! Sources: the vendor's "Refresh a Token" page among the seeds, reference/token-apis.md section 1.1. The page documents no
+//! Source: the vendor's "Refresh a Token" page (jfrog.com/help/r/jfrog-rest-apis/refresh-a-token). The page documents no
 //! refusal at all, so what is known of JFrog Access, the same vendor's service, is used for refusals.
 
 use chrono::{DateTime, Utc};

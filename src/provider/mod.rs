@@ -226,9 +226,7 @@ pub enum RequestError {
     #[error("{0} is missing")]
     Missing(&'static str),
     /// A credential cannot be sent: it holds a character that its place does not allow, or is too large.
-    #[error(
-        "{0} cannot be sent in an HTTP request: it holds a line break or another character that is not allowed there, or is over 64 KiB"
-    )]
+    #[error("{0} cannot be sent: it holds a line break or another character that is not allowed there, or is over 64 KiB")]
     NotSendable(&'static str),
     /// The URL of the provider cannot be used.
     #[error("the provider's URL is not valid: {0}")]
@@ -258,6 +256,18 @@ impl Provider {
         }
     }
 
+    /// Whether an answer that names no refresh token leaves the old one in force.
+    ///
+    /// RFC 6749 section 6 says so. At JFrog each refresh spends its token, and an answer without a new one (an administrator
+    /// has set `token.allow-refreshable: false`) ends the chain with the access token that it brought.
+    #[must_use]
+    pub fn keeps_omitted_refresh_token(&self) -> bool {
+        match &self.spec {
+            ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => false,
+            ProviderSpec::ElasticCloudEnterprise(_) | ProviderSpec::Oauth2(_) => true,
+        }
+    }
+
     /// The one request of a refresh.
     pub fn request(&self, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
         match &self.spec {
@@ -269,6 +279,8 @@ impl Provider {
     }
 
     /// Reads the answer. `sent` is the instant before the request was sent; relative expiries count from it.
+    ///
+    /// After [`Class::Unknown`] the raw answer must be kept: tokens may be in it that could not be read.
     pub fn read(&self, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
         match &self.spec {
             ProviderSpec::JfrogAccess(_) => jfrog_access::read(reply, sent),

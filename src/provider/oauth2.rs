@@ -14,8 +14,8 @@ use crate::token::TokenSet;
 /// that consumes the token before it stores the next one (oidc-provider does) can fail in between.
 ///
 /// The first block is RFC 6749 section 5.2 in its own meaning. Servers that use a code otherwise (Dex `invalid_request` for an
-/// unknown token, Gitea `unauthorized_client` for a used one, Hydra `invalid_request` for a race that may be repeated:
-/// reference/token-apis.md section 4.1) say so in free text only, which is not matched: with these the token is asked for again
+/// unknown token, Gitea `unauthorized_client` for a used one, Hydra `invalid_request` for a race that may be repeated)
+/// say so in free text only, which is not matched: with these the token is asked for again
 /// at long intervals, and refused again.
 const CODES: [(&str, Class, &str); 17] = [
     (

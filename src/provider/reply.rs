@@ -27,7 +27,7 @@ impl Fields {
     /// Reads the whole body as one JSON object; the error says what it is instead.
     ///
     /// Refused: a name that occurs twice (readers differ in which value they take, so neither is the answer), nesting beyond
-    /// serde_json's limit of 128, anything after the object, and what is not JSON at all.
+    /// serde_json's limit of 128, a number beyond `f64` (1e400), anything after the object, and what is not JSON at all (NaN).
     pub(super) fn of(reply: &Reply) -> Result<Self, &'static str> {
         if reply.body.0.is_empty() {
             return Err("the answer is empty");
@@ -188,9 +188,9 @@ pub(super) fn error_codes(reply: &Reply) -> Vec<String> {
 
 /// What a status proves for an API whose refresh token works once, where the API's own rules do not say more.
 ///
-/// Only what is on the list of reference/reliability-security.md section 2.5 step 14 proves that nothing was spent. Every 5xx can
-/// come after the token was consumed (oidc-provider consumes it before it stores the next one) or from a proxy that lost the
-/// answer; so can 503, although it often means less.
+/// Only these refusals count as proof that nothing was spent: in RFC 9110 (429: RFC 6585) each means that the request was
+/// refused before it was carried out. Every 5xx can come after the token was consumed (oidc-provider consumes it before it
+/// stores the next one) or from a proxy that lost the answer; so can 503, although it often means less.
 pub(super) fn spending_refusal(status: u16) -> (Class, &'static str) {
     match status {
         401 | 403 => (Class::Configuration, "the API does not accept the credentials of the request"),

@@ -12,7 +12,7 @@ use crate::api::{
 use crate::provider::{Class, Semantics, TokenError};
 use crate::token::{AccessToken, Fingerprint, HeldTokens, Purpose};
 
-use super::decide::{Facts, Memory, SeedView, Trigger, new_seed, request_fingerprint, requested};
+use super::decide::{Facts, Memory, SeedView, Sight, Trigger, new_seed, request_fingerprint, requested};
 use super::exchange::{Finished, Outcome, OutputOutcome, spendable};
 use super::schedule::{CONFIGURATION_REST, after, readable, retry_delay, schedule, whole_seconds};
 use super::state::State;
@@ -73,7 +73,7 @@ pub fn conclude_wait(facts: &Facts<'_>, now: DateTime<Utc>) -> Conclusion {
 pub fn conclude_halt(facts: &Facts<'_>, reason: Reason, message: &str, now: DateTime<Utc>) -> Conclusion {
     let mut draft = Draft::new(facts, now);
     draft.status.next_refresh_time = None;
-    draft.memory.retry_time = Some(after(now, REFUSAL_REST));
+    draft.rest(REFUSAL_REST);
     draft.finish(Some(Trouble::Stalled(reason, message.to_owned())))
 }
 
@@ -88,19 +88,19 @@ pub fn conclude(
 ) -> Conclusion {
     let mut draft = Draft::new(facts, now);
     draft.memory.retry_time = None;
+    draft.memory.sight = Some(Sight::of(facts));
     draft.memory.void_claims.extend(finished.void_claim.clone());
     let surplus = draft.memory.void_claims.len().saturating_sub(MOST_VOID);
     draft.memory.void_claims.drain(..surplus);
-    if let SeedView::Read { resource_version, .. } = &facts.seed {
-        draft.memory.tried_seed = Some(resource_version.clone());
-    }
     draft.memory.rest_until = finished.rest.map(|rest| after(now, rest)).or(draft.memory.rest_until.filter(|until| *until > now));
     draft.spent(finished, semantics);
     draft.seed(finished);
     if let Some(state) = &finished.state {
         draft.chain(state);
     }
-    if trigger == Trigger::Manual && requested(facts) && finished.outcome != Outcome::Stale {
+    // A request is handled by the refresh that it asked for, or by any other that was committed since.
+    let handled = trigger == Trigger::Manual && finished.outcome != Outcome::Stale || finished.outcome == Outcome::Refreshed;
+    if handled && requested(facts) {
         draft.status.last_handled_refresh_request = facts.request.map(str::to_owned);
     }
     draft.outputs(&finished.outputs);
@@ -223,6 +223,10 @@ impl<'a> Draft<'a> {
             effective.jitter = Some(readable(plan.jitter));
             effective.note = plan.note.map(str::to_owned);
         }
+        if self.facts.spec.suspended() {
+            self.status.next_refresh_time = None;
+            return;
+        }
         let resting = self.status.consecutive_failures.unwrap_or(0) > 0 || self.status.attempt.is_some();
         if resting {
             return;
@@ -278,7 +282,7 @@ impl<'a> Draft<'a> {
                 None
             }
             Outcome::Refused { reason, message } => {
-                self.memory.retry_time = Some(after(self.now, REFUSAL_REST));
+                self.rest(REFUSAL_REST);
                 self.status.next_refresh_time = None;
                 Some(Trouble::Stalled(*reason, message.clone()))
             }
@@ -310,6 +314,7 @@ impl<'a> Draft<'a> {
         let after_seed = self.events.iter().any(|note| note.reason == Reason::SeedAdopted);
         self.resolved();
         self.memory.publish_failures = 0;
+        self.memory.sight = None;
         self.status.last_refresh_time = Some(whole_seconds(self.now));
         self.status.consecutive_failures = Some(0);
         if let Some(effective) = &mut self.status.effective {
@@ -354,6 +359,12 @@ impl<'a> Draft<'a> {
         None
     }
 
+    /// Puts off what failed, until then or until the watch shows something else.
+    fn rest(&mut self, rest: Duration) {
+        self.memory.retry_time = Some(after(self.now, rest));
+        self.memory.sight = Some(Sight::of(self.facts));
+    }
+
     /// A commit whose status was never written, because the process died in between.
     fn caught_up(&mut self, state: Option<&State>) {
         self.status.consecutive_failures = Some(0);
@@ -365,11 +376,12 @@ impl<'a> Draft<'a> {
     fn held_up(&mut self) {
         self.memory.publish_failures = self.memory.publish_failures.saturating_add(1);
         let delay = retry_delay(&self.facts.spec.refresh(), self.memory.publish_failures, None, None);
-        self.memory.retry_time = Some(after(self.now, delay) + TimeDelta::seconds(1));
+        self.rest(delay + Duration::from_secs(1));
     }
 
     /// A failure that spent nothing: the next try.
     fn failed(&mut self, retry_after: Option<Duration>, rest: Option<Duration>) {
+        self.memory.sight = Some(Sight::of(self.facts));
         let failures = self.status.consecutive_failures.unwrap_or(0).saturating_add(1);
         self.status.consecutive_failures = Some(failures);
         self.status.last_failure_time = Some(whole_seconds(self.now));
@@ -420,7 +432,7 @@ impl<'a> Draft<'a> {
             let fleeting = *reason == Reason::WriteFailed;
             self.memory.publish_failures = self.memory.publish_failures.saturating_add(1);
             let delay = retry_delay(&self.facts.spec.refresh(), self.memory.publish_failures, None, None);
-            self.memory.retry_time = Some(after(self.now, if fleeting { delay } else { REFUSAL_REST }) + TimeDelta::seconds(1));
+            self.rest(if fleeting { delay + Duration::from_secs(1) } else { REFUSAL_REST });
         } else if self.published {
             self.memory.publish_failures = 0;
         }

@@ -48,6 +48,7 @@ pub struct Rival {
 
 /// What is known of the seed Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one exists while one object is looked at")]
 pub enum SeedView {
     /// The watch shows it at this resourceVersion; not read.
     Seen(String),
@@ -91,8 +92,29 @@ pub struct Memory {
     pub void_claims: Vec<String>,
     /// Publications that failed in a row.
     pub publish_failures: u32,
-    /// The resourceVersion of the seed that an exchange was last begun with: a seed that nobody has tried yet does not wait.
-    pub tried_seed: Option<String>,
+    /// What the watch showed when work was put off. Once it shows something else, nothing is put off any longer.
+    pub sight: Option<Sight>,
+}
+
+/// What the watch shows of an object's Secrets, as far as a refusal can hang on it: the version of the seed, and of each
+/// output whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sight {
+    seed: Option<String>,
+    outputs: Vec<Option<(String, bool, bool)>>,
+}
+
+impl Sight {
+    /// What the watch shows now.
+    #[must_use]
+    pub fn of(facts: &Facts<'_>) -> Self {
+        let seed = match &facts.seed {
+            SeedView::Seen(version) | SeedView::Read { resource_version: version, .. } => Some(version.clone()),
+            SeedView::NotSeen | SeedView::Unusable { .. } => None,
+        };
+        let output = |view: &OutputView| (view.seen.uid.clone(), view.seen.owned, view.seen.immutable);
+        Self { seed, outputs: facts.outputs.iter().map(|view| view.as_ref().map(output)).collect() }
+    }
 }
 
 /// Why an exchange is begun.
@@ -179,14 +201,13 @@ fn seed(facts: &Facts<'_>) -> Option<Plan> {
     // Until the first refresh is committed the seed still holds the token that is good, should the state Secret be gone.
     let refreshed = facts.status.chain_generation.unwrap_or(0) > 0;
     match &facts.seed {
-        SeedView::Seen(version) if known == Some(version) && refreshed => None,
-        SeedView::Seen(_) => Some(Plan::ReadSeed),
+        SeedView::Seen(version) => (known != Some(version) || !refreshed).then_some(Plan::ReadSeed),
+        SeedView::Read { .. } => None,
         SeedView::NotSeen if refreshed => None,
         SeedView::NotSeen => Some(Plan::ReadSeed),
         // A chain that runs does not need its seed any more.
         SeedView::Unusable { .. } if begun(facts) => None,
         SeedView::Unusable { reason, message } => Some(Plan::Halt { reason: *reason, message: message.clone() }),
-        SeedView::Read { .. } => None,
     }
 }
 
@@ -196,12 +217,6 @@ pub(super) fn new_seed(facts: &Facts<'_>) -> bool {
     let known = facts.status.seed.as_ref().map(|seed| seed.fingerprint.as_str());
     known != Some(seed.fingerprint.as_str())
         && !facts.status.spent_fingerprints.iter().any(|spent| spent == seed.fingerprint.as_str())
-}
-
-/// A seed that was read and that no exchange of this process was begun with.
-fn untried_seed(facts: &Facts<'_>) -> bool {
-    let SeedView::Read { resource_version, .. } = &facts.seed else { return false };
-    facts.memory.tried_seed.as_ref() != Some(resource_version)
 }
 
 /// A seed that was read because it changed, and holds the token that is known.
@@ -225,9 +240,10 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if facts.memory.rest_until.is_some_and(|rest| now < rest) {
         return None;
     }
-    let resting = !changed && facts.memory.retry_time.is_some_and(|retry| now < retry);
-    let waiting = resting || !changed && failed && due(facts).is_some_and(|due| now < due);
-    if new_seed(facts) && (untried_seed(facts) || !waiting) {
+    let planned = status.next_refresh_time.filter(|_| failed);
+    // A seed that no exchange of this process was begun with does not wait.
+    let untried = facts.memory.sight.is_none();
+    if new_seed(facts) && (untried || !put_off(facts, facts.memory.retry_time.max(planned), now)) {
         return exchange(Trigger::Seed, true);
     }
     if status.attempt.is_some() {
@@ -236,24 +252,31 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if requested(facts) {
         return exchange(Trigger::Manual, preflight);
     }
-    if ended(status) || resting {
+    if ended(status) || put_off(facts, facts.memory.retry_time, now) {
         return None;
     }
     if !begun(facts) {
-        return if waiting { None } else { exchange(Trigger::Seed, true) };
+        return if put_off(facts, planned, now) { None } else { exchange(Trigger::Seed, true) };
     }
     let asked_with = status.effective.as_ref().and_then(|effective| effective.request_fingerprint.as_deref());
     if asked_with.is_some_and(|known| known != request_fingerprint(facts.spec, facts.key).as_str()) && (changed || !failed) {
         return exchange(Trigger::Spec, true);
     }
     // A changed object, or a seed with another password, may have mended what was refused.
-    if failed && (changed || seed_edited(facts) && untried_seed(facts)) {
+    if failed && (changed || seed_edited(facts) && facts.memory.sight != Some(Sight::of(facts))) {
         return exchange(Trigger::Retry, true);
     }
     if due(facts).is_some_and(|due| now >= due) {
         return exchange(if failed { Trigger::Retry } else { Trigger::Scheduled }, preflight);
     }
     None
+}
+
+/// Whether work waits until `until`: unless the object or its Secrets have changed since it was put off.
+fn put_off(facts: &Facts<'_>, until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    let changed = facts.status.observed_generation != facts.generation
+        || facts.memory.sight.as_ref().is_some_and(|sight| *sight != Sight::of(facts));
+    until.is_some_and(|until| now < until) && !changed
 }
 
 /// Whether the annotation asks for a refresh that was not handled yet.
@@ -279,11 +302,15 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if status.chain_generation.unwrap_or(0) == 0 {
         return None;
     }
+    if put_off(facts, facts.memory.retry_time, now) {
+        return None;
+    }
+    let expires = expiry(facts).is_some();
     let drift = facts.spec.outputs.iter().zip(&facts.outputs).any(|(output, seen)| {
         let written = status.outputs.iter().find(|written| written.secret_name == output.secret_name);
         match (seen, written) {
             (Some(seen), Some(written)) => {
-                !seen.seen.owned || seen.content_hash.as_ref() != Some(&written.content_hash) || !intact(output, seen)
+                !seen.seen.owned || seen.content_hash.as_ref() != Some(&written.content_hash) || !intact(output, seen, expires)
             }
             (None, _) | (_, None) => true,
         }
@@ -293,12 +320,13 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
 }
 
 /// Whether this operator still manages every key that the output has.
-fn intact(output: &crate::api::OutputSpec, seen: &OutputView) -> bool {
+fn intact(output: &crate::api::OutputSpec, seen: &OutputView, expires: bool) -> bool {
     let has = |key: &str| seen.seen.keys.iter().any(|known| known == key);
     match output {
         crate::api::OutputSpec { opaque: Some(opaque), .. } => {
             has(opaque.access_token_key())
                 && [&opaque.refresh_token_key, &opaque.reference_token_key].into_iter().flatten().all(|key| has(key))
+                && opaque.expiration_time_key.as_ref().is_none_or(|key| !expires || has(key))
         }
         crate::api::OutputSpec { docker_config_json: Some(_), .. } => has(".dockerconfigjson"),
         crate::api::OutputSpec { .. } => has("username") && has("password"),

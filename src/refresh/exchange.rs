@@ -44,6 +44,7 @@ const MOST_REPEATS: u32 = 3;
 
 /// An exchange in progress.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact that the exchange has established")]
 pub struct Exchange {
     brief: Arc<Brief>,
     phase: Phase,
@@ -73,6 +74,7 @@ pub struct Exchange {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists per exchange under way, and those are bounded")]
 enum Phase {
     Reading,
     Preflight(publish::Trial),

@@ -237,14 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_fit_a_secret_is_said_so_before_a_spend() {
-        // Twenty registries, the most that a spec may name, fit. An object that is older than that rule may name more.
-        let registries = (0..28).map(|n| format!("r{n}.example.com")).collect();
+    fn contents_above_what_a_secret_holds_are_refused_and_the_largest_expected_ones_are_not() {
+        let registries = (0..20).map(|n| format!("r{n}.example.com")).collect();
         let docker =
             [OutputSpec { docker_config_json: Some(DockerConfigJson { registries, username: "ci".into() }), ..output("b") }];
-        assert_eq!(
-            render(&docker, &largest_tokens(&tokens()), &key()).unwrap_err(),
-            RenderError::TooLarge { output: "b".into() }
-        );
+        assert!(render(&docker, &largest_tokens(&tokens()), &key()).is_ok());
+        let huge = HeldTokens { access_token: Some(AccessToken::new("f".repeat(40 * 1024))), ..tokens() };
+        assert_eq!(render(&docker, &huge, &key()).unwrap_err(), RenderError::TooLarge { output: "b".into() });
     }
 }

@@ -1,8 +1,12 @@
-//! What the tests of the operator run against. It uses nothing of the product, so that a simulator
-//! and the code under test cannot share a mistake, and it is never shipped.
+//! What the tests of the operator run against. It uses nothing of the product, so that a simulator and the code under test
+//! cannot share a mistake, and it is never shipped.
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`cache`] | where built things are kept between runs |
 //! | [`control_plane`] | a real etcd and kube-apiserver, with kubectl, per test |
+//! | [`issuer`] | token issuers that can be watched and broken: JFrog Access and Distribution, ECE, OAuth 2.0 |
 
+pub mod cache;
 pub mod control_plane;
+pub mod issuer;

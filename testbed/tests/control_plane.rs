@@ -41,24 +41,17 @@ async fn starts_in_seconds_and_serves_kubectl() {
     kubectl(&control_plane, &create).await;
     let get = ["get", "configmap", "a", "-o", "jsonpath={.data.k}"];
     assert_eq!(kubectl(&control_plane, &get).await, "v");
-    let manifest =
-        r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "from-stdin"}}"#;
+    let manifest = r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "from-stdin"}}"#;
     let apply = ["apply", "--server-side", "-f", "-"];
     let output = control_plane.kubectl(&apply, Some(manifest)).await.unwrap();
     assert!(output.checked().unwrap().contains("from-stdin"));
-    let missing = control_plane
-        .kubectl(&["get", "configmap", "b"], None)
-        .await
-        .unwrap();
+    let missing = control_plane.kubectl(&["get", "configmap", "b"], None).await.unwrap();
     assert!(!missing.status.success());
     assert!(missing.stderr.contains("NotFound"), "{}", missing.stderr);
 
     // The file works for any client, not only for ours.
     let file = control_plane.kubeconfig_path();
-    assert_eq!(
-        fs::read_to_string(file).unwrap(),
-        control_plane.kubeconfig_yaml()
-    );
+    assert_eq!(fs::read_to_string(file).unwrap(), control_plane.kubeconfig_yaml());
 }
 
 #[tokio::test]
@@ -75,23 +68,14 @@ async fn two_instances_at_once_do_not_collide() {
 
 #[tokio::test]
 async fn requests_are_counted_exactly_and_by_user() {
-    let control_plane = ControlPlane::builder()
-        .audit()
-        .user("alice", &["team:a", "team:b"])
-        .start()
-        .await
-        .unwrap();
+    let control_plane = ControlPlane::builder().audit().user("alice", &["team:a", "team:b"]).start().await.unwrap();
     let before = control_plane.request_counts().await.unwrap();
     for name in ["a", "b", "c"] {
         kubectl(&control_plane, &["create", "configmap", name]).await;
     }
     let conflict = ["create", "configmap", "a"];
     let output = control_plane.kubectl(&conflict, None).await.unwrap();
-    assert!(
-        output.stderr.contains("already exists"),
-        "{}",
-        output.stderr
-    );
+    assert!(output.stderr.contains("already exists"), "{}", output.stderr);
     let after = control_plane.request_counts().await.unwrap();
 
     let counts: Vec<_> = requests_between(&before, &after)
@@ -107,10 +91,7 @@ async fn requests_are_counted_exactly_and_by_user() {
     let whoami = [&as_alice[..], &["auth", "whoami", "-o", "yaml"]].concat();
     let identity = kubectl(&control_plane, &whoami).await;
     assert!(identity.contains("username: alice"), "{identity}");
-    assert!(
-        identity.contains("team:a") && identity.contains("team:b"),
-        "{identity}"
-    );
+    assert!(identity.contains("team:a") && identity.contains("team:b"), "{identity}");
     let list = [&as_alice[..], &["get", "secrets"]].concat();
     let denied = control_plane.kubectl(&list, None).await.unwrap();
     assert!(denied.stderr.contains("Forbidden"), "{}", denied.stderr);
@@ -118,9 +99,7 @@ async fn requests_are_counted_exactly_and_by_user() {
 
     let count = |user: &str, verb: &str, resource: &str| {
         let counts = control_plane.audit_counts().unwrap();
-        let matching = counts
-            .iter()
-            .filter(|(key, _)| key.user == user && key.verb == verb && key.resource == resource);
+        let matching = counts.iter().filter(|(key, _)| key.user == user && key.verb == verb && key.resource == resource);
         matching.map(|(_, count)| count).sum::<u64>()
     };
     assert_eq!(count("admin", "create", "configmaps"), 4);
@@ -131,27 +110,14 @@ async fn requests_are_counted_exactly_and_by_user() {
 #[tokio::test]
 async fn controller_manager_deletes_dependents_and_namespaces() {
     let start = now();
-    let control_plane = ControlPlane::builder()
-        .controller_manager()
-        .start()
-        .await
-        .unwrap();
+    let control_plane = ControlPlane::builder().controller_manager().start().await.unwrap();
     println!("ready in {} ms", start.elapsed().as_millis());
     print_memory(&control_plane);
     let kubectl = async |arguments: &[&str]| kubectl(&control_plane, arguments).await;
     kubectl(&["create", "configmap", "owner"]).await;
-    let uid = kubectl(&[
-        "get",
-        "configmap",
-        "owner",
-        "-o",
-        "jsonpath={.metadata.uid}",
-    ])
-    .await;
+    let uid = kubectl(&["get", "configmap", "owner", "-o", "jsonpath={.metadata.uid}"]).await;
     let child = CHILD.replace("UID", &uid);
-    let output = control_plane
-        .kubectl(&["create", "-f", "-"], Some(&child))
-        .await;
+    let output = control_plane.kubectl(&["create", "-f", "-"], Some(&child)).await;
     output.unwrap().checked().unwrap();
     kubectl(&["delete", "configmap", "owner"]).await;
     kubectl(&["wait", "--for=delete", "configmap/child", "--timeout=60s"]).await;
@@ -223,14 +189,8 @@ struct Traces(Vec<PathBuf>);
 impl Traces {
     fn of(control_plane: &ControlPlane) -> Self {
         let ids = control_plane.process_ids();
-        let processes = ids
-            .values()
-            .map(|id| PathBuf::from(format!("/proc/{id}/cmdline")));
-        Self(
-            processes
-                .chain([control_plane.folder().to_owned()])
-                .collect(),
-        )
+        let processes = ids.values().map(|id| PathBuf::from(format!("/proc/{id}/cmdline")));
+        Self(processes.chain([control_plane.folder().to_owned()]).collect())
     }
 
     /// What still exists; a process that nobody has waited for yet has an empty command line.
@@ -274,11 +234,7 @@ fn print_memory(control_plane: &ControlPlane) {
 fn resident_kilobytes(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap()
+    line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures real processes")]

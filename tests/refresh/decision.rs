@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use refreshable_token_operator::api::{
     AttemptState, AttemptStatus, Condition, ConditionStatus, ConditionType, Reason, RefreshableTokenStatus, SpecDuration,
 };
-use refreshable_token_operator::refresh::decide::{Memory, Plan as Decision, Rival, SeedView, Trigger, decide};
+use refreshable_token_operator::refresh::decide::{Memory, Plan as Decision, Rival, SeedView, Sight, Trigger, decide};
 use refreshable_token_operator::refresh::exchange::Task;
 
 use super::issuer::Kind;
@@ -36,6 +36,11 @@ impl Case {
         facts.rival.clone_from(&self.rival);
         facts.deleting = self.deleting;
         decide(&facts, self.world.now)
+    }
+
+    /// What the watch shows now.
+    fn sight(&self) -> Sight {
+        Sight::of(&facts(&self.world, &self.world.status, &self.memory, &self.seed))
     }
 
     fn due(mut self) -> Self {
@@ -168,7 +173,7 @@ fn a_new_seed_begins_a_chain_and_an_old_one_does_not() {
         case.world.status.spent_fingerprints.push(token);
     };
     let resting = |case: &mut Case| case.memory.retry_time = Some(case.later(60));
-    let tried = |case: &mut Case| case.memory.tried_seed = Some("new".into());
+    let tried = |case: &mut Case| case.memory.sight = Some(case.sight());
     check(vec![
         ("new", running().read_seed("new"), adopt.clone()),
         ("new, over a lost chain", running().stalled(Reason::ChainLost).read_seed("new"), adopt.clone()),

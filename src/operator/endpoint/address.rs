@@ -22,9 +22,8 @@ const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
 }
 
-const fn v6(head: [u16; 4], tail: [u16; 4], prefix: u8) -> Ipv6Net {
-    let ([a, b, c, d], [e, f, g, h]) = (head, tail);
-    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)
+const fn v6(bits: u128, prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::from_bits(bits), prefix)
 }
 
 const NEVER_V4: &[Ipv4Net] = &[
@@ -53,30 +52,30 @@ const LISTED_V4: &[Ipv4Net] = &[
 ];
 
 const NEVER_V6: &[Ipv6Net] = &[
-    v6([0, 0, 0, 0], [0, 0, 0, 0], 128),             // unspecified (RFC 4291)
-    v6([0xfe80, 0, 0, 0], [0, 0, 0, 0], 10),         // link-local (RFC 4291)
-    v6([0xff00, 0, 0, 0], [0, 0, 0, 0], 8),          // multicast (RFC 4291)
-    v6([0xfd00, 0xec2, 0, 0], [0, 0, 0, 0], 32),     // AWS: metadata ::254, EKS Pod Identity ::23, time, DNS
-    v6([0xfd20, 0xce, 0, 0], [0, 0, 0, 0x254], 128), // Google Cloud metadata
-    v6([0xfd00, 0x42, 0, 0], [0, 0, 0, 0x42], 128),  // Scaleway metadata
+    v6(0, 128),                           // unspecified (RFC 4291)
+    v6(0xfe80 << 112, 10),                // link-local (RFC 4291)
+    v6(0xff00 << 112, 8),                 // multicast (RFC 4291)
+    v6(0xfd00_0ec2 << 96, 32),            // AWS: metadata ::254, EKS Pod Identity ::23, time, DNS
+    v6((0xfd20_00ce << 96) | 0x254, 128), // Google Cloud metadata
+    v6((0xfd00_0042 << 96) | 0x42, 128),  // Scaleway metadata
 ];
 
 /// Inside 2000::/3, the only part of IPv6 given out as global unicast; all outside of it is never public.
 const LISTED_V6: &[Ipv6Net] = &[
-    v6([0x2001, 0, 0, 0], [0, 0, 0, 0], 23), // IETF protocol assignments (RFC 2928): Teredo, benchmarks, ORCHID
-    v6([0x2001, 0xdb8, 0, 0], [0, 0, 0, 0], 32), // documentation (RFC 3849)
-    v6([0x2002, 0, 0, 0], [0, 0, 0, 0], 16), // 6to4 (RFC 3056)
-    v6([0x3fff, 0, 0, 0], [0, 0, 0, 0], 20), // documentation (RFC 9637)
+    v6(0x2001 << 112, 23),     // IETF protocol assignments (RFC 2928): Teredo, benchmarks, ORCHID
+    v6(0x2001_0db8 << 96, 32), // documentation (RFC 3849)
+    v6(0x2002 << 112, 16),     // 6to4 (RFC 3056)
+    v6(0x3fff << 112, 20),     // documentation (RFC 9637)
 ];
 
-const GLOBAL_V6: Ipv6Net = v6([0x2000, 0, 0, 0], [0, 0, 0, 0], 3);
-const MAPPED: Ipv6Net = v6([0, 0, 0, 0], [0, 0xffff, 0, 0], 96);
-const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0], [0, 0, 0, 0], 96);
-const NAT64_LOCAL: Ipv6Net = v6([0x64, 0xff9b, 1, 0], [0, 0, 0, 0], 48);
-const COMPATIBLE: Ipv6Net = v6([0, 0, 0, 0], [0, 0, 0, 0], 96);
-const TRANSLATED: Ipv6Net = v6([0, 0, 0, 0], [0xffff, 0, 0, 0], 96);
-const SIX_TO_FOUR: Ipv6Net = v6([0x2002, 0, 0, 0], [0, 0, 0, 0], 16);
-const TEREDO: Ipv6Net = v6([0x2001, 0, 0, 0], [0, 0, 0, 0], 32);
+const GLOBAL_V6: Ipv6Net = v6(0x2000 << 112, 3);
+const COMPATIBLE: Ipv6Net = v6(0, 96);
+const MAPPED: Ipv6Net = v6(0xffff << 32, 96);
+const TRANSLATED: Ipv6Net = v6(0xffff << 48, 96);
+const NAT64: Ipv6Net = v6(0x0064_ff9b << 96, 96);
+const NAT64_LOCAL: Ipv6Net = v6(0x0064_ff9b_0001 << 80, 48);
+const SIX_TO_FOUR: Ipv6Net = v6(0x2002 << 112, 16);
+const TEREDO: Ipv6Net = v6(0x2001 << 112, 32);
 
 /// How `ip` is treated; `ip` must have gone through [`destination`].
 pub(super) fn standing(ip: IpAddr) -> Standing {

@@ -97,3 +97,66 @@ fn network(text: &str) -> Result<IpNet, String> {
     }
     Ok(net)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::EndpointPolicy;
+
+    #[test]
+    fn the_documented_example_is_a_policy() {
+        let page = include_str!("../endpoint.rs");
+        let example = page.split("/// ```yaml\n").nth(1).and_then(|rest| rest.split("/// ```").next()).unwrap();
+        let policy = EndpointPolicy::from_yaml(&example.replace("/// ", "")).unwrap();
+        assert_eq!(policy.rules.len(), 2);
+        assert!(policy.check_url("http://127.0.0.1:8080/").is_ok());
+    }
+
+    #[test]
+    fn mistakes_in_the_file_are_named_with_their_rule() {
+        let second = |rule: &str| format!("rules:\n- addresses: [10.0.0.0/8]\n- {rule}\n");
+        for (rule, part) in [
+            ("{address: [10.0.0.0/8]}", "unknown field `address`"),
+            ("{addresses: [10.0.0.1/8]}", "write 10.0.0.0/8"),
+            ("{addresses: [10.0.0.1]}", "is not a network"),
+            ("{addresses: [corp.example.com]}", "is not a network"),
+            ("{addresses: [169.254.0.0/16]}", "never allowed"),
+            ("{addresses: [169.254.169.254/32]}", "never allowed"),
+            ("{addresses: [\"fe80::/64\"]}", "never allowed"),
+            ("{addresses: [\"fd00:ec2::/64\"]}", "never allowed"),
+            ("{addresses: [\"::ffff:10.0.0.0/104\"]}", "write the IPv4 network"),
+            ("{hosts: [kubernetes.default.svc], addresses: [10.0.0.0/8]}", "never allowed"),
+            ("{hosts: [\"*.svc\"], addresses: [10.0.0.0/8]}", "never allowed"),
+            ("{hosts: [\"*\"], addresses: [10.0.0.0/8]}", "is not a host"),
+            ("{hosts: [Art.example.com], addresses: [10.0.0.0/8]}", "is not a host"),
+            ("{hosts: [\"art.example.com:443\"], addresses: [10.0.0.0/8]}", "is not a host"),
+            ("{hosts: [\"https://art.example.com\"], addresses: [10.0.0.0/8]}", "is not a host"),
+            ("{hosts: [\"a*.example.com\"], addresses: [10.0.0.0/8]}", "is not a host"),
+            ("{hosts: [\"2130706433\"], addresses: [10.0.0.0/8]}", "is not a host"),
+            ("{hosts: [art.example.com]}", "allows nothing"),
+            ("{}", "allows nothing"),
+            ("{schemes: [http]}", "needs hosts"),
+            ("{hosts: [art.example.com], schemes: []}", "schemes must name"),
+            ("{hosts: [art.example.com], schemes: [ftp]}", "unknown variant `ftp`"),
+            ("{hosts: art.example.com, addresses: [10.0.0.0/8]}", "expected a sequence"),
+        ] {
+            let told = EndpointPolicy::from_yaml(&second(rule)).unwrap_err().to_string();
+            assert!(told.starts_with("endpoint policy, rule 2 (line 3): ") && told.contains(part), "{rule}: {told}");
+        }
+        for file in [
+            "",
+            "{}",
+            "rule: []",
+            "rules: {}",
+            "rules: []\nrules: []",
+            "rules: []\nrule: []",
+            "- a",
+            "rules:\n- a: 1\n  a: 2",
+            "rules: [\n",
+        ] {
+            let told = EndpointPolicy::from_yaml(file).unwrap_err().to_string();
+            assert!(told.starts_with("endpoint policy"), "{file:?}: {told}");
+        }
+        assert!(EndpointPolicy::from_yaml(&format!("rules: []\n#{}", "x".repeat(300 * 1024))).is_err());
+        assert_eq!(EndpointPolicy::from_yaml("rules: []"), Ok(EndpointPolicy::default()));
+    }
+}

@@ -32,7 +32,8 @@ impl HostPattern {
     pub(super) fn matches(&self, host: &str) -> bool {
         match self {
             Self::Name(name) => host == name,
-            Self::Below(suffix) => literal(host).is_none() && host.len() > suffix.len() && host.ends_with(suffix),
+            // A suffix is a name, so no literal address ends in it.
+            Self::Below(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
             Self::Address(address) => literal(host) == Some(*address),
         }
     }

@@ -78,6 +78,7 @@ const HOSTILE: &[(&str, Refused)] = &[
     ("https://art..example.com/", Refused::HostForm),
     ("https://.example.com/", Refused::HostForm),
     ("https://-art.example.com/", Refused::HostForm),
+    ("https://art-.example.com/", Refused::HostForm),
     ("https://art.example.com:0/", Refused::HostForm),
     ("https://*.example.com/", Refused::HostForm),
     ("https://kubernetes.default.svc/", Refused::HostName),
@@ -127,6 +128,17 @@ fn hostile_urls_are_refused() {
 }
 
 #[test]
+fn lengths_have_limits() {
+    let told = |url: String| EndpointPolicy::default().check_url(&url).err();
+    let path = |length: usize| format!("https://art.example.com/{}", "x".repeat(length - 24));
+    assert_eq!((told(path(2048)), told(path(2049))), (None, Some(Refused::NotAUrl)));
+    let label = |length: usize| format!("https://{}.example.com/", "x".repeat(length));
+    assert_eq!((told(label(63)), told(label(64))), (None, Some(Refused::HostForm)));
+    let name = |length: usize| format!("https://{}com/", "x.".repeat((length - 3) / 2));
+    assert_eq!((told(name(253)), told(name(255))), (None, Some(Refused::HostForm)));
+}
+
+#[test]
 fn plain_https_urls_to_public_hosts_are_allowed() {
     for url in [
         "https://art.example.com",
@@ -152,99 +164,35 @@ fn the_widest_file_cannot_allow_what_is_never_allowed() {
     for (url, why) in HOSTILE.iter().filter(|(_, why)| kept.contains(why)) {
         assert_eq!(widest().check_url(url), Err(*why), "{url:?}");
     }
-    for address in NEVER {
+    for address in NEVER.split_whitespace() {
         assert_eq!(widest().check_address("art.example.com", ip(address)), Err(Refused::Address), "{address}");
     }
 }
 
 /// Addresses that no file can allow, in each dress.
-const NEVER: &[&str] = &[
-    "0.0.0.0",
-    "0.1.2.3",
-    "169.254.169.254",
-    "169.254.170.23",
-    "224.0.0.1",
-    "239.255.255.255",
-    "255.255.255.255",
-    "100.100.100.200",
-    "168.63.129.16",
-    "192.0.0.192",
-    "::",
-    "fe80::1",
-    "febf::1",
-    "fe80::a9fe:a9fe",
-    "ff02::1",
-    "ff0e::1",
-    "fd00:ec2::254",
-    "fd00:ec2::23",
-    "fd20:ce::254",
-    "fd00:42::42",
-    "::ffff:169.254.169.254",
-    "::ffff:0.0.0.0",
-    "64:ff9b::a9fe:a9fe",
-    "::169.254.169.254",
-    "::ffff:0:169.254.169.254",
-    "64:ff9b:1::a9fe:a9fe",
-    "2002:a9fe:a9fe::1",
-    "2001:0:4136:e378:8000:63bf:5601:5601",
-    "2a00::5efe:a9fe:a9fe",
-    "2a00::200:5efe:a9fe:a9fe",
-];
+const NEVER: &str = "\
+    0.0.0.0 0.1.2.3 169.254.169.254 169.254.170.23 224.0.0.1 239.255.255.255 255.255.255.255 100.100.100.200 \
+    168.63.129.16 192.0.0.192 :: fe80::1 febf::1 fe80::a9fe:a9fe ff02::1 ff0e::1 fd00:ec2::254 fd00:ec2::23 \
+    fd20:ce::254 fd00:42::42 ::ffff:169.254.169.254 ::ffff:0.0.0.0 64:ff9b::a9fe:a9fe ::169.254.169.254 \
+    ::ffff:0:169.254.169.254 64:ff9b:1::a9fe:a9fe 2002:a9fe:a9fe::1 2001:0:4136:e378:8000:63bf:5601:5601 \
+    2a00::5efe:a9fe:a9fe 2a00::200:5efe:a9fe:a9fe";
 
 /// Addresses that need a rule.
-const UNLISTED: &[&str] = &[
-    "10.0.0.1",
-    "10.255.255.255",
-    "172.16.0.1",
-    "172.31.255.255",
-    "192.168.1.1",
-    "100.64.0.1",
-    "100.127.255.255",
-    "127.0.0.1",
-    "127.8.8.8",
-    "192.0.0.8",
-    "192.0.2.1",
-    "198.51.100.7",
-    "203.0.113.9",
-    "192.88.99.1",
-    "198.18.0.1",
-    "198.19.255.255",
-    "240.0.0.1",
-    "255.255.255.254",
-    "::1",
-    "fc00::1",
-    "fd12::1",
-    "fec0::1",
-    "100::1",
-    "2001:db8::1",
-    "3fff::1",
-    "2001:2::1",
-    "2001:20::1",
-    "5f00::1",
-    "4000::1",
-    "::ffff:10.0.0.1",
-    "::ffff:127.0.0.1",
-    "::ffff:192.168.0.1",
-    "64:ff9b::a00:1",
-    "64:ff9b::7f00:1",
-    "64:ff9b:1::808:808",
-    "::8.8.8.8",
-    "::10.0.0.1",
-    "2002:808:808::1",
-    "2002:a00:1::1",
-    "2001:0:4136:e378:8000:63bf:f7f7:f7f7",
-    "2a00::5efe:a00:1",
-    "2a00::200:5efe:7f00:1",
-];
+const UNLISTED: &str = "\
+    10.0.0.1 10.255.255.255 172.16.0.1 172.31.255.255 192.168.1.1 100.64.0.1 100.127.255.255 127.0.0.1 127.8.8.8 \
+    192.0.0.8 192.0.2.1 198.51.100.7 203.0.113.9 192.88.99.1 198.18.0.1 198.19.255.255 240.0.0.1 255.255.255.254 ::1 \
+    fc00::1 fd12::1 fec0::1 100::1 2001:db8::1 3fff::1 2001:2::1 2001:20::1 5f00::1 4000::1 ::ffff:10.0.0.1 \
+    ::ffff:127.0.0.1 ::ffff:192.168.0.1 64:ff9b::a00:1 64:ff9b::7f00:1 64:ff9b:1::808:808 ::8.8.8.8 ::10.0.0.1 \
+    2002:808:808::1 2002:a00:1::1 2001:0:4136:e378:8000:63bf:f7f7:f7f7 2a00::5efe:a00:1 2a00::200:5efe:7f00:1";
 
 #[test]
 fn addresses_are_refused_by_default_in_every_dress() {
-    for address in UNLISTED {
+    for address in UNLISTED.split_whitespace() {
         let told = EndpointPolicy::default().check_address("art.example.com", ip(address));
         assert_eq!(told, Err(Refused::AddressUnlisted), "{address}");
         assert_eq!(widest().check_address("art.example.com", ip(address)), Ok(()), "{address}");
     }
-    for address in NEVER {
+    for address in NEVER.split_whitespace() {
         let told = EndpointPolicy::default().check_address("art.example.com", ip(address));
         assert!(told.is_err(), "{address}");
     }
@@ -252,30 +200,11 @@ fn addresses_are_refused_by_default_in_every_dress() {
 
 #[test]
 fn public_addresses_need_no_rule() {
-    for address in [
-        "8.8.8.8",
-        "1.1.1.1",
-        "9.255.255.255",
-        "11.0.0.0",
-        "172.15.255.255",
-        "172.32.0.0",
-        "192.167.255.255",
-        "192.169.0.0",
-        "100.63.255.255",
-        "100.128.0.0",
-        "126.255.255.255",
-        "128.0.0.0",
-        "198.17.255.255",
-        "198.20.0.0",
-        "223.255.255.255",
-        "169.253.255.255",
-        "169.255.0.0",
-        "2606:4700::1111",
-        "2a00:1450::1",
-        "::ffff:8.8.8.8",
-        "64:ff9b::808:808",
-        "2a00::5efe:808:808",
-    ] {
+    let public = "\
+        8.8.8.8 1.1.1.1 9.255.255.255 11.0.0.0 172.15.255.255 172.32.0.0 192.167.255.255 192.169.0.0 100.63.255.255 \
+        100.128.0.0 126.255.255.255 128.0.0.0 198.17.255.255 198.20.0.0 223.255.255.255 169.253.255.255 169.255.0.0 \
+        2606:4700::1111 2a00:1450::1 ::ffff:8.8.8.8 64:ff9b::808:808 2a00::5efe:808:808";
+    for address in public.split_whitespace() {
         assert_eq!(EndpointPolicy::default().check_address("art.example.com", ip(address)), Ok(()), "{address}");
     }
 }
@@ -324,7 +253,7 @@ fn rules_add_up_for_the_hosts_they_name_and_no_other() {
         ("art.corp.example.com", "10.1.2.3", true),
         ("art.corp.example.com", "::ffff:10.1.2.3", true),
         ("art.corp.example.com", "64:ff9b::a01:203", true),
-        ("art.corp.example.com", "127.0.0.1", true),
+        ("ART.Corp.example.com", "127.0.0.1", true),
         ("x.art.corp.example.com", "10.1.2.3", false),
         ("a.tools.example.com", "10.1.2.3", true),
         ("a.b.tools.example.com", "10.1.2.3", true),
@@ -336,43 +265,4 @@ fn rules_add_up_for_the_hosts_they_name_and_no_other() {
     ] {
         assert_eq!(policy.check_address(host, ip(address)).is_ok(), allowed, "{host} {address}");
     }
-}
-
-#[test]
-fn mistakes_in_the_file_are_named_with_their_rule() {
-    let second = |rule: &str| format!("rules:\n- addresses: [10.0.0.0/8]\n- {rule}\n");
-    for (rule, part) in [
-        ("{address: [10.0.0.0/8]}", "unknown field `address`"),
-        ("{addresses: [10.0.0.1/8]}", "write 10.0.0.0/8"),
-        ("{addresses: [10.0.0.1]}", "is not a network"),
-        ("{addresses: [corp.example.com]}", "is not a network"),
-        ("{addresses: [169.254.0.0/16]}", "never allowed"),
-        ("{addresses: [169.254.169.254/32]}", "never allowed"),
-        ("{addresses: [\"fe80::/64\"]}", "never allowed"),
-        ("{addresses: [\"fd00:ec2::/64\"]}", "never allowed"),
-        ("{addresses: [\"::ffff:10.0.0.0/104\"]}", "write the IPv4 network"),
-        ("{hosts: [kubernetes.default.svc], addresses: [10.0.0.0/8]}", "never allowed"),
-        ("{hosts: [\"*.svc\"], addresses: [10.0.0.0/8]}", "never allowed"),
-        ("{hosts: [\"*\"], addresses: [10.0.0.0/8]}", "is not a host"),
-        ("{hosts: [Art.example.com], addresses: [10.0.0.0/8]}", "is not a host"),
-        ("{hosts: [\"art.example.com:443\"], addresses: [10.0.0.0/8]}", "is not a host"),
-        ("{hosts: [\"https://art.example.com\"], addresses: [10.0.0.0/8]}", "is not a host"),
-        ("{hosts: [\"a*.example.com\"], addresses: [10.0.0.0/8]}", "is not a host"),
-        ("{hosts: [\"2130706433\"], addresses: [10.0.0.0/8]}", "is not a host"),
-        ("{hosts: [art.example.com]}", "allows nothing"),
-        ("{}", "allows nothing"),
-        ("{schemes: [http]}", "needs hosts"),
-        ("{hosts: [art.example.com], schemes: []}", "schemes must name"),
-        ("{hosts: [art.example.com], schemes: [ftp]}", "unknown variant `ftp`"),
-        ("{hosts: art.example.com, addresses: [10.0.0.0/8]}", "expected a sequence"),
-    ] {
-        let told = EndpointPolicy::from_yaml(&second(rule)).unwrap_err().to_string();
-        assert!(told.starts_with("endpoint policy, rule 2 (line 3): ") && told.contains(part), "{rule}: {told}");
-    }
-    for file in ["", "{}", "rule: []", "rules: {}", "rules: []\nrules: []", "- a", "rules:\n- a: 1\n  a: 2", "rules: [\n"] {
-        let told = EndpointPolicy::from_yaml(file).unwrap_err().to_string();
-        assert!(told.starts_with("endpoint policy"), "{file:?}: {told}");
-    }
-    assert!(EndpointPolicy::from_yaml(&format!("rules: []\n#{}", "x".repeat(300 * 1024))).is_err());
-    assert_eq!(EndpointPolicy::from_yaml("rules: []"), Ok(EndpointPolicy::default()));
 }

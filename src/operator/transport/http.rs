@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Request, Response, redirect, retry};
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
@@ -35,7 +35,6 @@ pub(super) fn client(tls: ClientConfig, resolver: Resolver, connect: Duration) -
         .http1_max_headers(MOST_FIELDS)
         .http1_ignore_invalid_headers_in_responses(true)
         .http1_allow_spaces_after_header_name_in_responses(true)
-        .http1_allow_obsolete_multiline_headers_in_responses(true)
         .retry(retry::never())
         .redirect(redirect::Policy::none())
         .referer(false)
@@ -64,6 +63,9 @@ pub(super) fn request(request: &TokenRequest, url: Url) -> Result<Request, NotSe
     if let Some(body) = &request.body {
         built.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
         *built.body_mut() = Some(body.content.reveal().to_owned().into());
+    } else {
+        // RFC 9110 section 8.6 asks for it; the client leaves it out, and some proxies answer 411 then.
+        built.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
     }
     Ok(built)
 }

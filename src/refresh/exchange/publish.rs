@@ -29,6 +29,7 @@ pub(super) struct Trial {
 }
 
 /// What a trial came to so far.
+#[expect(clippy::large_enum_variant, reason = "lives for one call")]
 pub(super) enum Tried {
     Step(Trial, Step),
     Passed,
@@ -80,9 +81,15 @@ fn found(seen: &SeenOutput, rendered: &Rendered) -> Result<(), OutputProblem> {
 impl Turn {
     /// The first request: what is known as ours is applied to, what is known as somebody else's is looked at, what is not
     /// known is created.
-    fn start(index: usize, seen: Option<SeenOutput>, known: OutputAction, unknown: OutputAction) -> Self {
+    fn start(
+        index: usize,
+        seen: Option<SeenOutput>,
+        rendered: Option<&Rendered>,
+        known: OutputAction,
+        unknown: OutputAction,
+    ) -> Self {
         let action = match &seen {
-            Some(seen) if problem(seen).is_none() => known,
+            Some(seen) if rendered.is_none_or(|rendered| found(seen, rendered).is_ok()) => known,
             Some(_) => OutputAction::Read,
             None => unknown,
         };
@@ -106,7 +113,7 @@ impl Trial {
 
     fn at(brief: &Brief, rendered: Vec<Rendered>, index: usize) -> Option<(Self, Step)> {
         let seen = brief.seen.get(index).cloned().flatten();
-        let turn = Turn::start(index, seen, OutputAction::TryApply, OutputAction::TryCreate);
+        let turn = Turn::start(index, seen, rendered.get(index), OutputAction::TryApply, OutputAction::TryCreate);
         let step = turn.step(&rendered)?;
         Some((Self { rendered, turn }, step))
     }
@@ -163,7 +170,7 @@ impl Exchange {
         let stale =
             seen.iter().flat_map(|seen| &seen.keys).any(|key| !rendered.get(index).is_some_and(|r| r.data.contains_key(key)));
         let known = if stale { OutputAction::Prune } else { OutputAction::Apply };
-        let turn = Turn::start(index, seen, known, OutputAction::Create);
+        let turn = Turn::start(index, seen, rendered.get(index), known, OutputAction::Create);
         match turn.step(&rendered) {
             Some(step) => self.at(Phase::Publishing(Publishing { rendered, turn, pausing: false }), step),
             None => self.end(),

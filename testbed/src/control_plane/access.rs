@@ -12,8 +12,7 @@ use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
 use uuid::Uuid;
 
@@ -31,29 +30,18 @@ impl ServerCertificates {
     /// A new authority and a serving certificate that it signed; webpki takes no self-signed one.
     pub(super) fn generate() -> anyhow::Result<Self> {
         let mut authority = CertificateParams::default();
-        authority
-            .distinguished_name
-            .push(DnType::CommonName, "testbed control plane");
+        authority.distinguished_name.push(DnType::CommonName, "testbed control plane");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let issuer = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)
-            .context("sign the certificate authority")?;
+        let issuer = CertifiedIssuer::self_signed(authority, KeyPair::generate()?).context("sign the certificate authority")?;
 
         let mut server = CertificateParams::new(SERVER_NAMES.map(String::from))?;
-        server
-            .distinguished_name
-            .push(DnType::CommonName, "kube-apiserver");
+        server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
-        let certificate = server
-            .signed_by(&key, &issuer)
-            .context("sign the serving certificate")?;
-        Ok(Self {
-            authority: issuer.pem(),
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        })
+        let certificate = server.signed_by(&key, &issuer).context("sign the serving certificate")?;
+        Ok(Self { authority: issuer.pem(), certificate: certificate.pem(), key: key.serialize_pem() })
     }
 }
 
@@ -76,16 +64,8 @@ impl User {
 
     /// The user's line of the static token file: token, name, UID, groups.
     fn csv(&self) -> String {
-        let fields = [
-            self.token.as_str(),
-            &self.name,
-            &self.name,
-            &self.groups.join(","),
-        ];
-        let quoted: Vec<String> = fields
-            .iter()
-            .map(|field| format!("\"{}\"", field.replace('"', "\"\"")))
-            .collect();
+        let fields = [self.token.as_str(), &self.name, &self.name, &self.groups.join(",")];
+        let quoted: Vec<String> = fields.iter().map(|field| format!("\"{}\"", field.replace('"', "\"\""))).collect();
         quoted.join(",") + "\n"
     }
 }
@@ -108,12 +88,7 @@ pub struct Kubeconfig {
 
 impl Kubeconfig {
     /// Writes the kubeconfig of `user`, namespace `default`, to `path`.
-    pub(super) fn write(
-        path: PathBuf,
-        url: &str,
-        authority: &str,
-        user: &User,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn write(path: PathBuf, url: &str, authority: &str, user: &User) -> anyhow::Result<Self> {
         let authority = BASE64.encode(authority);
         let token = &user.token;
         let yaml = format!(
@@ -138,11 +113,7 @@ current-context: testbed
 "
         );
         write_private(&path, &yaml)?;
-        Ok(Self {
-            user: user.name.clone(),
-            path,
-            yaml,
-        })
+        Ok(Self { user: user.name.clone(), path, yaml })
     }
 }
 
@@ -164,14 +135,7 @@ mod tests {
 
     #[test]
     fn token_file_quotes_names_and_keeps_groups_in_one_field() {
-        let user = User {
-            name: "say \"hi\", you".into(),
-            groups: vec!["a".into(), "b".into()],
-            token: "t".into(),
-        };
-        assert_eq!(
-            token_file(&[user]),
-            "\"t\",\"say \"\"hi\"\", you\",\"say \"\"hi\"\", you\",\"a,b\"\n"
-        );
+        let user = User { name: "say \"hi\", you".into(), groups: vec!["a".into(), "b".into()], token: "t".into() };
+        assert_eq!(token_file(&[user]), "\"t\",\"say \"\"hi\"\", you\",\"say \"\"hi\"\", you\",\"a,b\"\n");
     }
 }

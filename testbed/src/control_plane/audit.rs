@@ -49,10 +49,7 @@ pub struct AuditKey {
 pub(super) fn parse(log: &str) -> anyhow::Result<Vec<AuditEvent>> {
     let mut events: Vec<AuditEvent> = Vec::new();
     let mut positions = BTreeMap::new();
-    for line in log
-        .split_inclusive('\n')
-        .filter(|line| line.ends_with('\n'))
-    {
+    for line in log.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
         let value: Value = serde_json::from_str(line).context("parse an audit event")?;
         let event = event(&value);
         let next = events.len();
@@ -92,10 +89,7 @@ fn event(value: &Value) -> AuditEvent {
         namespace: text("/objectRef/namespace"),
         name: text("/objectRef/name"),
         uri: text("/requestURI"),
-        code: value
-            .pointer("/responseStatus/code")
-            .and_then(Value::as_u64)
-            .unwrap_or_default(),
+        code: value.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default(),
     }
 }
 

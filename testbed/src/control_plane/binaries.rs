@@ -5,28 +5,16 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-
-use anyhow::Context;
+use std::path::PathBuf;
 
 use super::go_build::{self, Program};
+use crate::cache;
 
-const ETCD: Program = Program {
-    name: "etcd",
-    package: "go.etcd.io/etcd/server/v3",
-};
-const KUBE_APISERVER: Program = Program {
-    name: "kube-apiserver",
-    package: "k8s.io/kubernetes/cmd/kube-apiserver",
-};
-const KUBECTL: Program = Program {
-    name: "kubectl",
-    package: "k8s.io/kubernetes/cmd/kubectl",
-};
-const KUBE_CONTROLLER_MANAGER: Program = Program {
-    name: "kube-controller-manager",
-    package: "k8s.io/kubernetes/cmd/kube-controller-manager",
-};
+const ETCD: Program = Program { name: "etcd", package: "go.etcd.io/etcd/server/v3" };
+const KUBE_APISERVER: Program = Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver" };
+const KUBECTL: Program = Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" };
+const KUBE_CONTROLLER_MANAGER: Program =
+    Program { name: "kube-controller-manager", package: "k8s.io/kubernetes/cmd/kube-controller-manager" };
 
 /// The programs that every control plane needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,21 +39,11 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// `$RTOK_CACHE`, else `$XDG_CACHE_HOME/refreshable-token-operator`, else the same in
-    /// `~/.cache` (XDG Base Directory Specification).
+    /// As the environment says; the cache is in [`cache::folder`].
     pub(super) fn from_environment() -> anyhow::Result<Self> {
-        let folder = |name| env::var_os(name).filter(|value| !value.is_empty());
-        let cache = match (folder("RTOK_CACHE"), folder("XDG_CACHE_HOME")) {
-            (Some(own), _) => PathBuf::from(own),
-            (None, Some(all)) => Path::new(&all).join("refreshable-token-operator"),
-            (None, None) => env::home_dir()
-                .context("find the cache folder: set RTOK_CACHE or HOME")?
-                .join(".cache/refreshable-token-operator"),
-        };
         Ok(Self {
-            assets: folder("KUBEBUILDER_ASSETS").map(PathBuf::from),
-            // Programs run in other folders, so a relative path would break.
-            cache: std::path::absolute(cache.join("control-plane"))?,
+            assets: env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from),
+            cache: cache::folder()?.join("control-plane"),
             go: "go".into(),
         })
     }
@@ -73,10 +51,8 @@ impl Places {
     /// etcd, kube-apiserver and kubectl; building them takes minutes and blocks.
     pub(super) fn binaries(&self) -> anyhow::Result<Binaries> {
         let versions = go_build::versions()?;
-        let folder = self.folder(
-            &[ETCD, KUBE_APISERVER, KUBECTL],
-            &format!("k8s-{}-etcd-{}", versions.kubernetes, versions.etcd),
-        )?;
+        let folder =
+            self.folder(&[ETCD, KUBE_APISERVER, KUBECTL], &format!("k8s-{}-etcd-{}", versions.kubernetes, versions.etcd))?;
         Ok(Binaries {
             etcd: folder.join(ETCD.name),
             kube_apiserver: folder.join(KUBE_APISERVER.name),
@@ -87,26 +63,18 @@ impl Places {
     /// kube-controller-manager, a step of its own so that only its users pay for it.
     pub(super) fn controller_manager(&self) -> anyhow::Result<PathBuf> {
         let versions = go_build::versions()?;
-        let folder = self.folder(
-            &[KUBE_CONTROLLER_MANAGER],
-            &format!("kube-controller-manager-{}", versions.kubernetes),
-        )?;
+        let folder = self.folder(&[KUBE_CONTROLLER_MANAGER], &format!("kube-controller-manager-{}", versions.kubernetes))?;
         Ok(folder.join(KUBE_CONTROLLER_MANAGER.name))
     }
 
     /// A folder that holds all of `programs`.
     fn folder(&self, programs: &[Program], versions: &str) -> anyhow::Result<PathBuf> {
         if let Some(assets) = &self.assets {
-            match programs
-                .iter()
-                .find(|program| !assets.join(program.name).is_file())
-            {
+            match programs.iter().find(|program| !assets.join(program.name).is_file()) {
                 None => return Ok(std::path::absolute(assets)?),
-                Some(missing) => eprintln!(
-                    "control plane: KUBEBUILDER_ASSETS={} has no {}, trying the cache",
-                    assets.display(),
-                    missing.name
-                ),
+                Some(missing) => {
+                    eprintln!("control plane: KUBEBUILDER_ASSETS={} has no {}, trying the cache", assets.display(), missing.name);
+                }
             }
         }
         let name = format!("{versions}-{}", platform());

@@ -51,10 +51,7 @@ impl Builder {
 
     /// Adds arguments of kube-apiserver, such as `--feature-gates=…`; they win over the defaults.
     #[must_use]
-    pub fn extra_apiserver_args<A: Into<String>>(
-        mut self,
-        arguments: impl IntoIterator<Item = A>,
-    ) -> Self {
+    pub fn extra_apiserver_args<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         let arguments = arguments.into_iter().map(Into::into);
         self.apiserver.extra.extend(arguments);
         self
@@ -92,20 +89,14 @@ impl Builder {
         let etcd = daemons::etcd(&programs.binaries.etcd, folder.path());
         let mut etcd = Supervised::start(&etcd)?;
         let access = |port| ApiClient::new(port, &certificates.authority, &admin.token);
-        let (apiserver, client) = self
-            .start_apiserver(&programs.binaries, folder.path(), &mut etcd, access)
-            .await?;
+        let (apiserver, client) = self.start_apiserver(&programs.binaries, folder.path(), &mut etcd, access).await?;
 
         let kubeconfig = |user: &User| {
             let path = folder.path().join(format!("{}.kubeconfig", user.token));
             Kubeconfig::write(path, client.url(), &certificates.authority, user)
         };
         let admin = kubeconfig(&admin)?;
-        let users = self
-            .users
-            .iter()
-            .map(kubeconfig)
-            .collect::<Result<_, _>>()?;
+        let users = self.users.iter().map(kubeconfig).collect::<Result<_, _>>()?;
         let controller_manager = match &programs.controller_manager {
             None => None,
             Some(program) => {
@@ -166,17 +157,10 @@ impl Programs {
         let find = move || {
             let places = Places::from_environment()?;
             let binaries = places.binaries()?;
-            let controller_manager = with_controller_manager
-                .then(|| places.controller_manager())
-                .transpose()?;
-            Ok(Self {
-                binaries,
-                controller_manager,
-            })
+            let controller_manager = with_controller_manager.then(|| places.controller_manager()).transpose()?;
+            Ok(Self { binaries, controller_manager })
         };
-        tokio::task::spawn_blocking(find)
-            .await
-            .context("find the programs of the control plane")?
+        tokio::task::spawn_blocking(find).await.context("find the programs of the control plane")?
     }
 }
 
@@ -187,10 +171,7 @@ fn free_port() -> anyhow::Result<u16> {
 }
 
 /// Waits until `ready` says so; fails if one of `daemons` ends or the time is over.
-async fn wait_for<F: Future<Output = bool>>(
-    daemons: &mut [&mut Supervised],
-    ready: impl Fn() -> F,
-) -> anyhow::Result<()> {
+async fn wait_for<F: Future<Output = bool>>(daemons: &mut [&mut Supervised], ready: impl Fn() -> F) -> anyhow::Result<()> {
     let watch = Stopwatch::start();
     while !ready().await {
         for daemon in &mut *daemons {

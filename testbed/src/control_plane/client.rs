@@ -35,10 +35,7 @@ impl ApiClient {
             .timeout(TIMEOUT)
             .build()
             .context("build the client of the control plane")?;
-        Ok(Self {
-            url: format!("https://127.0.0.1:{port}"),
-            client,
-        })
+        Ok(Self { url: format!("https://127.0.0.1:{port}"), client })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -52,8 +49,7 @@ impl ApiClient {
 
     /// Whether the ServiceAccount controller has made the one that every namespace gets.
     pub(super) async fn has_default_service_account(&self) -> bool {
-        self.exists("/api/v1/namespaces/default/serviceaccounts/default")
-            .await
+        self.exists("/api/v1/namespaces/default/serviceaccounts/default").await
     }
 
     async fn exists(&self, path: &str) -> bool {
@@ -66,11 +62,7 @@ impl ApiClient {
     pub(super) async fn text(&self, path: &str) -> anyhow::Result<String> {
         let reply = self.client.get(format!("{}{path}", self.url)).send().await;
         let reply = reply.with_context(|| format!("get {path}"))?;
-        ensure!(
-            reply.status() == StatusCode::OK,
-            "get {path}: {}",
-            reply.status()
-        );
+        ensure!(reply.status() == StatusCode::OK, "get {path}: {}", reply.status());
         reply.text().await.with_context(|| format!("read {path}"))
     }
 }

@@ -26,11 +26,7 @@ pub(super) struct ApiserverOptions {
 }
 
 /// Writes the files that the daemons read.
-pub(super) fn write_files(
-    folder: &Path,
-    certificates: &ServerCertificates,
-    users: &[User],
-) -> anyhow::Result<()> {
+pub(super) fn write_files(folder: &Path, certificates: &ServerCertificates, users: &[User]) -> anyhow::Result<()> {
     let tokens = rcgen::KeyPair::generate()?;
     for (name, text) in [
         ("ca.crt", certificates.authority.as_str()),
@@ -62,12 +58,7 @@ pub(super) fn etcd(program: &Path, folder: &Path) -> Launch {
 }
 
 /// kube-apiserver on a port of the loopback address.
-pub(super) fn kube_apiserver(
-    program: &Path,
-    folder: &Path,
-    port: u16,
-    options: &ApiserverOptions,
-) -> Launch {
+pub(super) fn kube_apiserver(program: &Path, folder: &Path, port: u16, options: &ApiserverOptions) -> Launch {
     let mut arguments = [
         "--etcd-servers=unix://etcd.sock",
         "--bind-address=127.0.0.1",

@@ -25,10 +25,8 @@ struct Sweeper(Child);
 
 impl InstanceFolder {
     pub(super) fn create() -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("rtok-control-plane-")
-            .tempdir()
-            .context("create the folder of the control plane")?;
+        let folder =
+            tempfile::Builder::new().prefix("rtok-control-plane-").tempdir().context("create the folder of the control plane")?;
         let sweeper = Command::new("/bin/sh")
             .args(["-c", SWEEP, "sh"])
             .arg(folder.path())
@@ -38,10 +36,7 @@ impl InstanceFolder {
             .process_group(0)
             .spawn()
             .context("start the sweeper")?;
-        Ok(Self {
-            sweeper: Sweeper(sweeper),
-            folder,
-        })
+        Ok(Self { sweeper: Sweeper(sweeper), folder })
     }
 
     pub(super) fn path(&self) -> &Path {

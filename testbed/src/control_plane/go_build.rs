@@ -46,25 +46,13 @@ pub(super) struct Versions {
 /// Reads the versions from `go.mod`, the one place that states them.
 pub(super) fn versions() -> anyhow::Result<Versions> {
     let after = |start: &str| {
-        GO_MOD
-            .lines()
-            .find_map(|line| line.trim().strip_prefix(start))
-            .with_context(|| format!("find `{start}` in go.mod"))
+        GO_MOD.lines().find_map(|line| line.trim().strip_prefix(start)).with_context(|| format!("find `{start}` in go.mod"))
     };
-    Ok(Versions {
-        go: after("go ")?,
-        kubernetes: after("k8s.io/kubernetes v")?,
-        etcd: after("go.etcd.io/etcd/server/v3 v")?,
-    })
+    Ok(Versions { go: after("go ")?, kubernetes: after("k8s.io/kubernetes v")?, etcd: after("go.etcd.io/etcd/server/v3 v")? })
 }
 
 /// The folder `cache/name` with all of `programs` in it, built with `go` if it is not there yet.
-pub(super) fn cached(
-    go: &OsStr,
-    cache: &Path,
-    name: &str,
-    programs: &[Program],
-) -> anyhow::Result<PathBuf> {
+pub(super) fn cached(go: &OsStr, cache: &Path, name: &str, programs: &[Program]) -> anyhow::Result<PathBuf> {
     let folder = cache.join(name);
     if is_complete(&folder, programs) {
         return Ok(folder);
@@ -77,20 +65,13 @@ pub(super) fn cached(
     }
     let prefix = format!(".{name}-");
     remove_leftovers(cache, &prefix)?;
-    let building = tempfile::Builder::new()
-        .prefix(&prefix)
-        .tempdir_in(cache)
-        .context("create the build folder")?;
+    let building = tempfile::Builder::new().prefix(&prefix).tempdir_in(cache).context("create the build folder")?;
     build(go, building.path(), programs)?;
     if folder.exists() {
-        eprintln!(
-            "control plane: {} is incomplete, replacing it",
-            folder.display()
-        );
+        eprintln!("control plane: {} is incomplete, replacing it", folder.display());
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     }
-    fs::rename(building.path().join("out"), &folder)
-        .with_context(|| format!("move the result to {}", folder.display()))?;
+    fs::rename(building.path().join("out"), &folder).with_context(|| format!("move the result to {}", folder.display()))?;
     Ok(folder)
 }
 
@@ -99,8 +80,7 @@ fn remove_leftovers(cache: &Path, prefix: &str) -> anyhow::Result<()> {
     for entry in fs::read_dir(cache)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(prefix) {
-            fs::remove_dir_all(entry.path())
-                .with_context(|| format!("remove {}", entry.path().display()))?;
+            fs::remove_dir_all(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
         }
     }
     Ok(())
@@ -196,16 +176,10 @@ impl<'a> GoCommand<'a> {
         let (major, least) = minor(wanted).context("read the Go version of go.mod")?;
         let advice = format!("install Go {major}.{least} or set KUBEBUILDER_ASSETS");
         let go = Self { program, folder };
-        go.run(
-            ["env", "GOVERSION"].map(OsStr::new),
-            "asking go for its version",
-        )
-        .with_context(|| format!("no usable `go` command: {advice}"))?;
+        go.run(["env", "GOVERSION"].map(OsStr::new), "asking go for its version")
+            .with_context(|| format!("no usable `go` command: {advice}"))?;
         let found = tail(&go.log(), 1);
-        ensure!(
-            minor(&found) >= Some((major, least)),
-            "`go` is too old ({found}): {advice}"
-        );
+        ensure!(minor(&found) >= Some((major, least)), "`go` is too old ({found}): {advice}");
         Ok(go)
     }
 
@@ -214,11 +188,7 @@ impl<'a> GoCommand<'a> {
     }
 
     /// Runs to the end, with a heartbeat; the error holds the end of what it printed.
-    fn run<'b>(
-        &self,
-        arguments: impl IntoIterator<Item = &'b OsStr>,
-        what: &str,
-    ) -> anyhow::Result<Duration> {
+    fn run<'b>(&self, arguments: impl IntoIterator<Item = &'b OsStr>, what: &str) -> anyhow::Result<Duration> {
         // Settings that would change or break the build; all others, such as GOPROXY, are kept.
         let fixed = [("CGO_ENABLED", "0"), ("GOFLAGS", ""), ("GOWORK", "off")];
         let dropped = ["GOOS", "GOARCH", "GO111MODULE", "GOEXPERIMENT"];
@@ -253,11 +223,7 @@ struct Heartbeat {
 
 impl Heartbeat {
     fn new(what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            since: Stopwatch::start(),
-            next: HEARTBEAT,
-        }
+        Self { what: what.into(), since: Stopwatch::start(), next: HEARTBEAT }
     }
 
     fn pause(&mut self) {

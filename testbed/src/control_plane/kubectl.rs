@@ -25,24 +25,13 @@ pub struct Output {
 impl Output {
     /// Standard output if kubectl succeeded; else an error with what it printed.
     pub fn checked(self) -> anyhow::Result<String> {
-        ensure!(
-            self.status.success(),
-            "kubectl: {}: {}{}",
-            self.status,
-            self.stderr,
-            self.stdout
-        );
+        ensure!(self.status.success(), "kubectl: {}: {}{}", self.status, self.stderr, self.stdout);
         Ok(self.stdout)
     }
 }
 
 /// Runs `program` with its home in `folder`, so that nobody's settings or caches are used.
-pub(super) async fn run(
-    program: &Path,
-    folder: &Path,
-    command: (&Path, &[&str]),
-    stdin: Option<&str>,
-) -> anyhow::Result<Output> {
+pub(super) async fn run(program: &Path, folder: &Path, command: (&Path, &[&str]), stdin: Option<&str>) -> anyhow::Result<Output> {
     let (kubeconfig, arguments) = command;
     let mut child = Command::new(program)
         .args(arguments)

@@ -57,9 +57,7 @@ pub fn requests_between(before: &RequestCounts, after: &RequestCounts) -> Reques
 #[must_use]
 pub(super) fn parse(metrics: &str) -> RequestCounts {
     let mut counts = RequestCounts::new();
-    let samples = metrics
-        .lines()
-        .filter_map(|line| line.strip_prefix(COUNTER));
+    let samples = metrics.lines().filter_map(|line| line.strip_prefix(COUNTER));
     for (labels, value) in samples.filter_map(|sample| sample.rsplit_once("} ")) {
         let labels = parse_labels(labels);
         let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
@@ -110,10 +108,7 @@ apiserver_request_terminations_total{code=\"500\",component=\"apiserver\"} 9
         let counts = parse(METRICS);
         let expected = [
             (RequestKey::new("POST", "", "configmaps", "", 201), 5),
-            (
-                RequestKey::new("PUT", "apps", "deployments", "status", 200),
-                1_234_567,
-            ),
+            (RequestKey::new("PUT", "apps", "deployments", "status", 200), 1_234_567),
         ];
         assert_eq!(counts, expected.into());
     }

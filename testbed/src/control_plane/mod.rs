@@ -167,13 +167,7 @@ impl ControlPlane {
 
     /// Ends the daemons and removes the folder, like dropping, but says if that failed.
     pub fn stop(self) -> anyhow::Result<()> {
-        let Self {
-            controller_manager,
-            apiserver,
-            etcd,
-            folder,
-            ..
-        } = self;
+        let Self { controller_manager, apiserver, etcd, folder, .. } = self;
         drop((controller_manager, apiserver, etcd));
         folder.remove()
     }

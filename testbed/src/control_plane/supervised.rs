@@ -51,8 +51,7 @@ pub(super) struct Launch {
 impl Supervised {
     pub(super) fn start(launch: &Launch) -> anyhow::Result<Self> {
         let log = &launch.log;
-        let output =
-            File::create(log).with_context(|| format!("create the log {}", log.display()))?;
+        let output = File::create(log).with_context(|| format!("create the log {}", log.display()))?;
         let errors = output.try_clone().context("share the log")?;
         let mut child = Command::new("/bin/sh")
             .args(["-c", GUARD, "sh"])
@@ -70,11 +69,7 @@ impl Supervised {
             .spawn()
             .with_context(|| format!("start {}", launch.program.display()))?;
         let lifeline = child.stdin.take();
-        Ok(Self {
-            child,
-            lifeline,
-            log: log.clone(),
-        })
+        Ok(Self { child, lifeline, log: log.clone() })
     }
 
     /// Process id of the command itself.
@@ -159,11 +154,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let child = start("sleep 100 & echo $!; wait", folder.path());
-        let written = || {
-            fs::read_to_string(&log)
-                .ok()
-                .filter(|text| text.ends_with('\n'))
-        };
+        let written = || fs::read_to_string(&log).ok().filter(|text| text.ends_with('\n'));
         let grandchild = eventually(written);
         let command_line = PathBuf::from(format!("/proc/{}/cmdline", grandchild.trim()));
         // Empty while it is dead and nobody has waited for it.

@@ -7,16 +7,8 @@ use tempfile::TempDir;
 
 use super::*;
 
-const PROGRAMS: [Program; 2] = [
-    Program {
-        name: "one",
-        package: "example.org/one",
-    },
-    Program {
-        name: "two",
-        package: "example.org/two",
-    },
-];
+const PROGRAMS: [Program; 2] =
+    [Program { name: "one", package: "example.org/one" }, Program { name: "two", package: "example.org/two" }];
 
 /// Notes each call, refuses settings of the caller, and "builds" slowly enough to be overtaken.
 const FAKE_GO: &str = r#"#!/bin/sh
@@ -36,9 +28,7 @@ impl Scene {
     fn new(version: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let scene = Self { folder };
-        let script = FAKE_GO
-            .replace("CALLS", scene.path("calls").to_str().unwrap())
-            .replace("VERSION", version);
+        let script = FAKE_GO.replace("CALLS", scene.path("calls").to_str().unwrap()).replace("VERSION", version);
         scene.install(&script);
         scene
     }
@@ -67,10 +57,7 @@ impl Scene {
     /// Number of `go build` calls so far.
     fn builds(&self) -> usize {
         let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
-        calls
-            .lines()
-            .filter(|call| call.starts_with("build "))
-            .count()
+        calls.lines().filter(|call| call.starts_with("build ")).count()
     }
 }
 
@@ -128,10 +115,7 @@ fn no_go_or_an_old_one_is_said_with_the_remedy() {
     let remedy = "install Go 1.26 or set KUBEBUILDER_ASSETS";
     let old = Scene::new("go1.25.9");
     let error = format!("{:#}", old.cached().unwrap_err());
-    assert!(
-        error.contains("too old (go1.25.9)") && error.contains(remedy),
-        "{error}"
-    );
+    assert!(error.contains("too old (go1.25.9)") && error.contains(remedy), "{error}");
     assert_eq!(old.builds(), 0);
 
     let none = Scene::new("go1.26.0");
@@ -147,28 +131,14 @@ fn a_failed_build_leaves_nothing_and_says_why() {
     let script = "#!/bin/sh\n[ $1 = env ] && echo go1.26.0 && exit\necho no such module; exit 1\n";
     scene.install(script);
     let error = format!("{:#}", scene.cached().unwrap_err());
-    assert!(
-        error.contains("building one") && error.contains("no such module"),
-        "{error}"
-    );
-    let left: Vec<_> = fs::read_dir(scene.path("cache"))
-        .unwrap()
-        .flatten()
-        .collect();
+    assert!(error.contains("building one") && error.contains("no such module"), "{error}");
+    let left: Vec<_> = fs::read_dir(scene.path("cache")).unwrap().flatten().collect();
     assert_eq!(left.len(), 1, "only the lock: {left:?}");
 }
 
 #[test]
 fn versions_are_those_of_the_module() {
     let versions = versions().unwrap();
-    let patch = |version: &str| {
-        version
-            .split('.')
-            .filter(|part| part.parse::<u32>().is_ok())
-            .count()
-    };
-    assert_eq!(
-        [versions.go, versions.kubernetes, versions.etcd].map(patch),
-        [3; 3]
-    );
+    let patch = |version: &str| version.split('.').filter(|part| part.parse::<u32>().is_ok()).count();
+    assert_eq!([versions.go, versions.kubernetes, versions.etcd].map(patch), [3; 3]);
 }

@@ -1,0 +1,154 @@
+//! CEL rules across fields, each with a message that says what to write instead and the field to change.
+
+use kube::core::{Reason, Rule};
+
+/// The state Secret's name in a rule of the kind, default filled in.
+const STATE: &str = "(has(self.spec.stateSecretName) ? self.spec.stateSecretName : self.metadata.name + '-state')";
+
+// Rules of the kind: they see `metadata`.
+
+/// Leaves room for `-state` (RFC 1123 subdomains end at 253 characters).
+pub(super) fn short_name() -> Rule {
+    Rule::new("self.metadata.name.size() <= 240")
+        .message("metadata.name must have at most 240 characters: the state Secret's default name is made from it")
+}
+
+/// The state Secret is nobody else's: outputs.
+pub(super) fn state_is_no_output() -> Rule {
+    Rule::new(format!("self.spec.outputs.all(o, o.secretName != {STATE})"))
+        .message("an output must not be the state Secret (stateSecretName; default: the object's name and -state)")
+        .field_path(".spec.outputs")
+}
+
+/// The state Secret is nobody else's: the seed.
+pub(super) fn state_is_no_seed() -> Rule {
+    Rule::new(format!("self.spec.credential.seedSecretRef.name != {STATE}"))
+        .message("the seed must not be the state Secret (stateSecretName; default: the object's name and -state)")
+        .field_path(".spec.credential.seedSecretRef.name")
+}
+
+/// The state Secret is nobody else's: the client's credentials.
+pub(super) fn state_is_no_client() -> Rule {
+    let client = "self.spec.provider.oauth2";
+    Rule::new(format!("!has({client}) || !has({client}.clientSecretRef) || {client}.clientSecretRef.name != {STATE}"))
+        .message("clientSecretRef must not name the state Secret (stateSecretName; default: the object's name and -state)")
+        .field_path(".spec.provider.oauth2.clientSecretRef.name")
+}
+
+/// The state Secret stays where it is.
+pub(super) fn state_stays() -> Rule {
+    let before = STATE.replace("self.", "oldSelf.");
+    Rule::new(format!("{STATE} == {before}"))
+        .message(
+            "stateSecretName cannot be changed: the state Secret holds the only copy of the refresh token; put the old value back",
+        )
+        .field_path(".spec.stateSecretName")
+        .reason(Reason::FieldValueForbidden)
+}
+
+// Rules of the spec.
+
+/// An output is not the seed.
+pub(super) fn seed_is_no_output() -> Rule {
+    Rule::new("self.outputs.all(o, o.secretName != self.credential.seedSecretRef.name)")
+        .message("an output must not be the seed Secret: give it another secretName")
+        .field_path(".outputs")
+}
+
+/// An output is not the Secret of the client's credentials.
+pub(super) fn client_is_no_output() -> Rule {
+    Rule::new(
+        "!has(self.provider.oauth2) || !has(self.provider.oauth2.clientSecretRef) || \
+         self.outputs.all(o, o.secretName != self.provider.oauth2.clientSecretRef.name)",
+    )
+    .message("an output must not be the Secret of clientSecretRef: give it another secretName")
+    .field_path(".outputs")
+}
+
+/// JFrog Distribution is always told a lifetime.
+pub(super) fn distribution_lifetime() -> Rule {
+    Rule::new("!has(self.provider.jfrogDistribution) || (has(self.request) && has(self.request.lifetime))")
+        .message("must be set with jfrogDistribution, such as 1h: without it the API gives a token that never expires")
+        .field_path(".request.lifetime")
+        .reason(Reason::FieldValueRequired)
+}
+
+/// Who can be asked for a lifetime.
+pub(super) fn lifetime_asked() -> Rule {
+    Rule::new(
+        "!has(self.request) || !has(self.request.lifetime) || has(self.provider.jfrogAccess) || has(self.provider.jfrogDistribution)",
+    )
+    .message("lifetime can be asked for with jfrogAccess and jfrogDistribution only: leave it out, the other APIs decide themselves")
+    .field_path(".request.lifetime")
+}
+
+/// Who can be asked for a scope.
+pub(super) fn scope_asked() -> Rule {
+    Rule::new("!has(self.request) || !has(self.request.scope) || has(self.provider.jfrogAccess) || has(self.provider.oauth2)")
+        .message("scope can be asked for with jfrogAccess and oauth2 only: leave it out")
+        .field_path(".request.scope")
+}
+
+/// What only JFrog Access can be asked for.
+pub(super) fn access_asked() -> Rule {
+    Rule::new(
+        "!has(self.request) || has(self.provider.jfrogAccess) || (!has(self.request.audience) && !has(self.request.username) && \
+         !has(self.request.description) && !has(self.request.includeReferenceToken) && !has(self.request.projectKey))",
+    )
+    .message("audience, username, description, includeReferenceToken and projectKey can be asked for with jfrogAccess only: leave them out")
+    .field_path(".request")
+}
+
+/// A reference token is there only if asked for.
+pub(super) fn reference_token_asked() -> Rule {
+    Rule::new(
+        "self.outputs.all(o, !has(o.opaque) || !has(o.opaque.referenceTokenKey)) || \
+         (has(self.request) && has(self.request.includeReferenceToken) && self.request.includeReferenceToken)",
+    )
+    .message("an output with referenceTokenKey needs request.includeReferenceToken: true")
+    .field_path(".outputs")
+}
+
+/// Elastic Cloud Enterprise has one token only.
+pub(super) fn refresh_token_exists() -> Rule {
+    Rule::new(
+        "!has(self.provider.elasticCloudEnterprise) || self.outputs.all(o, !has(o.opaque) || !has(o.opaque.refreshTokenKey))",
+    )
+    .message("elasticCloudEnterprise has no refresh token: leave refreshTokenKey out")
+    .field_path(".outputs")
+}
+
+// Rules of smaller objects.
+
+/// The grace period is given where there is one.
+pub(super) fn grace() -> Rule {
+    Rule::new("(has(self.rotation) && self.rotation == 'Grace') == has(self.graceSeconds)")
+        .message("graceSeconds belongs to rotation: Grace: set both or neither")
+}
+
+/// Two keys of one Secret that are read for different purposes; each is the name of a field and its default.
+pub(super) fn keys_differ((one, one_default): (&str, &str), (other, other_default): (&str, &str)) -> Rule {
+    let of = |field: &str, default: &str| format!("(has(self.{field}) ? self.{field} : '{default}')");
+    Rule::new(format!("{} != {}", of(one, one_default), of(other, other_default)))
+        .message(format!("{one} (default {one_default}) and {other} (default {other_default}) must differ").as_str())
+}
+
+/// Each value of an Opaque output has a key of its own.
+pub(super) fn opaque_keys_differ() -> Rule {
+    let optional = ["refreshTokenKey", "referenceTokenKey", "expirationTimeKey"];
+    let optional = optional.map(|field| format!(" + (has(self.{field}) ? [self.{field}] : [])")).concat();
+    let keys = format!("[has(self.accessTokenKey) ? self.accessTokenKey : 'access_token']{optional}");
+    Rule::new(format!("[{keys}].all(keys, keys.all(key, keys.exists_one(k, k == key)))"))
+        .message("the keys of one Secret must differ from each other (accessTokenKey defaults to access_token)")
+}
+
+/// An output has one shape.
+pub(super) fn one_shape() -> Rule {
+    Rule::new("[has(self.opaque), has(self.dockerConfigJSON), has(self.basicAuth)].exists_one(x, x)")
+        .message("must have exactly one of opaque, dockerConfigJSON and basicAuth")
+}
+
+/// Before or beforePercent.
+pub(super) fn one_before() -> Rule {
+    Rule::new("!(has(self.before) && has(self.beforePercent))").message("set before or beforePercent, not both")
+}

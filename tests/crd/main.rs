@@ -1,0 +1,4 @@
+//! What can be said about the CustomResourceDefinition and the source without a cluster.
+
+mod layers;
+mod schema;

@@ -1,0 +1,100 @@
+//! A stage for the operator: a real control plane, a token issuer, and the operator as it is shipped, in this process.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use refreshable_token_operator::operator::endpoint::EndpointPolicy;
+use refreshable_token_operator::operator::{Operator, Settings};
+use testbed::control_plane::ControlPlane;
+use testbed::issuer::{Api, Issuer, Pair, Seed};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Namespace of the operator's own Secrets.
+pub const OPERATOR_NAMESPACE: &str = "refreshable-token-operator";
+
+/// The only way to let the operator call a simulator on this machine.
+pub const LOOPBACK_POLICY: &str = "
+rules:
+- hosts: [\"127.0.0.1\", \"localhost\"]
+  addresses: [\"127.0.0.0/8\", \"::1/128\"]
+  schemes: [https, http]
+";
+
+/// Makes rustls ready; kube and reqwest need it before their first client.
+pub fn crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// A client configuration for a kubeconfig of the control plane.
+pub async fn config(yaml: &str) -> anyhow::Result<kube::Config> {
+    let config = kube::Config::from_custom_kubeconfig(Kubeconfig::from_yaml(yaml)?, &KubeConfigOptions::default()).await?;
+    Ok(config)
+}
+
+/// Applies the CRDs as a user does, and waits until they are served.
+pub async fn install(plane: &ControlPlane) -> anyhow::Result<()> {
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let crds = crds.to_str().context("the path of crds/ is not text")?;
+    plane.kubectl(&["apply", "-f", crds], None).await?.checked()?;
+    let wait = ["wait", "--for=condition=Established", "crd/refreshabletokens.refreshabletoken.io", "--timeout=30s"];
+    plane.kubectl(&wait, None).await?.checked()?;
+    plane.kubectl(&["create", "namespace", OPERATOR_NAMESPACE], None).await?.checked()?;
+    Ok(())
+}
+
+/// An operator running in this process.
+pub struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts the operator; with `namespaces` empty it watches all.
+    pub async fn start(kubeconfig: &str, namespaces: &[&str]) -> anyhow::Result<Self> {
+        let settings = Settings {
+            config: config(kubeconfig).await?,
+            namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
+            operator_namespace: Some(OPERATOR_NAMESPACE.to_owned()),
+            endpoint_policy: EndpointPolicy::from_yaml(LOOPBACK_POLICY)?,
+            max_in_flight: 4,
+            pod: "operator-0".to_owned(),
+        };
+        let operator = Operator::start(settings).await?;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move { operator.run(stopped.cancelled_owned()).await });
+        Ok(Self { stop, task })
+    }
+
+    /// Stops it as SIGTERM does and waits for its end.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(60), self.task)
+            .await
+            .context("the operator does not stop")?
+            .context("the operator panicked")
+    }
+}
+
+/// The seed Secret of a pair, as `rtok-issuer` prints it.
+pub fn seed_yaml(name: &str, namespace: &str, api: Api, pair: &Pair) -> String {
+    let user = matches!(api, Api::JfrogDistribution).then(|| ("admin".to_owned(), "admin-password".to_owned()));
+    let client = matches!(api, Api::Oauth2).then(|| ("client".to_owned(), "secret".to_owned()));
+    Seed { name: name.to_owned(), api, pair: pair.clone(), user, client }.secret(namespace)
+}
+
+/// The `provider` and `request` lines of a spec for a pair of this issuer.
+pub fn provider_yaml(api: Api, issuer: &Issuer) -> String {
+    let url = issuer.url();
+    match api {
+        Api::JfrogAccess => format!("  provider: {{jfrogAccess: {{url: \"{url}\"}}}}\n  request: {{lifetime: 30s}}\n"),
+        Api::JfrogDistribution => {
+            format!("  provider: {{jfrogDistribution: {{url: \"{url}\"}}}}\n  request: {{lifetime: 30s}}\n")
+        }
+        Api::ElasticCloudEnterprise => format!("  provider: {{elasticCloudEnterprise: {{url: \"{url}\"}}}}\n"),
+        Api::Oauth2 => format!("  provider: {{oauth2: {{tokenURL: \"{url}/oauth2/token\"}}}}\n"),
+    }
+}
