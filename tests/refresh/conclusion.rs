@@ -1,5 +1,7 @@
 //! What each outcome comes to: conditions, reasons, times, memory, events; and what holds after any of them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use refreshable_token_operator::api::{
@@ -101,12 +103,15 @@ fn seconds(world: &World, time: Option<DateTime<Utc>>) -> Option<i64> {
     time.map(|time| (time - world.now).num_seconds())
 }
 
+/// A name, an outcome of an exchange that was begun for this, and what is said and planned then.
+type Row = (&'static str, Outcome, Trigger, Vec<&'static str>, Option<i64>);
+
 #[test]
 fn each_outcome_has_its_conditions_and_its_next_try() {
     let world = running();
     let fresh = ["Ready True TokenFresh", "SecretsSynced True Written"];
     let with = |third: &'static str| [fresh[0], fresh[1], third];
-    let rows: [(&str, Outcome, Trigger, Vec<&str>, Option<i64>); 11] = [
+    let rows: [Row; 11] = [
         (
             "postponed",
             postponed(Reason::EndpointUnreachable),
@@ -278,7 +283,7 @@ fn an_output_conflict_that_is_gone_leaves_nothing_behind() {
         operator.live(&mut world, &mut Plan::none(), 900);
         assert_eq!(stalled(&world), Some("OutputConflict"));
         assert_eq!((world.issuer.handled, world.trespasses), (1, 0), "nothing is spent, nothing of others is touched");
-        world.outputs = if failing { mine } else { Default::default() };
+        world.outputs = if failing { mine } else { BTreeMap::new() };
         operator.live(&mut world, &mut Plan::none(), 900);
         assert_eq!(words(&world.status), ["Ready True TokenFresh", "SecretsSynced True Written"], "failing: {failing}");
         assert_eq!(world.status.chain_generation, Some(2), "failing: {failing}");

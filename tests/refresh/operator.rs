@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use refreshable_token_operator::api::{ConditionType, Reason, RefreshableTokenStatus};
 use refreshable_token_operator::provider::{Delivery, Lost, NotSent, Provider, TokenRequest};
 use refreshable_token_operator::refresh::conclude::{Conclusion, conclude, conclude_halt, conclude_wait, mark};
-use refreshable_token_operator::refresh::decide::{Facts, Memory, OutputView, SeedView, decide};
+use refreshable_token_operator::refresh::decide::{Facts, Memory, OutputView, Plan as Decision, SeedView, decide};
 use refreshable_token_operator::refresh::exchange::{
     Brief, Event, Exchange, Finished, KnownChain, MarkAnswer, OutputAnswer, StateAnswer, Step, Task, WriteAnswer,
 };
@@ -70,18 +70,19 @@ impl Operator {
         let (status, version) = (world.status.clone(), world.object_version);
         let memory = self.memory.clone();
         let mut decision = decide(&facts(world, &status, &memory, &seed), world.now);
-        use refreshable_token_operator::refresh::decide::Plan as Decision;
         if decision == Decision::ReadSeed {
             seed = read_seed(world);
             decision = decide(&facts(world, &status, &memory, &seed), world.now);
         }
-        let (conclusion, rests, version) = match decision {
+        let (conclusion, turn, version) = match decision {
             Decision::Leave | Decision::ReadSeed => return Turn::Rests(None),
-            Decision::Wait { until } => (conclude_wait(&facts(world, &status, &memory, &seed), world.now), Some(until), version),
+            Decision::Wait { until } => {
+                (conclude_wait(&facts(world, &status, &memory, &seed), world.now), Turn::Rests(until), version)
+            }
             Decision::Halt { reason, message } => {
                 let conclusion = conclude_halt(&facts(world, &status, &memory, &seed), reason, &message, world.now);
                 let until = conclusion.memory.retry_time;
-                (conclusion, Some(until), version)
+                (conclusion, Turn::Rests(until), version)
             }
             Decision::Exchange { task, trigger, preflight } => {
                 let brief = self.brief(world, &status, &seed, task, preflight);
@@ -92,21 +93,14 @@ impl Operator {
                 };
                 plan.log.push(format!("{trigger:?} {task:?} -> {:?}", finished.outcome));
                 let facts = facts(world, &status, &memory, &seed);
-                (conclude(&facts, &finished, trigger, semantics, world.now), None, version)
+                (conclude(&facts, &finished, trigger, semantics, world.now), Turn::Worked, version)
             }
         };
-        self.report(world, plan, conclusion, rests, version)
+        self.report(world, plan, conclusion, turn, version)
     }
 
     /// Stores the status as the operator does: over somebody else's edit, and given up when the API server is away.
-    fn report(
-        &mut self,
-        world: &mut World,
-        plan: &mut Plan,
-        conclusion: Conclusion,
-        rests: Option<Option<DateTime<Utc>>>,
-        mut version: u64,
-    ) -> Turn {
+    fn report(&mut self, world: &mut World, plan: &mut Plan, conclusion: Conclusion, turn: Turn, mut version: u64) -> Turn {
         self.memory = conclusion.memory;
         if conclusion.status != world.status {
             for _ in 0..3 {
@@ -127,7 +121,7 @@ impl Operator {
                 }
             }
         }
-        rests.map_or(Turn::Worked, Turn::Rests)
+        turn
     }
 
     fn brief(&mut self, world: &World, status: &RefreshableTokenStatus, seed: &SeedView, task: Task, preflight: bool) -> Brief {
@@ -214,7 +208,7 @@ fn died(world: &World, plan: &mut Plan) {
 fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) -> Result<(Finished, u64), Died> {
     let spends = brief.provider.semantics().spends();
     let (mut machine, mut step) = Exchange::start(brief, world.now);
-    let mut sends = 0;
+    let mut sendings = 0;
     loop {
         let event = match step {
             Step::Done(finished) => {
@@ -240,12 +234,12 @@ fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) 
                 })?)
             }
             Step::WriteState(write) => {
-                let word = match (&write.state.claim, write.dry_run) {
+                let effect = match (&write.state.claim, write.dry_run) {
                     (_, true) => "try commit",
                     (Some(_), false) => "claim",
                     (None, false) => "commit or release",
                 };
-                let answer = cluster(world, plan, word, WriteAnswer::Unclear, WriteAnswer::Denied, |world, plan| {
+                let answer = cluster(world, plan, effect, WriteAnswer::Unclear, WriteAnswer::Denied, |world, plan| {
                     let answer = world.write_state(&write);
                     if matches!(answer, WriteAnswer::Done(_)) && !write.dry_run {
                         let open = write.state.claim.is_some();
@@ -275,13 +269,13 @@ fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) 
                 Event::Marked(answer)
             }
             Step::Send { request, .. } => {
-                sends += 1;
-                assert!(sends == 1 || matches!(world.issuer.kind, Kind::Grace(_)), "sent twice: {:#?}", plan.log);
+                sendings += 1;
+                assert!(sendings == 1 || matches!(world.issuer.kind, Kind::Grace(_)), "sent twice: {:#?}", plan.log);
                 send(world, plan, &request, spends)?
             }
             Step::Output { action, seen, rendered, .. } => {
-                let word = format!("output {action:?}");
-                Event::Output(cluster(world, plan, &word, OutputAnswer::Unclear, OutputAnswer::Denied, |world, _| {
+                let effect = format!("output {action:?}");
+                Event::Output(cluster(world, plan, &effect, OutputAnswer::Unclear, OutputAnswer::Denied, |world, _| {
                     world.output(action, seen.as_ref(), &rendered)
                 })?)
             }
@@ -294,13 +288,13 @@ fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) 
 fn cluster<A>(
     world: &mut World,
     plan: &mut Plan,
-    word: &str,
+    effect: &str,
     unclear: A,
     denied: A,
     perform: impl FnOnce(&mut World, &mut Plan) -> A,
 ) -> Result<A, Died> {
-    let fault = plan.take().or((plan.down && word == "connect").then_some(Fault::Denied));
-    plan.log.push(format!("{} {word} {fault:?}", plan.index - 1));
+    let fault = plan.take().or((plan.down && effect == "connect").then_some(Fault::Denied));
+    plan.log.push(format!("{} {effect} {fault:?}", plan.index - 1));
     match fault {
         Some(Fault::CrashBefore) => Err(Died),
         Some(Fault::CrashAfter) => {

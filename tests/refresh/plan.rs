@@ -68,6 +68,7 @@ pub const FAULTS: [Fault; 24] = [
 
 /// Which faults happen at which effect, and what became of the run.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact about the run")]
 pub struct Plan {
     faults: BTreeMap<usize, Fault>,
     /// The token API cannot be reached.

@@ -9,12 +9,12 @@ fn requests(kind: Kind, start: Start, plan: &mut Plan) -> Vec<String> {
     let (mut world, mut operator) = begin(kind, start);
     operator.settle(&mut world, plan);
     assert_eq!(world.status.attempt, None);
-    let word = |line: &String| {
+    let request = |line: &String| {
         let (index, rest) = line.split_once(' ')?;
         index.parse::<usize>().ok()?;
         Some(rest.rsplit_once(" None").or_else(|| rest.split_once(" Some"))?.0.to_owned())
     };
-    plan.log.iter().filter_map(word).filter(|word| word != "send" && word != "connect").collect()
+    plan.log.iter().filter_map(request).filter(|request| request != "send" && request != "connect").collect()
 }
 
 #[test]
