@@ -5,7 +5,6 @@ use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use refreshable_token_operator::api::ConditionType;
 use serde_json::json;
 use testbed::issuer::{Client, ClientAuth, Fault, Issuer, Rule};
@@ -20,9 +19,9 @@ const PASSWORD: &str = "canary&password%c0ffee";
 
 /// Every spelling in which a secret could be found.
 fn spellings(secret: &str) -> Vec<String> {
-    let mut all = vec![secret.to_owned(), utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string()];
-    all.push(secret.bytes().map(|byte| format!("{byte:02x}")).collect());
-    all.push(secret.chars().take(12).collect());
+    let hex: Vec<String> = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let form = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let mut all = vec![secret.to_owned(), form, hex.concat(), secret.chars().take(12).collect()];
     for shift in 0..3_usize {
         // Whole groups of three bytes only: what stands around the secret cannot change them.
         let from = (3 - shift) % 3;

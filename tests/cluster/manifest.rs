@@ -47,15 +47,16 @@ pub fn client_keys<'a>(pair: &'a Pair, secret: &'a str) -> Vec<(&'a str, &'a str
 impl Scene<'_> {
     /// An object with the seed `<name>-seed` and one output `<name>-token`.
     pub fn manifest(&self, name: &str, provider: Value) -> Value {
-        json!({
+        let mut object = json!({
             "apiVersion": "refreshabletoken.io/v1alpha1", "kind": "RefreshableToken",
             "metadata": {"name": name, "namespace": self.namespace},
             "spec": {
-                "provider": provider,
                 "credential": {"seedSecretRef": {"name": format!("{name}-seed")}},
                 "outputs": [{"secretName": format!("{name}-token"), "opaque": {"expirationTimeKey": "expires_at"}}],
             },
-        })
+        });
+        object["spec"]["provider"] = provider;
+        object
     }
 
     /// An object of JFrog Access that asks for tokens of this lifetime.

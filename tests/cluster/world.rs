@@ -119,6 +119,7 @@ impl Scene<'_> {
     }
 
     /// A first pair of a subject that is unique to this namespace.
+    #[allow(clippy::unused_async, reason = "tests begin with it among other things that wait")]
     pub async fn pair(&self, kind: Kind, name: &str, lifetime: Duration) -> Pair {
         let subject = format!("{}-{name}", self.namespace);
         let lifetime = chrono::TimeDelta::from_std(lifetime).unwrap();

@@ -81,7 +81,9 @@ impl Running {
     }
 
     /// Ends it as SIGKILL does, as far as tasks can be: whatever it was doing is not finished.
-    pub fn kill(self) {}
+    pub fn kill(self) {
+        drop(self);
+    }
 
     /// Stops it as SIGTERM does and waits for its end.
     pub async fn stop(mut self) -> anyhow::Result<()> {

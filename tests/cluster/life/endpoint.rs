@@ -9,14 +9,8 @@ use crate::sight::calls_at;
 use crate::world::{Scene, test};
 
 fn bundle(name: &str, kind: &str, pem: &str) -> Value {
-    match kind {
-        "ConfigMap" => json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "data": {"ca.crt": pem}}),
-        _ => {
-            let mut secret = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
-            secret["data"] = json!({"ca.crt": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pem)});
-            secret
-        }
-    }
+    let data = if kind == "Secret" { "stringData" } else { "data" };
+    json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, data: {"ca.crt": pem}})
 }
 
 /// An object whose provider is served with TLS, and trusts this bundle.
