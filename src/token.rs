@@ -220,6 +220,14 @@ impl FingerprintKey {
     }
 }
 
+impl FingerprintKey {
+    /// The name of this key. Fingerprints that were made with a key of another name say nothing.
+    #[must_use]
+    pub fn name(&self) -> Fingerprint {
+        self.fingerprint(Purpose::Key, b"")
+    }
+}
+
 impl fmt::Debug for FingerprintKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FingerprintKey([redacted])")
@@ -235,6 +243,8 @@ pub enum Purpose {
     Content,
     /// The part of a spec that shapes the token.
     Request,
+    /// The key itself: tells whether two fingerprints can be compared at all.
+    Key,
 }
 
 impl Purpose {
@@ -243,6 +253,7 @@ impl Purpose {
             Self::Token => "token",
             Self::Content => "content",
             Self::Request => "request",
+            Self::Key => "key",
         }
     }
 }

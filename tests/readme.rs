@@ -1,5 +1,7 @@
 //! Keeps README.md true: what it says about reasons, flags, manifests and commands is compared with the code.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;

@@ -28,6 +28,10 @@ const REFUSAL_REST: Duration = Duration::from_secs(300);
 const OLD_SEED: &str =
     "the seed Secret holds a token that was used before: it is ignored, and the chain goes on from the operator's own state";
 
+/// What is said when an answer brings an access token and no refresh token, where each works once.
+const NO_SUCCESSOR: &str = "the token API gave an access token but no new refresh token, so this was the last refresh (JFrog: \
+                            token.allow-refreshable is off). Put a new token into the seed Secret to begin a new chain";
+
 /// What follows from a decision or an exchange.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conclusion {
@@ -273,7 +277,8 @@ impl<'a> Draft<'a> {
         match &finished.outcome {
             Outcome::Refreshed => {
                 self.refreshed(trigger);
-                None
+                let over = finished.state.as_ref().is_some_and(|state| state.chain_over);
+                over.then(|| Trouble::Stalled(Reason::ChainLost, NO_SUCCESSOR.to_owned()))
             }
             Outcome::Published => self.published(finished),
             Outcome::Stale => {

@@ -385,7 +385,9 @@ impl Exchange {
             Ok(granted) => {
                 let tokens = self.state.tokens.after(&granted, sent);
                 let generation = self.state.generation.saturating_add(1);
-                let commit = State { tokens, generation, chain_over: false, unparsed: None, ..self.released() };
+                // Without a new refresh token the one that was just spent is all there is: it is never presented again.
+                let chain_over = granted.refresh_token.is_none() && !self.brief.provider.keeps_omitted_refresh_token();
+                let commit = State { tokens, generation, chain_over, unparsed: None, ..self.released() };
                 self.secure(commit, Then::Publish)
             }
             Err(error) => match error.class {

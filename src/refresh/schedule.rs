@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn duration(text: &str) -> Option<SpecDuration> {
-        Some(SpecDuration::parse(text).unwrap())
+        SpecDuration::parse(text).ok()
     }
 
     fn plain() -> RefreshSpec {

@@ -40,6 +40,8 @@ pub struct State {
     pub generation: i64,
     /// The cluster and object that the chain belongs to.
     pub owner: Owner,
+    /// The name of the key that `seeds` were made with.
+    pub key: Option<Fingerprint>,
     /// Fingerprints of the seeds that were adopted, newest last.
     pub seeds: Vec<Fingerprint>,
     /// The exchange that is open.
@@ -102,6 +104,8 @@ struct Facts {
     version: u32,
     generation: i64,
     owner: Owner,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     #[serde(default)]
     seeds: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +157,7 @@ impl State {
             version: VERSION,
             generation: self.generation,
             owner: self.owner.clone(),
+            key: self.key.as_ref().map(ToString::to_string),
             seeds: self.seeds.iter().map(ToString::to_string).collect(),
             claim: self.claim.clone(),
             closed_claim: self.closed_claim.clone(),
@@ -214,6 +219,7 @@ impl State {
             tokens,
             generation: facts.generation,
             owner: facts.owner,
+            key: facts.key.map(Fingerprint::from_stored),
             seeds: facts.seeds.into_iter().map(Fingerprint::from_stored).collect(),
             claim: facts.claim,
             closed_claim: facts.closed_claim,
@@ -273,6 +279,7 @@ mod tests {
             },
             generation: 7,
             owner: Owner { cluster: "c".into(), name: "n".into(), uid: "u".into() },
+            key: Some(Fingerprint::from_stored("hmac:0")),
             seeds: vec![Fingerprint::from_stored("hmac:1")],
             claim: None,
             closed_claim: Some("closed".into()),

@@ -39,6 +39,7 @@ async fn settled(world: &World, pair: &Pair, calls: usize) {
 }
 
 /// Requests of one course of events, printed as a table; both ways of counting must agree.
+#[expect(clippy::print_stdout, reason = "the table is what the test is for")]
 async fn measure<F: Future<Output = ()>>(world: &World, what: &str, own: u64, course: F) -> u64 {
     let (before, audited_before) = (counts(world).await, audited(world));
     course.await;

@@ -1,12 +1,6 @@
 //! The operator on a real Kubernetes API server, against simulated token APIs on real sockets. One binary, one control plane.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "helpers of tests may panic and print as tests do"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 
 #[path = "../support/stage.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of the stage")]

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use kube::ResourceExt as _;
@@ -154,19 +154,21 @@ spec:
 
     /// State and output hold the newest pair that the server gave.
     async fn newest_is_held(&self, scene: &Scene<'_>) {
-        let begun = Instant::now();
-        loop {
-            let newest = self.log().await.pop().map(|call| (call.access_token, call.refresh_token));
-            let mut held = Vec::new();
-            for secret in ["oidc-state", "oidc-token"] {
-                held.push(Some((scene.value(secret, "access_token").await, scene.value(secret, "refresh_token").await)));
+        let held = async {
+            loop {
+                let newest = self.log().await.pop().map(|call| (call.access_token, call.refresh_token));
+                let mut held = Vec::new();
+                for secret in ["oidc-state", "oidc-token"] {
+                    held.push(Some((scene.value(secret, "access_token").await, scene.value(secret, "refresh_token").await)));
+                }
+                if held.iter().all(|pair| *pair == newest) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
-            if held.iter().all(|pair| *pair == newest) {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "state and output do not hold the newest pair");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, held).await;
+        assert!(in_time.is_ok(), "state and output do not hold the newest pair");
     }
 
     async fn log(&self) -> Vec<Call> {
@@ -211,7 +213,8 @@ fn node() -> anyhow::Result<()> {
 /// A folder with the packages of the lock file, installed once.
 fn installed() -> anyhow::Result<PathBuf> {
     let digest = ring::digest::digest(&ring::digest::SHA256, LOCK.as_bytes());
-    let name: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest.as_ref().first_chunk().context("a digest of 32 bytes")?;
+    let name = format!("{:016x}", u64::from_be_bytes(*digest));
     let cache = testbed::cache::folder()?.join("oidc-provider");
     let folder = cache.join(name);
     if folder.exists() {

@@ -77,7 +77,8 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
         );
         return Err(Outcome::Refused { reason: Reason::StateConflict, message });
     }
-    if seed_is_new(brief, state) {
+    let rekeyed = state.key.as_ref().is_some_and(|key| *key != brief.key.name());
+    if !rekeyed && seed_is_new(brief, state) {
         return adopt(brief, State { generation: state.generation.max(brief.known.generation), ..state.clone() });
     }
     if foreign_cluster {
@@ -87,7 +88,12 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
         ));
     }
     // The same name with another UID: the object was deleted and made again, and the chain goes on.
-    let state = State { owner: brief.owner.clone(), ..state.clone() };
+    let mut state = State { owner: brief.owner.clone(), key: Some(brief.key.name()), ..state.clone() };
+    if rekeyed {
+        // The operator's key was lost: nobody can tell a new seed from an old one, and an old one would end the chain. What the
+        // seed holds now counts as old.
+        state.seeds = brief.seed.iter().map(|seed| seed.fingerprint.clone()).collect();
+    }
     let claimed = state.claim.as_ref().is_some_and(|claim| !brief.void_claims.contains(&claim.id));
     if claimed {
         return Ok(Footing { state, adopted: None, claimed });
@@ -152,6 +158,7 @@ fn adopt(brief: &Brief, ground: State) -> Result<Footing, Outcome> {
     let mut state = State {
         tokens: seed.tokens.clone(),
         owner: brief.owner.clone(),
+        key: Some(brief.key.name()),
         claim: None,
         chain_over: false,
         unparsed: None,
