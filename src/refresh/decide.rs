@@ -290,7 +290,7 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     let exchange = Some(Plan::Exchange { task: Task::Publish, trigger: Trigger::Drift, preflight: false });
     let status = facts.status;
     let changed = status.observed_generation != facts.generation;
-    if facts.memory.retry_time.is_some_and(|retry| now < retry && !changed) {
+    if put_off(facts, facts.memory.retry_time, now) {
         return None;
     }
     // Still said to be sending: whatever an exchange found out about it was never stored.
@@ -300,9 +300,6 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
         return exchange;
     }
     if status.chain_generation.unwrap_or(0) == 0 {
-        return None;
-    }
-    if put_off(facts, facts.memory.retry_time, now) {
         return None;
     }
     let expires = expiry(facts).is_some();
