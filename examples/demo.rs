@@ -19,7 +19,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 use refreshable_token_operator::api::{RefreshableToken, SpecDuration};
-use testbed::control_plane::ControlPlane;
+use testbed::control_plane::{Binaries, ControlPlane};
 use testbed::issuer::{Api as Kind, Issuer, Pair};
 
 /// Runs the operator against simulated token APIs on a real Kubernetes API server.
@@ -52,7 +52,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(demo(arguments.duration)) {
+    let ended = runtime.block_on(demo(arguments.duration));
+    // A build of the control plane that was interrupted is not waited for; it dies with this process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -69,22 +72,32 @@ fn say(text: &str) {
 }
 
 async fn demo(duration: Option<SpecDuration>) -> anyhow::Result<bool> {
+    // Bound before anything is started, so that Ctrl-C ends the demo in order at any time.
+    let interrupt = interrupted();
+    tokio::pin!(interrupt);
     say("Starting etcd and kube-apiserver (the first time they are built from source, about 8 minutes) ...\n");
-    let plane = ControlPlane::start().await?;
-    stage::install(&plane).await?;
-    let issuer = issuer().await?;
-    say(&format!("Control plane at {}, token APIs at {}.\n", plane.url(), issuer.url()));
-    let operator = stage::Running::start(plane.kubeconfig_yaml(), &[]).await?;
-    let pairs = apply(&plane, &issuer).await?;
-    say(&format!(
-        "\nLook around in another terminal:\n  export KUBECONFIG={}\n  kubectl get rtok -n {NAMESPACE} -o wide --watch\n  kubectl describe rtok -n {NAMESPACE} jfrog-access\n  kubectl get secret -n {NAMESPACE} oauth2-token -o jsonpath='{{.data.access_token}}' | base64 -d\n\n",
-        plane.kubeconfig_path().display()
-    ));
+    let (plane, issuer, operator, pairs) = tokio::select! {
+        started = start() => started?,
+        () = &mut interrupt => {
+            // The daemons die with their owner, which was dropped.
+            say("\nInterrupted before it had begun.\n");
+            return Ok(duration.is_none());
+        }
+    };
+    look_around(&plane)?;
     let client = Client::try_from(stage::config(plane.kubeconfig_yaml()).await?)?;
-    let ended = watch(&client, duration.map(SpecDuration::get)).await?;
+    let ended = watch(&client, duration.map(SpecDuration::get), interrupt).await;
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(error) => {
+            say(&format!("\nThe control plane no longer answers: {error:#}\n"));
+            return Ok(false);
+        }
+    };
     let verdict = match duration {
         Some(_) if ended => Some(judge(&client, &issuer, &pairs).await?),
-        Some(_) | None => None,
+        Some(_) => Some(vec!["interrupted, so nothing was judged".to_owned()]),
+        None => None,
     };
     say("\nCleaning up ...\n");
     operator.stop().await?;
@@ -100,6 +113,50 @@ async fn demo(duration: Option<SpecDuration>) -> anyhow::Result<bool> {
         }
     }
     Ok(verdict.is_none_or(|problems| problems.is_empty()))
+}
+
+async fn start() -> anyhow::Result<(ControlPlane, Issuer, stage::Running, BTreeMap<&'static str, Pair>)> {
+    let plane = ControlPlane::start().await?;
+    stage::install(&plane).await?;
+    let issuer = issuer().await?;
+    say(&format!("Control plane at {}, token APIs at {}.\n", plane.url(), issuer.url()));
+    let operator = stage::Running::start(plane.kubeconfig_yaml(), &[]).await?;
+    let pairs = apply(&plane, &issuer).await?;
+    Ok((plane, issuer, operator, pairs))
+}
+
+/// Ctrl-C, or SIGTERM, which is how programs that run this end it.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated => {}
+    }
+}
+
+/// What to try in another terminal; the kubectl is the one that came with the control plane.
+fn look_around(plane: &ControlPlane) -> anyhow::Result<()> {
+    let kubectl = Binaries::find()?.kubectl;
+    say(&format!(
+        "\nLook around in another terminal:
+  export KUBECONFIG={}
+  alias kubectl={}
+  kubectl get rtok -n {NAMESPACE} -o wide
+  kubectl describe rtok -n {NAMESPACE} jfrog-access
+  kubectl get secret -n {NAMESPACE} oauth2-token -o jsonpath='{{.data.access_token}}' | base64 -d; echo
+  kubectl delete secret -n {NAMESPACE} oauth2-token      # it comes back, and no token is spent
+  kubectl annotate rtok -n {NAMESPACE} oauth2 --overwrite refreshabletoken.io/refresh-requested-at=\"$(date)\"
+End with Ctrl-C.\n\n",
+        plane.kubeconfig_path().display(),
+        kubectl.display()
+    ));
+    Ok(())
 }
 
 async fn issuer() -> anyhow::Result<Issuer> {
@@ -139,18 +196,21 @@ async fn apply(plane: &ControlPlane, issuer: &Issuer) -> anyhow::Result<BTreeMap
     Ok(pairs)
 }
 
-/// Shows the table once a second until the time is over (true) or Ctrl-C is pressed (false).
-async fn watch(client: &Client, duration: Option<Duration>) -> anyhow::Result<bool> {
+/// Shows the table once a second until the time is over (true) or somebody interrupts (false).
+async fn watch(
+    client: &Client,
+    duration: Option<Duration>,
+    mut interrupt: impl Future<Output = ()> + Unpin,
+) -> anyhow::Result<bool> {
     let end = tokio::time::sleep(duration.unwrap_or(Duration::MAX));
-    let interrupt = tokio::signal::ctrl_c();
-    tokio::pin!(end, interrupt);
+    tokio::pin!(end);
     let terminal = std::io::stdout().is_terminal();
     let mut shown = String::new();
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             () = &mut end => return Ok(true),
-            _ = &mut interrupt => return Ok(false),
+            () = &mut interrupt => return Ok(false),
             _ = ticks.tick() => {}
         }
         let table = table(client).await?;
@@ -175,12 +235,13 @@ fn generations(table: &str) -> Vec<String> {
 async fn table(client: &Client) -> anyhow::Result<String> {
     let objects: Api<RefreshableToken> = Api::namespaced(client.clone(), NAMESPACE);
     let events: Api<Event> = Api::namespaced(client.clone(), NAMESPACE);
-    let last: BTreeMap<String, String> = events
-        .list(&ListParams::default())
-        .await?
-        .into_iter()
-        .filter_map(|event| Some((event.regarding?.name?, event.reason?)))
-        .collect();
+    let mut events = events.list(&ListParams::default()).await?.items;
+    // The last one of each object wins.
+    events.sort_by_key(|event| {
+        event.series.as_ref().map(|series| series.last_observed_time.0).or(event.event_time.as_ref().map(|time| time.0))
+    });
+    let last: BTreeMap<String, String> =
+        events.into_iter().filter_map(|event| Some((event.regarding?.name?, event.reason?))).collect();
     let mut text = format!(
         "{:<20} {:<24} {:>10} {:<20} {:>10} {:>12}  {}\n",
         "NAME", "PROVIDER", "GENERATION", "FINGERPRINT", "EXPIRES IN", "NEXT REFRESH", "LAST EVENT"

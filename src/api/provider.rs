@@ -142,7 +142,8 @@ pub struct Oauth2 {
     /// Authorization header, `Post` in the body, `None` sends only `client_id` (a public client).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_authentication: Option<ClientAuthentication>,
-    /// Secret with the client's credentials. Without it they are taken from the seed Secret (keys `client_id`, `client_secret`).
+    /// Secret with the client's credentials, in the object's namespace and with the label `refreshabletoken.io/role: seed`.
+    /// Without it they are taken from the seed Secret (keys `client_id`, `client_secret`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_ref: Option<ClientSecretRef>,
     /// What the server does with a refresh token that was used: `Strict` (default): it works once. `Grace`: it works once, and
@@ -211,7 +212,8 @@ pub struct ClientSecretRef {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
-    /// Certificate authorities to trust instead of the image's, in PEM form, at most 64 KiB.
+    /// Certificate authorities to trust instead of the image's: a key of a ConfigMap or Secret in the object's namespace, in PEM
+    /// form, at most 64 KiB.
     pub ca_bundle_ref: CaBundleRef,
 }
 

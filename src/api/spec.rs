@@ -104,8 +104,9 @@ impl RefreshableTokenSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
-    /// The Secret with the first tokens. It is read, never written, and counts once: the operator continues from its own state.
-    /// Put a new token into it to begin a new chain.
+    /// The Secret with the first tokens, in the object's namespace and with the label `refreshabletoken.io/role: seed`. It is
+    /// read, never written, and counts once: the operator continues from its own state. Put a new token into it to begin a new
+    /// chain.
     pub seed_secret_ref: SeedSecretRef,
 }
 

@@ -10,8 +10,10 @@ use super::Condition;
 /// What the operator reports. Times are in whole seconds, UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+// kstatus takes an object without a status for done: a new one must not look so before the operator has seen it.
+#[schemars(extend("default" = {"observedGeneration": -1}))]
 pub struct RefreshableTokenStatus {
-    /// The `metadata.generation` that this status is about.
+    /// The `metadata.generation` that this status is about; -1 until the operator has seen the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready and SecretsSynced always; Reconciling and Stalled only while they are true.

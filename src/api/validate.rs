@@ -23,7 +23,8 @@ pub struct Invalid {
 
 /// Checks the spec of the object called `name`.
 ///
-/// Addresses are not checked here but by the endpoint rules of the operator, which see what a host resolves to.
+/// Of addresses only the form is checked here; whether one may be called is told by the endpoint rules of the operator, which
+/// see what a host resolves to.
 pub fn validate(name: &str, spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     let seed = &spec.credential.seed_secret_ref;
     let state = spec.state_secret_name(name);
@@ -75,7 +76,24 @@ fn within(duration: Option<SpecDuration>, seconds: RangeInclusive<u64>) -> bool 
     duration.is_none_or(|duration| seconds.contains(&duration.get().as_secs()))
 }
 
+/// The form of an address. `query` tells whether it may have one: a base URL may not, because a path is appended to it.
+fn check_url(field: &str, url: &str, most: usize, query: bool) -> Result<(), Invalid> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let authority = rest.and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+    let host = !authority.is_empty() && !authority.contains('@') && !authority.ends_with([':', '.']);
+    let plain = url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\' && byte != b'#') && (query || !url.contains('?'));
+    let what = "must be an absolute URL of visible ASCII characters without user information, fragment and backslash; a base URL \
+                also without query";
+    require(host && plain && url.len() <= most, field, what)
+}
+
 fn provider(spec: &ProviderSpec, state: &str) -> Result<(), Invalid> {
+    match spec {
+        ProviderSpec::Oauth2(oauth2) => check_url("spec.provider.oauth2.tokenURL", &oauth2.token_url, 1024, true)?,
+        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => {
+            check_url(&format!("spec.provider.{}.url", spec.name()), spec.url(), 512, false)?;
+        }
+    }
     if let Some(tls) = spec.tls() {
         check_name("spec.provider.tls.caBundleRef.name", &tls.ca_bundle_ref.name)?;
         check_key("spec.provider.tls.caBundleRef.key", tls.ca_bundle_ref.key.as_deref())?;

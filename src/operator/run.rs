@@ -11,7 +11,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{Controller, WatchStreamExt as _};
 use kube::{Api, Client, Config, ResourceExt as _};
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +25,9 @@ use super::reconcile::{after_breakdown, reconcile};
 use super::seen::{SeenSecret, SeenSecrets};
 use super::transport::Transport;
 use crate::api::{ROLE_LABEL, RefreshableToken};
+
+/// How long the start waits for the first list of Secrets. Our choice: without it refreshes are still better than none.
+const LIST_WITHIN: Duration = Duration::from_secs(30);
 
 type Guarded = DeserializeGuard<RefreshableToken>;
 
@@ -164,11 +167,17 @@ impl Operator {
         let controller = Controller::new(objects, watcher::Config::default());
         let store = controller.store();
         context.stores.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
-        let watch = watch_secrets(Arc::clone(&context), number, scope, secrets, wake);
+        let (first, listed) = oneshot::channel();
+        let watch = watch_secrets(Arc::clone(&context), number, scope, secrets, wake, first);
         let watch = tokio::spawn({
             let stopping = context.stopping.clone();
             async move { stopping.run_until_cancelled_owned(watch).await }
         });
+        // Before the first list every output would look deleted, and each would be written again.
+        let listed = context.stopping.run_until_cancelled(tokio::time::timeout(LIST_WITHIN, listed)).await;
+        if matches!(listed, Some(Err(_))) {
+            tracing::warn!("Secrets cannot be listed: allow list and watch; refreshes go on without noticing changed Secrets");
+        }
         let stopping = context.stopping.clone();
         controller
             .reconcile_on(futures::stream::unfold(
@@ -211,16 +220,22 @@ async fn watch_secrets(
     scope: Option<String>,
     secrets: Api<PartialObjectMeta<Secret>>,
     wake: mpsc::UnboundedSender<ObjectRef<Guarded>>,
+    first: oneshot::Sender<()>,
 ) {
+    let mut first = Some(first);
     let config = watcher::Config::default().labels(&format!("{ROLE_LABEL} in (seed,output)"));
     let events = watcher(secrets, config).default_backoff();
     let handled = events.try_for_each(|event| {
         let event = only_metadata(event);
+        let listed = matches!(event, watcher::Event::InitDone);
         if let Some(((namespace, name), secret)) = context.seen.take(number, scope.as_deref(), &event) {
             for object in concerned(&context, &namespace, &name, &secret) {
                 // The receiver is gone only while the operator stops.
                 let _ = wake.send(ObjectRef::new(&object).within(&namespace));
             }
+        }
+        if let Some(first) = first.take_if(|_| listed) {
+            let _ = first.send(());
         }
         std::future::ready(Ok::<(), watcher::Error>(()))
     });

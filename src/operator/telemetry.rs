@@ -1,5 +1,7 @@
 //! Logs. Libraries that could write a token are held back whatever the filter says.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
@@ -38,7 +40,7 @@ pub fn start(format: LogFormat, filter: &str) {
     }
     let layer = match format {
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).boxed(),
+        LogFormat::Text => fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).boxed(),
     };
     // A second start, in tests of one process, keeps the first.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();

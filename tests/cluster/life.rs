@@ -1,7 +1,13 @@
 //! One object's life: drift, suspend, force, seeds, refusals, lost answers, endpoints, outputs, restarts.
 
 mod drift;
+mod endpoint;
 mod force;
+mod outputs;
+mod refused;
 mod reseed;
+mod restart;
 mod seed;
 mod suspend;
+mod unknown;
+mod verdict;

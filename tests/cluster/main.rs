@@ -4,9 +4,14 @@
 #[allow(dead_code, reason = "each test binary uses a part of the stage")]
 mod stage;
 
+mod admission;
+mod conflict;
+mod counts;
+mod leaks;
 mod life;
 mod manifest;
 mod oidc;
 mod sight;
 mod smoke;
+mod stored;
 mod world;

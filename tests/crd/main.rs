@@ -1,4 +1,6 @@
 //! What can be said about the CustomResourceDefinition and the source without a cluster.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
+
 mod layers;
 mod schema;

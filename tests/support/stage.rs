@@ -9,6 +9,7 @@ use refreshable_token_operator::operator::endpoint::EndpointPolicy;
 use refreshable_token_operator::operator::{Operator, Settings};
 use testbed::control_plane::ControlPlane;
 use testbed::issuer::{Api, Issuer, Pair, Seed};
+use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -46,36 +47,56 @@ pub async fn install(plane: &ControlPlane) -> anyhow::Result<()> {
 }
 
 /// An operator running in this process.
+///
+/// It has a runtime of its own, so that it can be killed with everything that it was doing.
 pub struct Running {
     stop: CancellationToken,
     task: JoinHandle<()>,
+    runtime: Option<Runtime>,
 }
 
 impl Running {
     /// Starts the operator; with `namespaces` empty it watches all.
     pub async fn start(kubeconfig: &str, namespaces: &[&str]) -> anyhow::Result<Self> {
+        Self::start_under(LOOPBACK_POLICY, kubeconfig, namespaces).await
+    }
+
+    /// The same under another endpoint policy.
+    pub async fn start_under(policy: &str, kubeconfig: &str, namespaces: &[&str]) -> anyhow::Result<Self> {
         let settings = Settings {
             config: config(kubeconfig).await?,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             operator_namespace: Some(OPERATOR_NAMESPACE.to_owned()),
-            endpoint_policy: EndpointPolicy::from_yaml(LOOPBACK_POLICY)?,
+            endpoint_policy: EndpointPolicy::from_yaml(policy)?,
             max_in_flight: 4,
             pod: "operator-0".to_owned(),
         };
-        let operator = Operator::start(settings).await?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let operator = runtime.spawn(Operator::start(settings)).await?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let task = tokio::spawn(async move { operator.run(stopped.cancelled_owned()).await });
-        Ok(Self { stop, task })
+        let operator = operator?;
+        let task = runtime.spawn(async move { operator.run(stopped.cancelled_owned()).await });
+        Ok(Self { stop, task, runtime: Some(runtime) })
     }
 
+    /// Ends it as SIGKILL does, as far as tasks can be: whatever it was doing is not finished.
+    pub fn kill(self) {}
+
     /// Stops it as SIGTERM does and waits for its end.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    pub async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(60), self.task)
+        tokio::time::timeout(Duration::from_secs(60), &mut self.task)
             .await
             .context("the operator does not stop")?
             .context("the operator panicked")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A runtime that is dropped among tasks would wait, which is not allowed there.
+        self.runtime.take().map(Runtime::shutdown_background).unwrap_or_default();
     }
 }
 

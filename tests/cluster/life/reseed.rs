@@ -1,5 +1,7 @@
 //! A seed counts once: a changed one begins a new chain, an old one does nothing.
 
+use serde_json::json;
+
 use crate::manifest::keys;
 use crate::world::test;
 
@@ -45,5 +47,28 @@ fn the_same_seed_applied_again_does_nothing() {
         assert_eq!(scene.calls(&pair), 1);
         scene.healthy("a").await;
         assert!(!scene.events("a").await.iter().any(|(reason, _)| reason == "AlreadySpent"), "the seed in use is no old seed");
+    });
+}
+
+#[test]
+fn a_new_seed_is_not_forgotten_when_it_cannot_be_taken_at_once() {
+    test("reseed-later", |scene| async move {
+        let (mut object, first) = scene.begun("a").await;
+        let foreign = scene.secret_manifest("foreign", &[("note", "not yours")]);
+        scene.put(&foreign).await;
+        let outputs = object["spec"]["outputs"].clone();
+        object["spec"]["outputs"] = json!([outputs[0], {"secretName": "foreign", "opaque": {}}]);
+        scene.put(&object).await;
+        scene.stalled("a", "OutputConflict").await;
+        let second = scene.hour("a").await;
+        scene.put_seed("a", &keys(&second)).await;
+        scene.quiet(&second, 3).await;
+        assert_eq!(scene.calls(&second), 0, "nothing is spent while an output is in the way");
+        object["spec"]["outputs"] = outputs;
+        scene.put(&object).await;
+        scene.refreshed("a", 2).await;
+        scene.holds_newest("a", &second).await;
+        assert_eq!((scene.calls(&first), scene.calls(&second)), (1, 1));
+        scene.healthy("a").await;
     });
 }

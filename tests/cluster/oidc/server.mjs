@@ -19,7 +19,7 @@ const { Provider } = await import(pathToFileURL(library));
 const ACCESS_TOKEN_SECONDS = 9;
 const SCOPE = 'openid offline_access';
 // Characters that Basic authentication carries only if both sides encode them first (RFC 6749 section 2.3.1).
-const CLIENT = { client_id: 'ci client', client_secret: 'a b+c%d:e/f=g&h' };
+const CLIENT = { client_id: 'ci+client:1', client_secret: 'a b+c%d:e/f=g&h' };
 
 const server = createServer();
 server.listen(0, '127.0.0.1');

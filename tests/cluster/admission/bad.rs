@@ -1,0 +1,636 @@
+//! Manifests that the API server must refuse, with the field and the words that a person gets.
+
+use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, OAUTH2};
+
+/// What is changed in the base manifest (a merge patch), the field that the refusal names, and what it says.
+type Row = (&'static str, &'static str, &'static str, &'static str);
+
+const NAME: &str = "must be a name such as artifactory-ci";
+const KEY: &str = "must be a key such as access_token";
+const URL: &str = "must be an absolute URL";
+const HOST: &str = "must name a host or a plain dotted IPv4 address";
+const OUTSIDE: &str = "must not point at link-local, multicast, metadata or cluster-internal addresses";
+const LINE: &str = "must be one line without control characters";
+const COLON: &str = "must not hold a colon or a control character";
+const UNKNOWN: &str = "unknown field";
+
+/// All of them.
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (base, rows) in
+        [(ACCESS, PROVIDER), (ACCESS, REQUEST), (ACCESS, REFRESH), (ACCESS, NAMES), (ACCESS, OUTPUTS), (ACCESS, FIELDS)]
+    {
+        cases.extend(rows.iter().map(|row| case(base, row)));
+    }
+    for (base, rows) in [(DISTRIBUTION, DISTRIBUTION_ROWS), (ELASTIC, ELASTIC_ROWS), (OAUTH2, OAUTH2_ROWS)] {
+        cases.extend(rows.iter().map(|row| case(base, row)));
+    }
+    for (url, says) in URLS {
+        cases.push(url_case(ACCESS, "jfrogAccess", "url", url, says));
+    }
+    for (base, provider, field) in [
+        (ACCESS, "jfrogAccess", "url"),
+        (DISTRIBUTION, "jfrogDistribution", "url"),
+        (ELASTIC, "elasticCloudEnterprise", "url"),
+        (OAUTH2, "oauth2", "tokenURL"),
+    ] {
+        for (url, says) in
+            [("https://a.example.com/#x", URL), ("https://0x7f.1/", HOST), ("https://kubernetes.default.svc", OUTSIDE), ("", URL)]
+        {
+            cases.push(url_case(base, provider, field, url, says));
+        }
+        cases.extend(common(base, provider));
+    }
+    cases.extend(oversize());
+    cases
+}
+
+fn case(base: &str, (name, change, field, says): &Row) -> Case {
+    Case::new(name, base, change, field, says)
+}
+
+fn url_case(base: &str, provider: &str, field: &str, url: &str, says: &str) -> Case {
+    let change = format!("spec: {{provider: {{{provider}: {{{field}: {}}}}}}}", serde_json::to_string(url).unwrap());
+    Case::new(&format!("{provider} at {url:?}"), base, &change, &format!("spec.provider.{provider}.{field}"), says)
+}
+
+/// What all providers share.
+fn common(base: &str, provider: &str) -> Vec<Case> {
+    let rows = [
+        ("tls: {caBundleRef: {kind: ConfigMap, name: ../ca}}", "tls.caBundleRef.name", NAME),
+        ("tls: {caBundleRef: {kind: Secret, name: ca, key: a/b}}", "tls.caBundleRef.key", KEY),
+        ("tls: {caBundleRef: {name: ca}}", "tls.caBundleRef.kind", "Required value"),
+        ("tls: {caBundleRef: {kind: Pod, name: ca}}", "tls.caBundleRef.kind", r#"supported values: "ConfigMap", "Secret""#),
+        ("tls: {}", "tls.caBundleRef", "Required value"),
+        ("timeouts: {connect: 31s}", "timeouts.connect", "must be from 1s to 30s, written like 1h30m, 20m or 45s"),
+        ("timeouts: {request: 61s}", "timeouts.request", "must be from 1s to 60s"),
+        ("timeouts: {request: 0s}", "timeouts.request", "must be from 1s to 60s"),
+        ("timeouts: {connect: 1ms}", "timeouts.connect", "must be from 1s to 30s"),
+        ("tls: {insecureSkipVerify: true}", "", UNKNOWN),
+    ];
+    let case = |(change, field, says): (&str, &str, &str)| {
+        let field = if field.is_empty() { String::new() } else { format!("spec.provider.{provider}.{field}") };
+        let patch = format!("spec: {{provider: {{{provider}: {{{change}}}}}}}");
+        Case::new(&format!("{provider} with {change}"), base, &patch, &field, says)
+    };
+    rows.into_iter().map(case).collect()
+}
+
+/// Texts one longer than allowed.
+fn oversize() -> Vec<Case> {
+    let rows = [
+        ("spec.request.scope", 501, "may not be more than 500 bytes"),
+        ("spec.request.audience", 256, "may not be more than 255 bytes"),
+        ("spec.request.username", 256, "may not be more than 255 bytes"),
+        ("spec.request.description", 1025, "may not be more than 1024 bytes"),
+        ("spec.request.projectKey", 256, "may not be more than 255 bytes"),
+        ("spec.credential.seedSecretRef.name", 254, "may not be more than 253 bytes"),
+        ("spec.credential.seedSecretRef.accessTokenKey", 254, "may not be more than 253 bytes"),
+        ("spec.stateSecretName", 254, "may not be more than 253 bytes"),
+        ("spec.refresh.before", 21, "may not be more than 20 bytes"),
+        ("metadata.name", 241, "metadata.name must have at most 240 characters"),
+    ];
+    let mut cases: Vec<_> = rows
+        .into_iter()
+        .map(|(path, length, says)| {
+            let text = "a".repeat(length);
+            let change = path.rsplit('.').fold(text, |inner, field| format!("{{{field}: {inner}}}"));
+            // The rule about the object's name is one of the whole object, so the refusal names no field but its text does.
+            let field = if path == "metadata.name" { "" } else { path };
+            Case::new(&format!("{length} bytes in {path}"), ACCESS, &change, field, says)
+        })
+        .collect();
+    let url = format!("https://a.example.com/{}", "p".repeat(491));
+    cases.push(url_case(ACCESS, "jfrogAccess", "url", &url, "may not be more than 512 bytes"));
+    let user = "u".repeat(256);
+    let change = format!("spec: {{outputs: [{{secretName: o, basicAuth: {{username: {user}}}}}]}}");
+    let field = "spec.outputs[0].basicAuth.username";
+    cases.push(Case::new("256 bytes of user name", ACCESS, &change, field, "may not be more than 255 bytes"));
+    let output = |n| format!("{{secretName: o{n}, opaque: {{}}}}");
+    let outputs: Vec<_> = (0..21).map(output).collect();
+    let change = format!("spec: {{outputs: [{}]}}", outputs.join(", "));
+    cases.push(Case::new("21 outputs", ACCESS, &change, "spec.outputs", "must have at most 20 items"));
+    let registries: Vec<_> = (0..21).map(|n| format!("r{n}.example.com")).collect();
+    let docker = format!("{{registries: [{}], username: ci}}", registries.join(", "));
+    let change = format!("spec: {{outputs: [{{secretName: o, dockerConfigJSON: {docker}}}]}}");
+    let field = "spec.outputs[0].dockerConfigJSON.registries";
+    cases.push(Case::new("21 registries", ACCESS, &change, field, "must have at most 20 items"));
+    cases
+}
+
+const URLS: &[(&str, &str)] = &[
+    ("art.example.com", URL),
+    ("//art.example.com", URL),
+    ("ftp://art.example.com", URL),
+    ("HTTPS://art.example.com", URL),
+    ("https:/art.example.com", URL),
+    ("https://", URL),
+    ("https:///path", URL),
+    ("https://user:pw@art.example.com", URL),
+    ("https://user@art.example.com", URL),
+    ("https://art.example.com@evil.example.org", URL),
+    ("https://art.example.com#fragment", URL),
+    ("https://art.example.com/?query", URL),
+    ("https://art.example.com/a b", URL),
+    ("https://art.example.com/\n", URL),
+    ("https://art.example.com/\u{7}", URL),
+    ("https://art.exämple.com", URL),
+    ("https://art%2eexample.com", URL),
+    ("https://art.example.com\\@evil.example.org", URL),
+    ("https://art.example.com/\\evil", URL),
+    ("https://art.example.com:0", URL),
+    ("https://art.example.com:65536", URL),
+    ("https://art.example.com:https", URL),
+    ("https://art.example.com:", URL),
+    ("https://art.example.com.", URL),
+    ("https://-art.example.com", URL),
+    ("https://art..example.com", URL),
+    ("https://[fe80::1%25eth0]/", URL),
+    ("https://2130706433/", HOST),
+    ("https://0x7f.1/", HOST),
+    ("https://0x7f000001", HOST),
+    ("https://127.1:8443", HOST),
+    ("https://010.0.0.1/", HOST),
+    ("https://0300.0250.0.1/", HOST),
+    ("https://256.1.1.1/", HOST),
+    ("https://1.2.3.4.5/", HOST),
+    ("https://169.254.169.254/", OUTSIDE),
+    ("https://169.254.170.2:443/v2", OUTSIDE),
+    ("https://0.0.0.0/", OUTSIDE),
+    ("https://224.0.0.1/", OUTSIDE),
+    ("https://255.255.255.255/", OUTSIDE),
+    ("https://100.100.100.200/", OUTSIDE),
+    ("https://168.63.129.16/", OUTSIDE),
+    ("https://[::ffff:169.254.169.254]/", OUTSIDE),
+    ("https://[::ffff:a9fe:a9fe]/", OUTSIDE),
+    ("https://[0:0:0:0:0:ffff:a9fe:a9fe]/", OUTSIDE),
+    ("https://[::169.254.169.254]/", OUTSIDE),
+    ("https://[64:ff9b::a9fe:a9fe]/", OUTSIDE),
+    ("https://[FE80::1]/", OUTSIDE),
+    ("https://[ff02::1]/", OUTSIDE),
+    ("https://[::]/", OUTSIDE),
+    ("https://[fd00:ec2::254]/", OUTSIDE),
+    ("https://[fd20:ce::254]/", OUTSIDE),
+    ("https://kubernetes.default.svc", OUTSIDE),
+    ("https://kubernetes.default.svc.cluster.local:443/api", OUTSIDE),
+    ("https://Kubernetes.Default", OUTSIDE),
+    ("https://kubernetes.default.svc.corp.example.com", OUTSIDE),
+    ("https://vault.secrets.svc:8200", OUTSIDE),
+    ("https://kubernetes", OUTSIDE),
+    ("https://metadata.google.internal/computeMetadata/v1", OUTSIDE),
+    ("https://metadata", OUTSIDE),
+    ("https://metadata.goog", OUTSIDE),
+    ("https://instance-data/latest", OUTSIDE),
+];
+
+const PROVIDER: &[Row] = &[
+    ("no provider at all", "spec: {provider: null}", "spec.provider", "Required value"),
+    ("an empty provider", "spec: {provider: {jfrogAccess: null}}", "spec.provider", "must have exactly one of"),
+    (
+        "two providers",
+        "spec: {provider: {oauth2: {tokenURL: https://idp.example.com/token}}}",
+        "spec.provider",
+        "must have exactly one of elasticCloudEnterprise, jfrogAccess, jfrogDistribution, oauth2",
+    ),
+    (
+        "an unknown provider",
+        "spec: {provider: {gitlab: {url: https://a.example.com}}}",
+        "",
+        "unknown field \"spec.provider.gitlab\"",
+    ),
+    (
+        "a provider without address",
+        "spec: {provider: {jfrogAccess: {url: null}}}",
+        "spec.provider.jfrogAccess.url",
+        "Required value",
+    ),
+];
+
+const REQUEST: &[Row] = &[
+    ("a lifetime of nothing", "spec: {request: {lifetime: 0s}}", "spec.request.lifetime", "must be from 1s to 99999h"),
+    ("a lifetime in days", "spec: {request: {lifetime: 1d}}", "spec.request.lifetime", "written like 1h30m, 20m or 45s"),
+    ("a lifetime as a number", "spec: {request: {lifetime: 3600}}", "spec.request.lifetime", "must be of type string"),
+    (
+        "a lifetime beyond the longest",
+        "spec: {request: {lifetime: 99999h1s}}",
+        "spec.request.lifetime",
+        "must be from 1s to 99999h",
+    ),
+    ("a scope of two lines", "spec: {request: {scope: \"a\\nb\"}}", "spec.request.scope", LINE),
+    ("a C1 control character in a scope", "spec: {request: {scope: \"a\\u0085b\"}}", "spec.request.scope", LINE),
+    ("an empty scope", "spec: {request: {scope: \"\"}}", "spec.request.scope", "should be at least 1 chars long"),
+    ("an escape in a description", "spec: {request: {description: \"a\\e[31mb\"}}", "spec.request.description", LINE),
+    ("a bell in an audience", "spec: {request: {audience: \"a\\ab\"}}", "spec.request.audience", LINE),
+    ("a delete in a user name", "spec: {request: {username: \"a\\x7fb\"}}", "spec.request.username", LINE),
+    ("a tab in a project", "spec: {request: {projectKey: \"a\\tb\"}}", "spec.request.projectKey", LINE),
+    (
+        "a word instead of true",
+        "spec: {request: {includeReferenceToken: \"yes\"}}",
+        "spec.request.includeReferenceToken",
+        "must be of type boolean",
+    ),
+];
+
+const REFRESH: &[Row] = &[
+    (
+        "before and beforePercent",
+        "spec: {refresh: {before: 20m, beforePercent: 33}}",
+        "spec.refresh",
+        "set before or beforePercent, not both",
+    ),
+    ("0 percent", "spec: {refresh: {beforePercent: 0}}", "spec.refresh.beforePercent", "greater than or equal to 1"),
+    ("67 percent", "spec: {refresh: {beforePercent: 67}}", "spec.refresh.beforePercent", "less than or equal to 66"),
+    ("half a percent", "spec: {refresh: {beforePercent: 33.5}}", "spec.refresh.beforePercent", "must be of type integer"),
+    ("negative jitter", "spec: {refresh: {jitterPercent: -1}}", "spec.refresh.jitterPercent", "greater than or equal to 0"),
+    ("51 percent of jitter", "spec: {refresh: {jitterPercent: 51}}", "spec.refresh.jitterPercent", "less than or equal to 50"),
+    ("before of nothing", "spec: {refresh: {before: 0s}}", "spec.refresh.before", "must be from 1s to 99999h"),
+    ("an interval of 0", "spec: {refresh: {minInterval: 0s}}", "spec.refresh.minInterval", "must be from 1m to 99999h"),
+    ("an interval of 1 ms", "spec: {refresh: {minInterval: 1ms}}", "spec.refresh.minInterval", "must be from 1m to 99999h"),
+    (
+        "an interval below the floor",
+        "spec: {refresh: {minInterval: 59s}}",
+        "spec.refresh.minInterval",
+        "must be from 1m to 99999h",
+    ),
+    ("a negative interval", "spec: {refresh: {minInterval: -1h}}", "spec.refresh.minInterval", "must be from 1m to 99999h"),
+    ("an interval in days", "spec: {refresh: {maxInterval: 1d}}", "spec.refresh.maxInterval", "must be from 1m to 99999h"),
+    ("an interval of 10^9 hours", "spec: {refresh: {maxInterval: 1000000000h}}", "spec.refresh.maxInterval", "to 99999h"),
+    ("a fraction", "spec: {refresh: {before: 1.5h}}", "spec.refresh.before", "written like 1h30m, 20m or 45s"),
+    ("an empty duration", "spec: {refresh: {before: \"\"}}", "spec.refresh.before", "must be from 1s to 99999h"),
+    ("seconds before minutes", "spec: {refresh: {before: 1s1m}}", "spec.refresh.before", "written like 1h30m, 20m or 45s"),
+    ("a duration with a space", "spec: {refresh: {before: 1h 30m}}", "spec.refresh.before", "written like 1h30m, 20m or 45s"),
+    ("a duration without unit", "spec: {refresh: {before: \"90\"}}", "spec.refresh.before", "written like 1h30m, 20m or 45s"),
+    (
+        "intervals in the wrong order",
+        "spec: {refresh: {minInterval: 2h, maxInterval: 1h}}",
+        "spec.refresh",
+        "minInterval (default 1m) must not be above maxInterval (default 24h)",
+    ),
+    (
+        "an interval above the default",
+        "spec: {refresh: {minInterval: 25h}}",
+        "spec.refresh",
+        "must not be above maxInterval (default 24h)",
+    ),
+    (
+        "delays in the wrong order",
+        "spec: {refresh: {retry: {initialDelay: 2m, maxDelay: 1m}}}",
+        "spec.refresh.retry",
+        "initialDelay (default 5s) must not be above maxDelay (default 10m)",
+    ),
+    ("a delay below the default", "spec: {refresh: {retry: {maxDelay: 4s}}}", "spec.refresh.retry", "initialDelay (default 5s)"),
+    ("no delay", "spec: {refresh: {retry: {initialDelay: 0s}}}", "spec.refresh.retry.initialDelay", "must be from 1s to 1h"),
+    ("a delay of two hours", "spec: {refresh: {retry: {initialDelay: 2h}}}", "spec.refresh.retry.initialDelay", "from 1s to 1h"),
+    ("a delay of two days", "spec: {refresh: {retry: {maxDelay: 48h}}}", "spec.refresh.retry.maxDelay", "must be from 1s to 24h"),
+];
+
+const NAMES: &[Row] = &[
+    (
+        "a seed in another namespace's path",
+        "spec: {credential: {seedSecretRef: {name: ../../kube-system/secrets/x}}}",
+        "spec.credential.seedSecretRef.name",
+        NAME,
+    ),
+    (
+        "a seed with a query",
+        "spec: {credential: {seedSecretRef: {name: x?dryRun=All}}}",
+        "spec.credential.seedSecretRef.name",
+        NAME,
+    ),
+    ("a seed's subresource", "spec: {credential: {seedSecretRef: {name: x/status}}}", "spec.credential.seedSecretRef.name", NAME),
+    (
+        "a seed of encoded dots",
+        "spec: {credential: {seedSecretRef: {name: \"%2e%2e\"}}}",
+        "spec.credential.seedSecretRef.name",
+        NAME,
+    ),
+    ("a seed without name", "spec: {credential: {seedSecretRef: {name: \"\"}}}", "spec.credential.seedSecretRef.name", NAME),
+    ("no seed", "spec: {credential: {seedSecretRef: null}}", "spec.credential.seedSecretRef", "Required value"),
+    ("no credential", "spec: {credential: null}", "spec.credential", "Required value"),
+    (
+        "a key with a slash",
+        "spec: {credential: {seedSecretRef: {accessTokenKey: a/b}}}",
+        "spec.credential.seedSecretRef.accessTokenKey",
+        KEY,
+    ),
+    (
+        "an empty key",
+        "spec: {credential: {seedSecretRef: {refreshTokenKey: \"\"}}}",
+        "spec.credential.seedSecretRef.refreshTokenKey",
+        KEY,
+    ),
+    ("a key of dots", "spec: {credential: {seedSecretRef: {usernameKey: ..}}}", "spec.credential.seedSecretRef.usernameKey", KEY),
+    (
+        "a key that begins with dots",
+        "spec: {credential: {seedSecretRef: {passwordKey: ..data}}}",
+        "spec.credential.seedSecretRef.passwordKey",
+        KEY,
+    ),
+    (
+        "one key for both tokens",
+        "spec: {credential: {seedSecretRef: {accessTokenKey: refresh_token}}}",
+        "spec.credential.seedSecretRef",
+        "accessTokenKey (default access_token) and refreshTokenKey (default refresh_token) must differ",
+    ),
+    ("a state Secret with a path", "spec: {stateSecretName: a/b}", "spec.stateSecretName", NAME),
+    ("a state Secret in capitals", "spec: {stateSecretName: State}", "spec.stateSecretName", NAME),
+    (
+        "the seed as state",
+        "spec: {stateSecretName: seed}",
+        "spec.credential.seedSecretRef.name",
+        "the seed must not be the state Secret",
+    ),
+    (
+        "the default state as seed",
+        "spec: {credential: {seedSecretRef: {name: token-state}}}",
+        "spec.credential.seedSecretRef.name",
+        "the seed must not be the state Secret",
+    ),
+    (
+        "an output as state",
+        "spec: {stateSecretName: out}",
+        "spec.outputs",
+        "an output must not be the state Secret (stateSecretName; default: the object's name and -state)",
+    ),
+    (
+        "the default state as output",
+        "spec: {outputs: [{secretName: token-state, opaque: {}}]}",
+        "spec.outputs",
+        "an output must not be the state Secret",
+    ),
+    (
+        "the seed as output",
+        "spec: {outputs: [{secretName: seed, opaque: {}}]}",
+        "spec.outputs",
+        "an output must not be the seed Secret: give it another secretName",
+    ),
+];
+
+const OUTPUTS: &[Row] = &[
+    ("no outputs", "spec: {outputs: null}", "spec.outputs", "Required value"),
+    ("an empty list of outputs", "spec: {outputs: []}", "spec.outputs", "should have at least 1 items"),
+    (
+        "two outputs of one name",
+        "spec: {outputs: [{secretName: o, opaque: {}}, {secretName: o, basicAuth: {username: ci}}]}",
+        "spec.outputs[1]",
+        "Duplicate value",
+    ),
+    ("an output with a path", "spec: {outputs: [{secretName: ../o, opaque: {}}]}", "spec.outputs[0].secretName", NAME),
+    ("an output without name", "spec: {outputs: [{opaque: {}}]}", "spec.outputs[0].secretName", "Required value"),
+    (
+        "no shape",
+        "spec: {outputs: [{secretName: o}]}",
+        "spec.outputs[0]",
+        "must have exactly one of opaque, dockerConfigJSON and basicAuth",
+    ),
+    (
+        "two shapes",
+        "spec: {outputs: [{secretName: o, opaque: {}, basicAuth: {username: ci}}]}",
+        "spec.outputs[0]",
+        "must have exactly one of opaque, dockerConfigJSON and basicAuth",
+    ),
+    (
+        "one key for two values",
+        "spec: {outputs: [{secretName: o, opaque: {expirationTimeKey: x, refreshTokenKey: x}}]}",
+        "spec.outputs[0].opaque",
+        "the keys of one Secret must differ from each other",
+    ),
+    (
+        "the default key for another value",
+        "spec: {outputs: [{secretName: o, opaque: {expirationTimeKey: access_token}}]}",
+        "spec.outputs[0].opaque",
+        "(accessTokenKey defaults to access_token)",
+    ),
+    (
+        "a key with a slash",
+        "spec: {outputs: [{secretName: o, opaque: {accessTokenKey: a/b}}]}",
+        "spec.outputs[0].opaque.accessTokenKey",
+        KEY,
+    ),
+    (
+        "a key of a dot",
+        "spec: {outputs: [{secretName: o, opaque: {expirationTimeKey: .}}]}",
+        "spec.outputs[0].opaque.expirationTimeKey",
+        KEY,
+    ),
+    (
+        "a key with an umlaut",
+        "spec: {outputs: [{secretName: o, opaque: {refreshTokenKey: ä}}]}",
+        "spec.outputs[0].opaque.refreshTokenKey",
+        KEY,
+    ),
+    (
+        "a key with a space",
+        "spec: {request: {includeReferenceToken: true}, outputs: [{secretName: o, opaque: {referenceTokenKey: a b}}]}",
+        "spec.outputs[0].opaque.referenceTokenKey",
+        KEY,
+    ),
+    (
+        "a reference token that is not asked for",
+        "spec: {outputs: [{secretName: o, opaque: {referenceTokenKey: reference}}]}",
+        "spec.outputs",
+        "an output with referenceTokenKey needs request.includeReferenceToken: true",
+    ),
+    (
+        "a reference token that is asked not to come",
+        "spec: {request: {includeReferenceToken: false}, outputs: [{secretName: o, opaque: {referenceTokenKey: reference}}]}",
+        "spec.outputs",
+        "needs request.includeReferenceToken: true",
+    ),
+    (
+        "a registry twice",
+        "spec: {outputs: [{secretName: o, dockerConfigJSON: {registries: [a.example.com, a.example.com], username: ci}}]}",
+        "spec.outputs[0].dockerConfigJSON.registries",
+        "each registry may stand only once",
+    ),
+    (
+        "a registry with a quote",
+        "spec: {outputs: [{secretName: o, dockerConfigJSON: {registries: ['a\"b'], username: ci}}]}",
+        "spec.outputs[0].dockerConfigJSON.registries",
+        "each registry must be written as image names begin with it",
+    ),
+    (
+        "an empty registry",
+        "spec: {outputs: [{secretName: o, dockerConfigJSON: {registries: [''], username: ci}}]}",
+        "spec.outputs[0].dockerConfigJSON.registries",
+        "such as docker.example.com",
+    ),
+    (
+        "no registry",
+        "spec: {outputs: [{secretName: o, dockerConfigJSON: {registries: [], username: ci}}]}",
+        "spec.outputs[0].dockerConfigJSON.registries",
+        "should have at least 1 items",
+    ),
+    (
+        "registries without user",
+        "spec: {outputs: [{secretName: o, dockerConfigJSON: {registries: [a.example.com]}}]}",
+        "spec.outputs[0].dockerConfigJSON.username",
+        "Required value",
+    ),
+    (
+        "a colon in a registry's user",
+        "spec: {outputs: [{secretName: o, dockerConfigJSON: {registries: [a.example.com], username: 'c:i'}}]}",
+        "spec.outputs[0].dockerConfigJSON.username",
+        COLON,
+    ),
+    (
+        "a colon in a user",
+        "spec: {outputs: [{secretName: o, basicAuth: {username: 'c:i'}}]}",
+        "spec.outputs[0].basicAuth.username",
+        COLON,
+    ),
+    (
+        "a line break in a user",
+        "spec: {outputs: [{secretName: o, basicAuth: {username: \"c\\ni\"}}]}",
+        "spec.outputs[0].basicAuth.username",
+        COLON,
+    ),
+    (
+        "an empty user",
+        "spec: {outputs: [{secretName: o, basicAuth: {username: ''}}]}",
+        "spec.outputs[0].basicAuth.username",
+        "at least 1 chars",
+    ),
+];
+
+/// Fields that do not exist, most of them for a reason.
+const FIELDS: &[Row] = &[
+    ("a typing error", "spec: {refresh: {befor: 20m}}", "", "unknown field \"spec.refresh.befor\""),
+    ("a seed of another namespace", "spec: {credential: {seedSecretRef: {namespace: kube-system}}}", "", UNKNOWN),
+    ("an output in another namespace", "spec: {outputs: [{secretName: out, opaque: {}, namespace: kube-system}]}", "", UNKNOWN),
+    (
+        "an output that makes Kubernetes mint a token",
+        "spec: {outputs: [{secretName: out, opaque: {}, type: kubernetes.io/service-account-token}]}",
+        "",
+        "unknown field \"spec.outputs[0].type\"",
+    ),
+    (
+        "an output that lets nodes join",
+        "spec: {outputs: [{secretName: out, opaque: {}, type: bootstrap.kubernetes.io/token}]}",
+        "",
+        UNKNOWN,
+    ),
+    ("labels of an output", "spec: {outputs: [{secretName: out, opaque: {}, metadata: {labels: {a: b}}}]}", "", UNKNOWN),
+    ("a token in the object", "spec: {credential: {refreshToken: s3cr3t}}", "", "unknown field \"spec.credential.refreshToken\""),
+    ("a field beside spec", "specs: {}", "", "unknown field \"specs\""),
+];
+
+const DISTRIBUTION_ROWS: &[Row] = &[
+    (
+        "no lifetime",
+        "spec: {request: {lifetime: null}}",
+        "spec.request.lifetime",
+        "without it the API gives a token that never expires",
+    ),
+    (
+        "no request",
+        "spec: {request: null}",
+        "spec.request.lifetime",
+        "Required value: must be set with jfrogDistribution, such as 1h",
+    ),
+    ("a scope", "spec: {request: {scope: x}}", "spec.request.scope", "scope can be asked for with jfrogAccess and oauth2 only"),
+    ("an audience", "spec: {request: {audience: x}}", "spec.request", "can be asked for with jfrogAccess only: leave them out"),
+    ("a project", "spec: {request: {projectKey: x}}", "spec.request", "can be asked for with jfrogAccess only"),
+];
+
+const ELASTIC_ROWS: &[Row] = &[
+    ("a lifetime", "spec: {request: {lifetime: 1h}}", "spec.request.lifetime", "the other APIs decide themselves"),
+    ("a scope", "spec: {request: {scope: x}}", "spec.request.scope", "scope can be asked for with jfrogAccess and oauth2 only"),
+    ("a description", "spec: {request: {description: x}}", "spec.request", "can be asked for with jfrogAccess only"),
+    (
+        "a refresh token",
+        "spec: {outputs: [{secretName: o, opaque: {refreshTokenKey: refresh}}]}",
+        "spec.outputs",
+        "elasticCloudEnterprise has no refresh token: leave refreshTokenKey out",
+    ),
+];
+
+const OAUTH2_ROWS: &[Row] = &[
+    ("a lifetime", "spec: {request: {lifetime: 1h}}", "spec.request.lifetime", "the other APIs decide themselves"),
+    ("a user name", "spec: {request: {username: x}}", "spec.request", "can be asked for with jfrogAccess only"),
+    (
+        "a reference token",
+        "spec: {request: {includeReferenceToken: true}}",
+        "spec.request",
+        "can be asked for with jfrogAccess only",
+    ),
+    (
+        "graceSeconds alone",
+        "spec: {provider: {oauth2: {graceSeconds: 30}}}",
+        "spec.provider.oauth2",
+        "graceSeconds belongs to rotation: Grace",
+    ),
+    ("Grace alone", "spec: {provider: {oauth2: {rotation: Grace}}}", "spec.provider.oauth2", "set both or neither"),
+    (
+        "graceSeconds with Strict",
+        "spec: {provider: {oauth2: {rotation: Strict, graceSeconds: 30}}}",
+        "spec.provider.oauth2",
+        "graceSeconds belongs to rotation: Grace",
+    ),
+    (
+        "no grace",
+        "spec: {provider: {oauth2: {rotation: Grace, graceSeconds: 0}}}",
+        "spec.provider.oauth2.graceSeconds",
+        "greater than or equal to 1",
+    ),
+    (
+        "grace of more than a day",
+        "spec: {provider: {oauth2: {rotation: Grace, graceSeconds: 86401}}}",
+        "spec.provider.oauth2.graceSeconds",
+        "less than or equal to 86400",
+    ),
+    (
+        "an unknown rotation",
+        "spec: {provider: {oauth2: {rotation: strict}}}",
+        "spec.provider.oauth2.rotation",
+        r#"supported values: "Strict", "Grace", "Reusable""#,
+    ),
+    (
+        "an unknown authentication",
+        "spec: {provider: {oauth2: {clientAuthentication: mTLS}}}",
+        "spec.provider.oauth2.clientAuthentication",
+        r#"supported values: "Basic", "Post", "None""#,
+    ),
+    (
+        "a client's Secret with a path",
+        "spec: {provider: {oauth2: {clientSecretRef: {name: a/b}}}}",
+        "spec.provider.oauth2.clientSecretRef.name",
+        NAME,
+    ),
+    (
+        "a client key with a slash",
+        "spec: {provider: {oauth2: {clientSecretRef: {name: c, clientIDKey: a/b}}}}",
+        "spec.provider.oauth2.clientSecretRef.clientIDKey",
+        KEY,
+    ),
+    (
+        "a secret key with a slash",
+        "spec: {provider: {oauth2: {clientSecretRef: {name: c, clientSecretKey: a/b}}}}",
+        "spec.provider.oauth2.clientSecretRef.clientSecretKey",
+        KEY,
+    ),
+    (
+        "one key for client and secret",
+        "spec: {provider: {oauth2: {clientSecretRef: {name: c, clientIDKey: client_secret}}}}",
+        "spec.provider.oauth2.clientSecretRef",
+        "clientIDKey (default client_id) and clientSecretKey (default client_secret) must differ",
+    ),
+    (
+        "the client's Secret of another namespace",
+        "spec: {provider: {oauth2: {clientSecretRef: {name: c, namespace: kube-system}}}}",
+        "",
+        UNKNOWN,
+    ),
+    (
+        "the client's Secret as output",
+        "spec: {provider: {oauth2: {clientSecretRef: {name: out}}}}",
+        "spec.outputs",
+        "an output must not be the Secret of clientSecretRef: give it another secretName",
+    ),
+    (
+        "the client's Secret as state",
+        "spec: {stateSecretName: c, provider: {oauth2: {clientSecretRef: {name: c}}}}",
+        "spec.provider.oauth2.clientSecretRef.name",
+        "clientSecretRef must not name the state Secret",
+    ),
+];

@@ -1,0 +1,107 @@
+//! Where calls may go, and how the connection is verified: nothing is spent unless both are right.
+
+use refreshable_token_operator::api::{ConditionStatus, ConditionType};
+use serde_json::{Value, json};
+use testbed::issuer::Issuer;
+
+use crate::manifest::{LONG, access, keys};
+use crate::sight::calls_at;
+use crate::world::{Scene, test};
+
+fn bundle(name: &str, kind: &str, pem: &str) -> Value {
+    match kind {
+        "ConfigMap" => json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "data": {"ca.crt": pem}}),
+        _ => {
+            let mut secret = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
+            secret["data"] = json!({"ca.crt": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pem)});
+            secret
+        }
+    }
+}
+
+/// An object whose provider is served with TLS, and trusts this bundle.
+fn trusting(scene: Scene<'_>, name: &str, issuer: &Issuer, kind: &str, bundle: &str) -> Value {
+    let mut object = scene.manifest(name, access(issuer));
+    object["spec"]["request"] = json!({"lifetime": LONG});
+    object["spec"]["provider"]["jfrogAccess"]["tls"] = json!({"caBundleRef": {"kind": kind, "name": bundle}});
+    object
+}
+
+#[test]
+fn certificate_authorities_are_taken_from_a_config_map_or_a_secret() {
+    test("endpoint-tls", |scene| async move {
+        let issuer = Issuer::builder().tls(true).start().await.unwrap();
+        for kind in ["ConfigMap", "Secret"] {
+            let name = kind.to_lowercase();
+            scene.put(&bundle(&name, kind, issuer.ca_pem().unwrap())).await;
+            let pair = issuer.seed_jfrog_access(&name, chrono::TimeDelta::hours(1));
+            scene.put_seed(&name, &keys(&pair)).await;
+            scene.put(&trusting(scene, &name, &issuer, kind, &name)).await;
+            scene.refreshed(&name, 1).await;
+            scene.healthy(&name).await;
+        }
+    });
+}
+
+#[test]
+fn a_server_that_cannot_be_verified_gets_no_token() {
+    test("endpoint-ca", |scene| async move {
+        let issuer = Issuer::builder().tls(true).start().await.unwrap();
+        let other = Issuer::builder().tls(true).start().await.unwrap();
+        let pair = issuer.seed_jfrog_access("ca", chrono::TimeDelta::hours(1));
+        scene.put_seed("a", &keys(&pair)).await;
+        scene.put(&trusting(scene, "a", &issuer, "ConfigMap", "ca")).await;
+        let object = scene.stalled("a", "CABundleInvalid").await;
+        assert!(Scene::message(&object, ConditionType::Stalled).contains("ConfigMap ca, key ca.crt"));
+
+        scene.put(&bundle("ca", "ConfigMap", other.ca_pem().unwrap())).await;
+        let mut object = trusting(scene, "a", &issuer, "ConfigMap", "ca");
+        object["spec"]["refresh"] = json!({"jitterPercent": 1});
+        scene.put(&object).await;
+        scene.says("a", ConditionType::Reconciling, ConditionStatus::True, "EndpointUnreachable").await;
+        assert_eq!(calls_at(&issuer, &pair), 0);
+
+        scene.put(&bundle("ca", "ConfigMap", issuer.ca_pem().unwrap())).await;
+        scene.refreshed("a", 1).await;
+        assert_eq!(calls_at(&issuer, &pair), 1);
+        scene.healthy("a").await;
+    });
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_tried_again_with_pauses_and_spends_nothing() {
+    test("endpoint-refused", |scene| async move {
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let pair = scene.hour("a").await;
+        scene.put_seed("a", &keys(&pair)).await;
+        let mut object = scene.access("a", LONG);
+        object["spec"]["provider"]["jfrogAccess"]["url"] = format!("http://127.0.0.1:{port}").into();
+        scene.put(&object).await;
+        scene.says("a", ConditionType::Reconciling, ConditionStatus::True, "EndpointUnreachable").await;
+        tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+        assert_eq!(scene.status("a").await.consecutive_failures, Some(1), "the first pause is 5 s");
+        assert_eq!(scene.secrets().get_opt("a-state").await.unwrap(), None, "nothing was claimed");
+        object["spec"]["provider"]["jfrogAccess"]["url"] = scene.world.issuer.url().into();
+        scene.put(&object).await;
+        scene.refreshed("a", 1).await;
+        scene.holds_newest("a", &pair).await;
+    });
+}
+
+#[test]
+fn an_address_that_no_policy_allows_is_not_called() {
+    test("endpoint-policy", |scene| async move {
+        for (name, url) in [("private", "https://10.0.0.1"), ("unique-local", "https://[fc00::1]")] {
+            let pair = scene.hour(name).await;
+            scene.put_seed(name, &keys(&pair)).await;
+            let mut object = scene.access(name, LONG);
+            object["spec"]["provider"]["jfrogAccess"]["url"] = url.into();
+            scene.put(&object).await;
+            scene.stalled(name, "EndpointNotAllowed").await;
+        }
+        let mut metadata = scene.access("metadata", LONG);
+        metadata["spec"]["provider"]["jfrogAccess"]["url"] = "https://169.254.169.254".into();
+        let refused = scene.try_put(&metadata).await.unwrap_err().to_string();
+        assert!(refused.contains("provider.jfrogAccess.url"), "{refused}");
+    });
+}

@@ -1,0 +1,116 @@
+//! Keeps README.md true: what it says about reasons, flags, manifests and commands is compared with the code.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use refreshable_token_operator::api::{Reason, RefreshableToken, validate};
+use refreshable_token_operator::operator::endpoint::EndpointPolicy;
+
+const README: &str = include_str!("../README.md");
+
+/// The code blocks of a language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    README.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+/// The words in backticks that begin the lines of the tables with this heading.
+fn first_column(heading: &str) -> Vec<&'static str> {
+    let table = README.split(heading).nth(1).unwrap_or_else(|| panic!("README.md has no table {heading}"));
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    rows.filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect()
+}
+
+#[test]
+fn each_reason_has_a_row_and_each_row_a_reason() {
+    let rows = first_column("| reason | what it means | what you do |");
+    let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(rows, reasons, "the table of reasons is to have the order of src/api/condition.rs");
+}
+
+/// What `run --help` prints.
+fn help() -> String {
+    let help = Command::new(env!("CARGO_BIN_EXE_refreshable-token-operator")).args(["run", "--help"]).output().unwrap();
+    String::from_utf8(help.stdout).unwrap()
+}
+
+/// The words of a text that begin with two hyphens, without what surrounds them.
+fn flags(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || c == '`' || c == ',').filter(|word| word.starts_with("--"))
+}
+
+#[test]
+fn each_flag_of_run_is_explained_and_no_other() {
+    let help = help();
+    let real: BTreeSet<&str> = help.lines().filter(|line| line.trim_start().starts_with('-')).flat_map(flags).collect();
+    assert!(real.contains("--kubeconfig"), "{help}");
+    let rows = README.split("| flag of `run` | |").nth(1).unwrap().lines().skip(1).take_while(|line| line.starts_with('|'));
+    let told: BTreeSet<&str> = rows.filter(|line| line.starts_with("| `--")).flat_map(flags).collect();
+    assert_eq!(told, real);
+    let commands = blocks("sh").join("\n").replace("\\\n", " ");
+    for (_, arguments) in commands.lines().filter_map(|line| line.split_once("-- run ")) {
+        for flag in flags(arguments) {
+            assert!(real.contains(flag), "{flag}");
+        }
+    }
+}
+
+#[test]
+fn each_variable_belongs_to_a_flag_or_to_the_cache() {
+    let help = help();
+    let words = README.split(|c: char| !c.is_ascii_uppercase() && c != '_').filter(|word| word.starts_with("RTOK_"));
+    for word in words {
+        assert!(word == "RTOK_CACHE" || help.contains(&format!("[env: {word}=")), "{word}");
+    }
+}
+
+#[test]
+fn each_manifest_decodes_and_is_valid() {
+    let mut seen = 0;
+    for text in blocks("yaml").iter().flat_map(|block| block.split("\n---\n")) {
+        if text.contains("kind: RefreshableToken\n") {
+            let object: RefreshableToken = serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            validate(object.metadata.name.as_deref().unwrap(), &object.spec).unwrap();
+            // What is not a field is dropped silently by decoding.
+            let written: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+            assert_eq!(serde_json::to_value(&object.spec).unwrap(), written["spec"], "a field is unknown or misspelt");
+            seen += 1;
+        } else if text.starts_with("rules:") {
+            EndpointPolicy::from_yaml(text).unwrap();
+            seen += 1;
+        } else {
+            serde_saphyr::from_str::<serde_json::Value>(text).unwrap();
+        }
+    }
+    assert_eq!(seen, 3, "two objects and a policy");
+}
+
+#[test]
+fn the_two_commands_are_there_and_ci_runs_the_second() {
+    let commands: Vec<&str> = blocks("sh").iter().flat_map(|block| block.lines()).collect();
+    assert!(commands.contains(&"cargo run --example demo"));
+    assert!(commands.contains(&"cargo test --workspace"));
+    let ci = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/run")).unwrap();
+    assert!(ci.lines().any(|line| line.trim_end().ends_with(" cargo test --workspace")), "{ci}");
+}
+
+#[test]
+fn what_it_points_to_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let headings: BTreeSet<String> = README
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(|heading| heading.to_lowercase().replace(' ', "-").replace(|c: char| !c.is_alphanumeric() && c != '-', ""))
+        .collect();
+    for target in README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        match target.strip_prefix('#') {
+            Some(anchor) => assert!(headings.contains(anchor), "no heading {anchor} in {headings:?}"),
+            None => assert!(root.join(target).exists(), "no file {target}"),
+        }
+    }
+    let layout = README.split("## The code").nth(1).unwrap().split("```").nth(1).unwrap();
+    for path in layout.lines().filter_map(|line| line.split("   ").next()).flat_map(str::split_whitespace) {
+        assert!(path == "text" || root.join(path).exists(), "no file {path}");
+    }
+}
