@@ -8,9 +8,11 @@
 //! trying), publish. The light path, for tokens that stay valid, leaves out claim and mark. Nothing is spent before the mark,
 //! and after the send nothing but a durable answer ends the exchange.
 
+mod claim;
 mod look;
 mod publish;
 mod secure;
+mod send;
 mod step;
 
 pub use look::spendable;
@@ -25,22 +27,18 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::api::Reason;
-use crate::provider::{Class, Delivery, Lost, NotSent, RefreshInput, Reply, RequestError, Semantics, TokenRequest};
+use crate::provider::{Lost, RefreshInput, RequestError, Semantics, TokenRequest};
 use crate::refresh::output::{Rendered, largest_tokens, render};
-use crate::refresh::state::{Claim, State, Version};
+use crate::refresh::state::{State, Version};
 use crate::token::Fingerprint;
 
 use look::Footing;
-use secure::Then;
+use send::{cannot_request, not_sent};
 
 /// How long after the claim was begun the request may still leave (reference protocol, step 6).
 pub const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// How long after a claim nobody else takes it over; also how long a late copy of a request may still arrive (step 13).
 pub const CLAIM_TTL: Duration = Duration::from_secs(120);
-/// What a grace window must still hold when a request is repeated, so that the repeat arrives inside it. Our choice.
-const GRACE_MARGIN: Duration = Duration::from_secs(2);
-/// How often a request is repeated inside a grace window. Our choice: if three answers are lost, something else is wrong.
-const MOST_REPEATS: u32 = 3;
 
 /// An exchange in progress.
 #[derive(Clone, Debug)]
@@ -249,187 +247,6 @@ impl Exchange {
         self.brief.provider.request(&RefreshInput { held: &self.state.tokens, login: &self.brief.login, now })
     }
 
-    /// The claim, or on the light path the request itself.
-    fn claim(mut self, now: DateTime<Utc>) -> Next {
-        if !self.semantics().spends() {
-            return self.send(now);
-        }
-        let Some(fingerprint) = spendable(&self.state.tokens, self.semantics(), &self.brief.key) else {
-            return self.finish(cannot_request(&RequestError::Missing("refresh_token")));
-        };
-        self.claim_begun = Some(now);
-        self.state.claim = Some(Claim { fingerprint: fingerprint.to_string(), time: now, ..self.brief.claim.clone() });
-        let write = StateWrite { state: self.state.clone(), replaces: self.version.clone(), dry_run: false };
-        self.at(Phase::Claiming, Step::WriteState(Box::new(write)))
-    }
-
-    fn claim_answered(mut self, answer: WriteAnswer, now: DateTime<Utc>) -> Next {
-        match answer {
-            WriteAnswer::Done(version) => {
-                self.version = Some(*version);
-                self.stands = true;
-                self.claimed_it(now)
-            }
-            WriteAnswer::Conflict if self.version.is_none() => {
-                // A state Secret exists after all: an object of this name lived before.
-                self.state = State::default();
-                self.stands = false;
-                self.adopted = None;
-                self.at(Phase::Reading, Step::ReadState)
-            }
-            // Deleted since it was read: what was read is the only copy, and is put back with the claim.
-            WriteAnswer::Missing if self.version.take().is_some() => self.claim(now),
-            WriteAnswer::Conflict | WriteAnswer::Missing => self.unclaimed(Outcome::Stale),
-            WriteAnswer::Denied => self.unclaimed(postpone(
-                Reason::WriteFailed,
-                "the API server refuses to write the state Secret: check the operator's permissions, admission policies and quota",
-            )),
-            WriteAnswer::Unclear => self.at(Phase::LookingForClaim, Step::ReadState),
-        }
-    }
-
-    /// The claim was not written, for certain.
-    fn unclaimed(mut self, outcome: Outcome) -> Next {
-        self.state.claim = None;
-        self.finish(outcome)
-    }
-
-    fn looked_for_claim(mut self, answer: StateAnswer, now: DateTime<Utc>) -> Next {
-        match answer {
-            StateAnswer::Found(stored) if is_claim(&stored.state, &self.brief.claim.id) => {
-                self.version = Some(stored.version);
-                self.deleting = stored.deleting;
-                self.stands = true;
-                self.claimed_it(now)
-            }
-            StateAnswer::Found(_) | StateAnswer::Malformed(..) | StateAnswer::Missing => self.finish(Outcome::Stale),
-            StateAnswer::Denied | StateAnswer::Unclear if self.late(now) => {
-                self.finish(unclear("the API server gave no clear answer to the claim"))
-            }
-            StateAnswer::Denied | StateAnswer::Unclear => self.at(Phase::WaitingToLook, Step::Pause(Duration::from_secs(1))),
-        }
-    }
-
-    fn late(&self, now: DateTime<Utc>) -> bool {
-        self.claim_begun.is_none_or(|begun| (now - begun).to_std().is_ok_and(|passed| passed >= SEND_WITHIN))
-    }
-
-    /// The claim stands. When the full preflight is due, the commit is tried too: it needs other rights than a creation.
-    fn claimed_it(self, now: DateTime<Utc>) -> Next {
-        if !self.brief.preflight {
-            return self.mark(now);
-        }
-        let commit = StateWrite {
-            state: State { generation: self.state.generation.saturating_add(1), ..self.released() },
-            replaces: self.version.clone(),
-            dry_run: true,
-        };
-        self.at(Phase::TryingCommit, Step::WriteState(Box::new(commit)))
-    }
-
-    fn commit_tried(self, answer: &WriteAnswer, now: DateTime<Utc>) -> Next {
-        match answer {
-            WriteAnswer::Done(_) => self.mark(now),
-            WriteAnswer::Conflict | WriteAnswer::Missing => self.release(Outcome::Stale),
-            WriteAnswer::Denied => self.release(postpone(
-                Reason::WriteFailed,
-                "the API server would refuse the new state: check the operator's permissions, admission policies and quota",
-            )),
-            WriteAnswer::Unclear => self.release(unclear("the API server gave no clear answer to the trial of the commit")),
-        }
-    }
-
-    fn mark(mut self, _now: DateTime<Utc>) -> Next {
-        let Some(claim) = self.state.claim.clone() else { return self.finish(unclear("the operator lost its claim")) };
-        let fingerprint = Fingerprint::from_stored(claim.fingerprint.clone());
-        self.marked = Some(fingerprint.clone());
-        self.at(Phase::Marking, Step::Mark(Mark { claim, fingerprint }))
-    }
-
-    fn mark_answered(self, answer: MarkAnswer, now: DateTime<Utc>) -> Next {
-        match answer {
-            MarkAnswer::Done => self.send(now),
-            MarkAnswer::Stale => self.release(Outcome::Stale),
-            MarkAnswer::Denied => self.release(postpone(
-                Reason::ClusterUnavailable,
-                "the API server refuses to write this object's status: check the operator's permissions",
-            )),
-            MarkAnswer::Unclear => self.release(unclear("the API server gave no clear answer to the mark")),
-        }
-    }
-
-    fn send(self, now: DateTime<Utc>) -> Next {
-        // A repeat inside a grace window is not bound to the claim's age: the window bounds it.
-        let bound_to_claim = self.semantics().spends() && self.repeats == 0;
-        match self.request(now) {
-            Ok(request) => self.at(Phase::Sending, Step::Send { request, bound_to_claim }),
-            Err(error) if self.repeats == 0 => self.release(cannot_request(&error)),
-            // A repeat follows a sending that may have arrived.
-            Err(_) => self.finish(Outcome::Unknown(None)),
-        }
-    }
-
-    fn delivered(mut self, delivery: Delivery, sent: DateTime<Utc>, now: DateTime<Utc>) -> Next {
-        let reply = match delivery {
-            Delivery::Answered(reply) => reply,
-            // Only the first sending can prove that nothing was spent: a repeat follows one that may have arrived.
-            Delivery::NotSent(why) if self.repeats == 0 => return self.release(not_sent(why)),
-            Delivery::NotSent(_) => return self.lost(None, None, now),
-            Delivery::Lost { why, partial } => {
-                self.first_sent = self.first_sent.or(Some(sent));
-                return self.lost(Some(why), partial, now);
-            }
-        };
-        self.first_sent = self.first_sent.or(Some(sent));
-        match self.brief.provider.read(&reply, sent) {
-            Ok(granted) => {
-                let tokens = self.state.tokens.after(&granted, sent);
-                let generation = self.state.generation.saturating_add(1);
-                // Without a new refresh token the one that was just spent is all there is: it is never presented again.
-                let chain_over = granted.refresh_token.is_none() && !self.brief.provider.keeps_omitted_refresh_token();
-                let commit = State { tokens, generation, chain_over, unparsed: None, ..self.released() };
-                self.secure(commit, Then::Publish)
-            }
-            Err(error) => match error.class {
-                // After a lost answer a refusal proves nothing about the first sending.
-                Class::Transient | Class::Throttled | Class::Configuration if self.repeats == 0 => {
-                    self.release(Outcome::Rejected(error))
-                }
-                Class::ChainOver => {
-                    let over = State { chain_over: true, ..self.released() };
-                    self.secure(over, Then::Finish(Outcome::ChainOver(Some(error))))
-                }
-                Class::Transient | Class::Throttled | Class::Configuration | Class::Unknown => self.lost(None, Some(reply), now),
-            },
-        }
-    }
-
-    /// Nobody can tell whether the token was spent. What follows depends on what the API promises, and on nothing else.
-    fn lost(mut self, why: Option<Lost>, partial: Option<Reply>, now: DateTime<Utc>) -> Next {
-        match self.semantics() {
-            Semantics::Reusable | Semantics::RenewsItself => {
-                let message = why.map_or_else(|| "the token API's answer cannot be read".to_owned(), |why| why.to_string());
-                self.finish(Outcome::Postponed { reason: Reason::RefreshRetrying, message })
-            }
-            Semantics::Grace(window) if self.may_repeat(window, now) => {
-                self.repeats += 1;
-                self.at(Phase::WaitingToRepeat, Step::Pause(Duration::from_secs(1)))
-            }
-            Semantics::SingleUse | Semantics::Grace(_) => match partial.filter(|reply| !reply.body.0.is_empty()) {
-                Some(reply) => {
-                    let kept = State { unparsed: Some(reply.body), ..self.state.clone() };
-                    self.secure(kept, Then::Finish(Outcome::Unknown(why)))
-                }
-                None => self.finish(Outcome::Unknown(why)),
-            },
-        }
-    }
-
-    fn may_repeat(&self, window: Duration, now: DateTime<Utc>) -> bool {
-        let passed = self.first_sent.or(self.claim_begun).and_then(|first| (now - first).to_std().ok()).unwrap_or_default();
-        self.repeats < MOST_REPEATS && passed.saturating_add(GRACE_MARGIN) < window
-    }
-
     /// The state without the claim, which is thereby closed.
     fn released(&self) -> State {
         let closed_claim = self.state.claim.as_ref().map(|claim| claim.id.clone()).or_else(|| self.state.closed_claim.clone());
@@ -465,24 +282,4 @@ fn postpone(reason: Reason, message: &str) -> Outcome {
 
 fn unclear(message: &str) -> Outcome {
     postpone(Reason::ClusterUnavailable, message)
-}
-
-fn cannot_request(error: &RequestError) -> Outcome {
-    let reason = match error {
-        RequestError::Missing(_) | RequestError::NotSendable(_) => Reason::SeedInvalid,
-        RequestError::Url(_) => Reason::InvalidSpec,
-    };
-    Outcome::Refused { reason, message: error.to_string() }
-}
-
-fn not_sent(why: NotSent) -> Outcome {
-    let message = why.to_string();
-    match why {
-        NotSent::EndpointNotAllowed => Outcome::Refused { reason: Reason::EndpointNotAllowed, message },
-        NotSent::CaBundleInvalid => Outcome::Refused { reason: Reason::CaBundleInvalid, message },
-        NotSent::NameNotResolved | NotSent::NotConnected | NotSent::TlsRejected | NotSent::ConnectTimeout => {
-            Outcome::Postponed { reason: Reason::EndpointUnreachable, message }
-        }
-        NotSent::HeldBack => Outcome::Postponed { reason: Reason::RefreshRetrying, message },
-    }
 }

@@ -12,7 +12,7 @@ use refreshable_token_operator::refresh::conclude::{Conclusion, Note, conclude, 
 use refreshable_token_operator::refresh::decide::{Memory, SeedView, Trigger};
 use refreshable_token_operator::refresh::exchange::{Finished, Outcome, OutputOutcome, OutputProblem};
 use refreshable_token_operator::refresh::state::{Claim, State};
-use refreshable_token_operator::token::{AccessToken, Fingerprint, Purpose, RefreshToken};
+use refreshable_token_operator::token::{AccessToken, Fingerprint, FingerprintKey, Purpose, RefreshToken};
 
 use super::issuer::Kind;
 use super::operator::{facts, stalled};
@@ -502,4 +502,22 @@ proptest! {
         prop_assert!(delay <= most.max(asked.unwrap_or(0)) + 1);
         prop_assert_eq!(got.consecutive_failures, Some(failures + 1));
     }
+}
+
+#[test]
+fn with_another_key_an_old_seed_that_is_applied_again_is_not_taken_for_a_new_one() {
+    let (mut world, mut operator) = begin(Kind::Strict, Start::Steady);
+    world.now -= TimeDelta::minutes(10);
+    world.key = FingerprintKey::new(b"another key");
+    let version = world.next();
+    world.seed = Some((version, seed(&world.key, "refresh-0-0")));
+    operator.live(&mut world, &mut Plan::none(), 10_000);
+    assert_eq!(world.issuer.replays, Vec::<String>::new());
+    assert!(world.issuer.handled > 2, "the chain goes on: {}", world.issuer.handled);
+    assert_eq!(words(&world.status), ["Ready True TokenFresh", "SecretsSynced True Written"]);
+    // From here on a new seed is told from an old one again.
+    plant(&mut world);
+    operator.live(&mut world, &mut Plan::none(), 60);
+    assert_eq!(world.issuer.replays, Vec::<String>::new());
+    assert!(world.issuer.chains[1].current != "refresh-1-0", "the new chain has begun");
 }

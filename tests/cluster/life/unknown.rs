@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use refreshable_token_operator::api::{AttemptState, ConditionStatus, ConditionType};
 use serde_json::json;
-use testbed::issuer::{Client, ClientAuth, Fault, Issuer, Replay, Rotation, Rule};
+use testbed::issuer::{Api as Kind, Client, ClientAuth, Fault, Issuer, Replay, Rotation, Rule};
 
 use crate::manifest::{client_keys, keys, oauth2};
 use crate::sight::{Kstatus, calls_at, kstatus, wait};
@@ -85,5 +85,32 @@ fn a_lost_answer_is_asked_for_again_within_a_declared_grace_window() {
         assert_eq!((issuer.presented(spent.refresh()), calls_at(&issuer, &pair)), (2, 3));
         assert_eq!(issuer.double_spends(), 0, "the repeat came inside the window");
         scene.healthy("a").await;
+    });
+}
+
+#[test]
+fn an_answer_without_a_new_refresh_token_is_the_last_one() {
+    test("unknown-last", |scene| async move {
+        let issuer = Issuer::builder().start().await.unwrap();
+        let pair = issuer.seed_jfrog_access("ci", TimeDelta::hours(1));
+        issuer.with(|core, _| core.config.allow_refreshable = false);
+        let provider = crate::stage::provider_yaml(Kind::JfrogAccess, &issuer);
+        let seed = crate::stage::seed_yaml("a-seed", scene.namespace, Kind::JfrogAccess, &pair);
+        let object = format!(
+            "---\napiVersion: refreshabletoken.io/v1alpha1\nkind: RefreshableToken\nmetadata: {{name: a}}\nspec:\n{provider}  credential: {{seedSecretRef: {{name: a-seed}}}}\n  outputs: [{{secretName: a-token, opaque: {{}}}}]\n"
+        );
+        scene.apply(&format!("{seed}{object}")).await;
+        let stalled = scene.stalled("a", "ChainLost").await;
+        assert_eq!(condition(&stalled, ConditionType::Ready).unwrap().0, ConditionStatus::True, "the last token works");
+        let newest = issuer.newest(pair.chain).unwrap();
+        assert_eq!((newest.generation, newest.refresh_token), (1, None));
+        assert_eq!(scene.value("a-token", "access_token").await, Some(newest.access_token));
+        scene.force("a", "now").await;
+        scene
+            .until("a", "the request handled", |object| {
+                object.status.as_ref().is_some_and(|status| status.last_handled_refresh_request.is_some())
+            })
+            .await;
+        assert_eq!((issuer.presented(pair.refresh()), issuer.double_spends()), (1, 0));
     });
 }

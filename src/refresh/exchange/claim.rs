@@ -1,0 +1,124 @@
+//! The claim and the mark: from a state that stands to the right to present its token.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::send::cannot_request;
+use super::step::{Mark, MarkAnswer, Outcome, StateAnswer, StateWrite, Step, WriteAnswer};
+use super::{Exchange, Next, Phase, SEND_WITHIN, is_claim, postpone, spendable, unclear};
+use crate::api::Reason;
+use crate::provider::RequestError;
+use crate::refresh::state::{Claim, State};
+use crate::token::Fingerprint;
+
+impl Exchange {
+    /// The claim, or on the light path the request itself.
+    pub(super) fn claim(mut self, now: DateTime<Utc>) -> Next {
+        if !self.semantics().spends() {
+            return self.send(now);
+        }
+        let Some(fingerprint) = spendable(&self.state.tokens, self.semantics(), &self.brief.key) else {
+            return self.finish(cannot_request(&RequestError::Missing("refresh_token")));
+        };
+        self.claim_begun = Some(now);
+        self.state.claim = Some(Claim { fingerprint: fingerprint.to_string(), time: now, ..self.brief.claim.clone() });
+        let write = StateWrite { state: self.state.clone(), replaces: self.version.clone(), dry_run: false };
+        self.at(Phase::Claiming, Step::WriteState(Box::new(write)))
+    }
+
+    pub(super) fn claim_answered(mut self, answer: WriteAnswer, now: DateTime<Utc>) -> Next {
+        match answer {
+            WriteAnswer::Done(version) => {
+                self.version = Some(*version);
+                self.stands = true;
+                self.claimed_it(now)
+            }
+            WriteAnswer::Conflict if self.version.is_none() => {
+                // A state Secret exists after all: an object of this name lived before.
+                self.state = State::default();
+                self.stands = false;
+                self.adopted = None;
+                self.at(Phase::Reading, Step::ReadState)
+            }
+            // Deleted since it was read: what was read is the only copy, and is put back with the claim.
+            WriteAnswer::Missing if self.version.take().is_some() => self.claim(now),
+            WriteAnswer::Conflict | WriteAnswer::Missing => self.unclaimed(Outcome::Stale),
+            WriteAnswer::Denied => self.unclaimed(postpone(
+                Reason::WriteFailed,
+                "the API server refuses to write the state Secret: check the operator's permissions, admission policies and quota",
+            )),
+            WriteAnswer::Unclear => self.at(Phase::LookingForClaim, Step::ReadState),
+        }
+    }
+
+    /// The claim was not written, for certain.
+    fn unclaimed(mut self, outcome: Outcome) -> Next {
+        self.state.claim = None;
+        self.finish(outcome)
+    }
+
+    pub(super) fn looked_for_claim(mut self, answer: StateAnswer, now: DateTime<Utc>) -> Next {
+        match answer {
+            StateAnswer::Found(stored) if is_claim(&stored.state, &self.brief.claim.id) => {
+                self.version = Some(stored.version);
+                self.deleting = stored.deleting;
+                self.stands = true;
+                self.claimed_it(now)
+            }
+            StateAnswer::Found(_) | StateAnswer::Malformed(..) | StateAnswer::Missing => self.finish(Outcome::Stale),
+            StateAnswer::Denied | StateAnswer::Unclear if self.late(now) => {
+                self.finish(unclear("the API server gave no clear answer to the claim"))
+            }
+            StateAnswer::Denied | StateAnswer::Unclear => self.at(Phase::WaitingToLook, Step::Pause(Duration::from_secs(1))),
+        }
+    }
+
+    fn late(&self, now: DateTime<Utc>) -> bool {
+        self.claim_begun.is_none_or(|begun| (now - begun).to_std().is_ok_and(|passed| passed >= SEND_WITHIN))
+    }
+
+    /// The claim stands. When the full preflight is due, the commit is tried too: it needs other rights than a creation.
+    fn claimed_it(self, now: DateTime<Utc>) -> Next {
+        if !self.brief.preflight {
+            return self.mark(now);
+        }
+        let commit = StateWrite {
+            state: State { generation: self.state.generation.saturating_add(1), ..self.released() },
+            replaces: self.version.clone(),
+            dry_run: true,
+        };
+        self.at(Phase::TryingCommit, Step::WriteState(Box::new(commit)))
+    }
+
+    pub(super) fn commit_tried(self, answer: &WriteAnswer, now: DateTime<Utc>) -> Next {
+        match answer {
+            WriteAnswer::Done(_) => self.mark(now),
+            WriteAnswer::Conflict | WriteAnswer::Missing => self.release(Outcome::Stale),
+            WriteAnswer::Denied => self.release(postpone(
+                Reason::WriteFailed,
+                "the API server would refuse the new state: check the operator's permissions, admission policies and quota",
+            )),
+            WriteAnswer::Unclear => self.release(unclear("the API server gave no clear answer to the trial of the commit")),
+        }
+    }
+
+    fn mark(mut self, _now: DateTime<Utc>) -> Next {
+        let Some(claim) = self.state.claim.clone() else { return self.finish(unclear("the operator lost its claim")) };
+        let fingerprint = Fingerprint::from_stored(claim.fingerprint.clone());
+        self.marked = Some(fingerprint.clone());
+        self.at(Phase::Marking, Step::Mark(Mark { claim, fingerprint }))
+    }
+
+    pub(super) fn mark_answered(self, answer: MarkAnswer, now: DateTime<Utc>) -> Next {
+        match answer {
+            MarkAnswer::Done => self.send(now),
+            MarkAnswer::Stale => self.release(Outcome::Stale),
+            MarkAnswer::Denied => self.release(postpone(
+                Reason::ClusterUnavailable,
+                "the API server refuses to write this object's status: check the operator's permissions",
+            )),
+            MarkAnswer::Unclear => self.release(unclear("the API server gave no clear answer to the mark")),
+        }
+    }
+}
