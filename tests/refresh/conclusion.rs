@@ -396,6 +396,27 @@ fn a_commit_whose_status_was_lost_counts_as_the_refresh_it_was() {
     assert_eq!(words(&world.status), ["Ready True TokenFresh", "SecretsSynced True Written"]);
 }
 
+#[test]
+fn the_last_eight_spent_tokens_are_remembered_and_never_the_one_that_is_held() {
+    let mut world = running();
+    for number in 0..12 {
+        let mut done = finished(&world, Outcome::Refreshed);
+        done.state = Some(next_state(&world));
+        done.spent = Some(fingerprint(&world, &format!("spent-{number}")));
+        world.status = after(&world, &done, Trigger::Scheduled).status;
+    }
+    let expected: Vec<String> = (4..12).map(|number| fingerprint(&world, &format!("spent-{number}")).to_string()).collect();
+    assert_eq!(world.status.spent_fingerprints, expected);
+    // A server that gives the same refresh token back (RFC 6749 section 6).
+    let done = Finished {
+        state: Some(next_state(&world)),
+        spent: Some(fingerprint(&world, "refresh-next")),
+        ..finished(&world, Outcome::Refreshed)
+    };
+    let held = fingerprint(&world, "refresh-next").to_string();
+    assert!(!after(&world, &done, Trigger::Scheduled).status.spent_fingerprints.contains(&held));
+}
+
 fn claim(world: &World) -> Claim {
     let (id, holder, process) = ("claim".to_owned(), "pod".to_owned(), "1".to_owned());
     Claim { id, holder, process, fingerprint: fingerprint(world, "refresh-0-1").to_string(), time: world.now }

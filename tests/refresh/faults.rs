@@ -4,7 +4,7 @@ use refreshable_token_operator::api::{ConditionStatus, ConditionType};
 use refreshable_token_operator::token::{Purpose, RefreshToken};
 
 use super::issuer::Kind;
-use super::operator::{Operator, stalled};
+use super::operator::{Operator, Turn, stalled};
 use super::plan::{FAULTS, Fault, Plan};
 use super::scenario::{KINDS, STARTS, Start, begin, seed};
 use super::world::World;
@@ -273,6 +273,66 @@ fn a_chain_of_another_object_is_never_written_over() {
         let current = world.issuer.chain().current.as_bytes();
         let kept = data.iter().any(|(key, value)| key.starts_with("orphaned.claim-") && value == current);
         assert!(kept, "at {at}: {:?}", data.keys());
+        let spent = world.key.fingerprint(Purpose::Token, b"refresh-0-1").to_string();
+        assert!(world.status.spent_fingerprints.contains(&spent), "at {at}: what was presented stays spent");
         assert!(world.issuer.replays.is_empty());
+    }
+}
+
+/// A name, a start, and what goes wrong.
+type Course = (&'static str, Kind, Start, &'static [(usize, Fault)]);
+
+#[test]
+fn courses_that_once_went_wrong() {
+    // The indices count the effects of the start: see requests.rs.
+    let courses: [Course; 10] = [
+        (
+            "deleted while the claim is unclear",
+            Kind::Strict,
+            Start::Steady,
+            &[(1, Fault::AnswerLost), (2, Fault::DeletedByForce)],
+        ),
+        (
+            "an older copy while the claim is unclear",
+            Kind::Strict,
+            Start::AfterFailure,
+            &[(3, Fault::AnswerLost), (4, Fault::OlderCopy(true))],
+        ),
+        ("deleted between read and claim", Kind::Strict, Start::Steady, &[(1, Fault::DeletedByForce)]),
+        ("deleted before a release", Kind::Strict, Start::Steady, &[(2, Fault::Denied), (3, Fault::DeletedByForce)]),
+        ("held by our finalizer only", Kind::Strict, Start::Steady, &[(3, Fault::Deleted)]),
+        ("the same before a release", Kind::Strict, Start::Steady, &[(2, Fault::Denied), (3, Fault::Deleted)]),
+        ("released, and the status lost", Kind::Strict, Start::Steady, &[(3, Fault::Http(429, false)), (5, Fault::CrashBefore)]),
+        ("first refresh the same", Kind::Strict, Start::First, &[(5, Fault::Http(429, false)), (7, Fault::CrashBefore)]),
+        ("mark unclear, then the status lost", Kind::Strict, Start::Steady, &[(2, Fault::AnswerLost), (4, Fault::CrashBefore)]),
+        ("committed, and the status lost", Kind::Strict, Start::AfterFailure, &[(7, Fault::CrashAfter)]),
+    ];
+    for (name, kind, start, faults) in courses {
+        let (world, operator, plan) = run(kind, start, faults);
+        assert_eq!(judge(&world, &operator, &plan), Ok(()), "{name}: {:#?}", plan.log);
+        assert_eq!((stalled(&world), plan.destroyed), (None, false), "{name}: {:#?}", plan.log);
+    }
+}
+
+#[test]
+fn a_first_refresh_that_came_to_nothing_publishes_nothing_of_the_seed() {
+    let (mut world, mut operator) = begin(Kind::Strict, Start::First);
+    let tokens = &mut world.seed.as_mut().unwrap().1.tokens;
+    tokens.access_token = Some(refreshable_token_operator::token::AccessToken::new("old"));
+    let mut plan = Plan::with([(5, Fault::Http(429, false)), (7, Fault::CrashBefore), (10, Fault::Denied)]);
+    while operator.turn(&mut world, &mut plan) != Turn::Died {}
+    assert_eq!(Operator::new(2).turn(&mut world, &mut plan), Turn::Worked);
+    assert!(world.outputs.is_empty(), "{:#?}", plan.log);
+    assert_eq!(stalled(&world), None);
+}
+
+#[test]
+fn a_repeat_stays_inside_the_grace() {
+    for seconds in 1..12 {
+        let lost = [(3, Fault::AnswerLost), (4, Fault::AnswerLost), (5, Fault::AnswerLost), (6, Fault::AnswerLost)];
+        let (world, ..) = run(Kind::Grace(seconds), Start::Steady, &lost);
+        assert!(world.issuer.replays.is_empty(), "{seconds} s");
+        let (world, _, plan) = run(Kind::Grace(seconds), Start::Steady, &lost[..1]);
+        assert_eq!(stalled(&world).is_some(), seconds <= 3, "{seconds} s: {:#?}", plan.log);
     }
 }

@@ -201,7 +201,7 @@ fn died(world: &World, plan: &mut Plan) {
     plan.lost_in_flight |= plan.granted;
     plan.destroyed |= plan.wrecked;
     plan.died_claimed |= world.decoded().is_some_and(|state| state.claim.is_some());
-    (plan.held, plan.claimed, plan.wrecked, plan.granted) = (false, false, false, false);
+    (plan.held, plan.claimed, plan.wrecked, plan.under_claim, plan.granted) = (false, false, false, false, false);
 }
 
 /// Drives one exchange; gives what it found and the version of the object as its mark left it.
@@ -212,8 +212,8 @@ fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) 
     loop {
         let event = match step {
             Step::Done(finished) => {
-                plan.destroyed |= plan.wrecked;
-                (plan.held, plan.claimed, plan.wrecked) = (false, false, false);
+                plan.destroyed |= plan.wrecked && !plan.under_claim;
+                (plan.held, plan.claimed, plan.wrecked, plan.under_claim) = (false, false, false, false);
                 return Ok((*finished, version));
             }
             Step::Pause(pause) => {
@@ -375,7 +375,10 @@ fn send(world: &mut World, plan: &mut Plan, request: &TokenRequest, spends: bool
 /// What people and other programs do to the state Secret and the object.
 fn meddle(world: &mut World, plan: &mut Plan, fault: Fault) {
     let (version, held, claimed) = (world.next(), plan.held, plan.claimed);
-    let mut destroy = |protected: bool| if protected { plan.wrecked = true } else { plan.destroyed = true };
+    let mut destroy = |protected: bool| {
+        plan.under_claim |= claimed;
+        if protected { plan.wrecked = true } else { plan.destroyed = true }
+    };
     match fault {
         Fault::ObjectEdited => world.object_version = version,
         Fault::OutputDeleted => world.outputs.clear(),

@@ -91,6 +91,8 @@ pub struct Plan {
     pub claimed: bool,
     /// The Secret was destroyed under an exchange that has not put it back yet.
     pub wrecked: bool,
+    /// That was after its claim: it has to notice, and nothing but its death excuses it.
+    pub under_claim: bool,
     /// The issuer granted a pair that is not in the state Secret yet.
     pub granted: bool,
     pub pauses: u32,

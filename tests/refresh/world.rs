@@ -183,10 +183,13 @@ impl World {
         }
     }
 
+    /// An apply takes no key away that the creation wrote.
     fn put_output(&mut self, seen: SeenOutput, rendered: &Rendered) -> OutputAnswer {
         self.trespasses += u32::from(!seen.owned);
-        let seen = SeenOutput { keys: rendered.data.keys().cloned().collect(), ..seen };
-        let output = Output { seen, data: rendered.data.clone(), content_hash: Some(rendered.content_hash.to_string()) };
+        let mut data = self.outputs.remove(&rendered.name).map(|output| output.data).unwrap_or_default();
+        data.extend(rendered.data.clone());
+        let seen = SeenOutput { keys: data.keys().cloned().collect(), ..seen };
+        let output = Output { seen, data, content_hash: Some(rendered.content_hash.to_string()) };
         self.outputs.insert(rendered.name.clone(), output);
         OutputAnswer::Done
     }

@@ -66,12 +66,24 @@ impl Exchange {
                 self.stands = true;
                 self.claimed_it(now)
             }
+            // An older copy, or nothing: what was read before is the only copy of the newest tokens.
+            StateAnswer::Found(stored) if stored.state.claim.is_none() && self.outlives(&stored.state) => {
+                self.version = Some(stored.version);
+                self.deleting = stored.deleting;
+                self.claim(now)
+            }
+            StateAnswer::Missing if self.version.take().is_some() => self.claim(now),
             StateAnswer::Found(_) | StateAnswer::Malformed(..) | StateAnswer::Missing => self.finish(Outcome::Stale),
             StateAnswer::Denied | StateAnswer::Unclear if self.late(now) => {
                 self.finish(unclear("the API server gave no clear answer to the claim"))
             }
             StateAnswer::Denied | StateAnswer::Unclear => self.at(Phase::WaitingToLook, Step::Pause(Duration::from_secs(1))),
         }
+    }
+
+    /// What was found is this chain as it was before, with other tokens.
+    fn outlives(&self, found: &State) -> bool {
+        found.tokens != self.state.tokens && self.precedes(found, &self.state)
     }
 
     fn late(&self, now: DateTime<Utc>) -> bool {

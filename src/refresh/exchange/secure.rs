@@ -167,15 +167,24 @@ impl Exchange {
         // Other people's keys as they are now; what was set aside stays, even where an older copy does not know of it.
         let aside = std::mem::replace(&mut securing.target.foreign, found.foreign.clone());
         securing.target.foreign.extend(aside.into_iter().filter(|(name, _)| name.starts_with(ORPHANED)));
+        if securing.may_give_up && self.claimed_by_another(&found) {
+            self.state = found;
+            return self.conclude(securing.then);
+        }
         let ours = found == securing.target || is_claim(&found, &self.brief.claim.id) || self.precedes(&found, &securing.target);
         securing.beside = (!ours).then(|| Box::new(found.clone()));
         if found == securing.contents(&self.brief.claim.id) { self.settled(securing) } else { self.write(securing) }
     }
 
+    /// Somebody else holds the claim on the very token that we hold: theirs is not ours to close, and nothing is lost.
+    fn claimed_by_another(&self, found: &State) -> bool {
+        found.claim.is_some() && !is_claim(found, &self.brief.claim.id) && found.tokens == self.state.tokens
+    }
+
     /// What stands there is this chain as it was before: an older copy, or our claim edited away. A chain that knows a seed
     /// which ours does not know is another one; generations of two chains say nothing about each other. A copy from before our
     /// seed was adopted has the same generation and fewer seeds.
-    fn precedes(&self, found: &State, target: &State) -> bool {
+    pub(super) fn precedes(&self, found: &State, target: &State) -> bool {
         let key = &self.brief.key;
         let before = spendable(&self.state.tokens, self.semantics(), key);
         let same_token = before.is_some() && spendable(&found.tokens, self.semantics(), key) == before;
