@@ -1,6 +1,7 @@
 //! Everything that can go wrong, at every effect of a refresh, alone and in pairs; the issuer is the judge.
 
 use refreshable_token_operator::api::{ConditionStatus, ConditionType};
+use refreshable_token_operator::refresh::state::Claim;
 use refreshable_token_operator::token::{Purpose, RefreshToken};
 
 use super::issuer::Kind;
@@ -335,4 +336,31 @@ fn a_repeat_stays_inside_the_grace() {
         let (world, _, plan) = run(Kind::Grace(seconds), Start::Steady, &lost[..1]);
         assert_eq!(stalled(&world).is_some(), seconds <= 3, "{seconds} s: {:#?}", plan.log);
     }
+}
+
+#[test]
+fn a_release_leaves_the_claim_of_another_process_alone() {
+    let (mut world, mut operator) = begin(Kind::Strict, Start::Steady);
+    let mut state = world.decoded().unwrap();
+    let (id, holder, process) = ("theirs".to_owned(), "other".to_owned(), "9".to_owned());
+    let fingerprint = world.key.fingerprint(Purpose::Token, b"refresh-0-1").to_string();
+    state.claim = Some(Claim { id, holder, process, fingerprint, time: world.now });
+    let mut plan = Plan::with([(2, Fault::Denied), (3, Fault::Replaced)]);
+    plan.replacement = Some(state.encode());
+    operator.settle(&mut world, &mut plan);
+    assert_eq!(world.decoded(), Some(state), "{:#?}", plan.log);
+    assert_eq!(world.issuer.handled, 1);
+}
+
+#[test]
+fn a_copy_of_an_earlier_generation_does_not_win_over_an_unclear_claim() {
+    let (mut world, mut operator) = begin(Kind::Strict, Start::Steady);
+    let old = world.state.clone().unwrap().data;
+    operator.settle(&mut world, &mut Plan::none());
+    world.now = world.status.next_refresh_time.unwrap();
+    let mut plan = Plan::with([(1, Fault::AnswerLost), (2, Fault::Replaced)]);
+    plan.replacement = Some(old);
+    operator.settle(&mut world, &mut plan);
+    assert_eq!((stalled(&world), world.status.chain_generation), (None, Some(3)), "{:#?}", plan.log);
+    assert!(world.issuer.replays.is_empty());
 }
