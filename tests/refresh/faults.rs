@@ -364,3 +364,13 @@ fn a_copy_of_an_earlier_generation_does_not_win_over_an_unclear_claim() {
     assert_eq!((stalled(&world), world.status.chain_generation), (None, Some(3)), "{:#?}", plan.log);
     assert!(world.issuer.replays.is_empty());
 }
+
+#[test]
+fn a_token_of_which_nobody_knows_is_kept_too() {
+    let (mut world, mut operator) = begin(Kind::Strict, Start::Steady);
+    let mut plan = Plan::with([(2, Fault::DeletedByForce), (3, Fault::NeverArrived)]);
+    operator.settle(&mut world, &mut plan);
+    assert_eq!(stalled(&world), Some("RefreshOutcomeUnknown"));
+    assert!(kept(&world, &world.issuer.chain().current), "{:#?}", plan.log);
+    assert!(world.decoded().unwrap().claim.is_some(), "and nobody presents it meanwhile");
+}

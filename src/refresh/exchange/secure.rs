@@ -67,6 +67,14 @@ impl Exchange {
         self.write(Securing::new(target, then, false))
     }
 
+    /// Looks whether the claim and its token still stand, and puts them back if not: nobody knows whether it was spent, and if
+    /// not it is the newest there is.
+    pub(super) fn hold(mut self, outcome: Outcome) -> Next {
+        self.presented = true;
+        let target = self.state.clone();
+        self.look(Securing::new(target, Then::Finish(outcome), true))
+    }
+
     /// Closes the claim, if there is one: nothing was spent.
     pub(super) fn release(self, outcome: Outcome) -> Next {
         if self.state.claim.is_none() {
@@ -131,7 +139,7 @@ impl Exchange {
         self.stands = true;
         // A seed that was being adopted has not begun what stands there.
         self.adopted = self.adopted.filter(|_| securing.beside.is_none());
-        let then = if securing.beside.is_some() && !securing.may_give_up {
+        let then = if securing.beside.is_some() && self.presented {
             let message = "another chain was put into the state Secret while a refresh was under way; it is kept, and the \
                            refreshed tokens stand beside it under keys that begin with orphaned: see which one you want to keep";
             Then::Finish(Outcome::Refused { reason: Reason::StateConflict, message: message.to_owned() })

@@ -79,7 +79,7 @@ impl Exchange {
                     let kept = State { unparsed: Some(reply.body), ..self.state.clone() };
                     self.secure(kept, Then::Finish(Outcome::Unknown(why)))
                 }
-                None => self.finish(Outcome::Unknown(why)),
+                None => self.hold(Outcome::Unknown(why)),
             },
         }
     }
