@@ -267,7 +267,8 @@ pub fn unit_interval(seed: &str) -> f64 {
     f64::from(bytes) / (f64::from(u32::MAX) + 1.0)
 }
 
-fn hex(bytes: &[u8], take: usize) -> String {
+/// The first `take` bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8], take: usize) -> String {
     use fmt::Write as _;
     bytes.iter().take(take).fold(String::with_capacity(take * 2), |mut text, byte| {
         // Writing to a String cannot fail.

@@ -1,4 +1,4 @@
-//! The key of all fingerprints: a Secret in the operator's own namespace, made at the first start and never changed.
+//! The operator's keys: all follow from one Secret in its own namespace, made at the first start and never changed.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,24 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use ring::rand::{SecureRandom, SystemRandom};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::cluster::{Cluster, Trouble};
+use super::journal::{JournalError, JournalKey};
 use crate::token::FingerprintKey;
 
 /// Name of the Secret.
 pub const KEY_SECRET: &str = "refreshable-token-operator-key";
 const KEY: &str = "fingerprint-key";
+
+/// What follows from the Secret.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The key of all fingerprints.
+    pub fingerprint: FingerprintKey,
+    /// The keys of the journal.
+    pub journal: JournalKey,
+}
 
 /// Why there is no key.
 #[derive(Debug, Error)]
@@ -39,10 +50,13 @@ pub enum KeyError {
     /// The machine has no randomness.
     #[error("the machine gives no random bytes")]
     NoRandomness,
+    /// No key of the journal follows from the Secret.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
 }
 
-/// Reads the key, or makes it.
-pub async fn key(cluster: &Cluster, namespace: &str) -> Result<FingerprintKey, KeyError> {
+/// Reads the Secret, or makes it.
+pub async fn keys(cluster: &Cluster, namespace: &str) -> Result<Keys, KeyError> {
     let refused = |trouble| KeyError::Refused { namespace: namespace.to_owned(), trouble };
     let secret = match cluster.secret(namespace, KEY_SECRET).await {
         Ok(secret) => secret,
@@ -54,11 +68,11 @@ pub async fn key(cluster: &Cluster, namespace: &str) -> Result<FingerprintKey, K
         },
         Err(trouble) => return Err(refused(trouble)),
     };
-    let bytes = secret.data.and_then(|mut data| data.remove(KEY)).map(|bytes| bytes.0).unwrap_or_default();
+    let bytes = secret.data.and_then(|mut data| data.remove(KEY)).map(|bytes| Zeroizing::new(bytes.0)).unwrap_or_default();
     if bytes.len() < FingerprintKey::LENGTH {
         return Err(KeyError::Damaged { namespace: namespace.to_owned() });
     }
-    Ok(FingerprintKey::new(&bytes))
+    Ok(Keys { fingerprint: FingerprintKey::new(&bytes), journal: JournalKey::derive(&bytes)? })
 }
 
 fn fresh() -> Result<Secret, KeyError> {

@@ -8,6 +8,7 @@ pub mod cluster;
 mod credential;
 mod drive;
 pub mod endpoint;
+pub mod journal;
 pub mod key;
 mod memory;
 pub mod reconcile;

@@ -19,7 +19,7 @@ use super::Context;
 use super::clock::SystemClock;
 use super::cluster::{Cluster, LONGEST_LABEL, Trouble};
 use super::endpoint::EndpointPolicy;
-use super::key::{KeyError, key};
+use super::key::{KeyError, keys};
 use super::memory::Memories;
 use super::reconcile::{after_breakdown, reconcile};
 use super::seen::{SeenSecret, SeenSecrets};
@@ -83,7 +83,7 @@ impl Operator {
         let client = Client::try_from(config).map_err(StartError::Client)?;
         let cluster = Cluster::new(client, Some(settings.pod.clone()));
         let cluster_uid = cluster.uid().await.map_err(StartError::Cluster)?;
-        let key = key(&cluster, &operator_namespace).await?;
+        let key = keys(&cluster, &operator_namespace).await?.fingerprint;
         let context = Context {
             cluster,
             transport: Transport::new(settings.endpoint_policy),
