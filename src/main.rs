@@ -43,6 +43,10 @@ struct Run {
     /// File that says which addresses beside public ones may be called. Default: none.
     #[arg(long, env = "RTOK_ENDPOINT_POLICY", value_name = "FILE")]
     endpoint_policy: Option<PathBuf>,
+    /// Folder of the journal, where answers of token APIs are kept until they are committed: a folder that lives longer than the
+    /// process, such as an emptyDir or a persistent volume. Default: no journal.
+    #[arg(long, env = "RTOK_JOURNAL_DIR", value_name = "FOLDER")]
+    journal_dir: Option<PathBuf>,
     /// How many refreshes may be under way at once: so many tokens are at risk when the process is killed.
     #[arg(long, env = "RTOK_MAX_IN_FLIGHT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
     max_in_flight: u16,
@@ -123,6 +127,7 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
         namespaces: arguments.namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
         operator_namespace: arguments.operator_namespace,
         endpoint_policy,
+        journal_dir: arguments.journal_dir,
         max_in_flight: usize::from(arguments.max_in_flight),
         pod: arguments.pod,
     })

@@ -89,7 +89,7 @@ fn login() -> Login {
 }
 
 fn request(spec: ProviderSpec, wish: RequestSpec, held: &HeldTokens, login: &Login) -> Result<TokenRequest, RequestError> {
-    Provider::new(spec, wish).request(&RefreshInput { held, login, now: sent() })
+    Provider::new(spec, wish).request(&RefreshInput { held, login, now: sent(), attempt: "attempt-1" })
 }
 
 fn header<'a>(request: &'a TokenRequest, name: &str) -> Option<&'a str> {
@@ -335,6 +335,7 @@ fn semantics_are_the_apis_or_as_declared() {
     assert_eq!(declared(Some(Rotation::Strict), None), Semantics::SingleUse);
     assert_eq!(declared(Some(Rotation::Grace), Some(30)), Semantics::Grace(Duration::from_secs(30)));
     assert_eq!(declared(Some(Rotation::Reusable), None), Semantics::Reusable);
+    assert_eq!(declared(Some(Rotation::IdempotencyKey), Some(30)), Semantics::IdempotencyKey);
     // Refused by the CRD; an old object is read as the strict case.
     for grace in [None, Some(0), Some(-1)] {
         assert_eq!(declared(Some(Rotation::Grace), grace), Semantics::SingleUse);
@@ -897,7 +898,7 @@ proptest! {
             reference_token: given.clone(), ..HeldTokens::default()
         };
         let login = Login { username: given.clone(), password: given.clone(), client_id: given.clone(), client_secret: given };
-        let input = RefreshInput { held: &held, login: &login, now: sent() };
+        let input = RefreshInput { held: &held, login: &login, now: sent(), attempt: "attempt-1" };
         let built = provider(api).request(&input);
         prop_assert!(built.is_ok());
         let bad = HeldTokens { access_token: Some(AccessToken::new(format!("{canary}\n"))), refresh_token: None, ..held.clone() };

@@ -147,7 +147,8 @@ pub struct Oauth2 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_ref: Option<ClientSecretRef>,
     /// What the server does with a refresh token that was used: `Strict` (default): it works once. `Grace`: it works once, and
-    /// within graceSeconds the same request may be repeated. `Reusable`: it stays valid.
+    /// within graceSeconds the same request may be repeated. `IdempotencyKey`: it works once, and the server answers a repeat with
+    /// the same `Idempotency-Key` header as it answered first. `Reusable`: it stays valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
     /// How many seconds after its first use a refresh token may be presented again, as the server is configured. A lost answer
@@ -183,6 +184,8 @@ pub enum Rotation {
     Strict,
     /// It works once, and may be presented again for a while.
     Grace,
+    /// It works once, and a request with the same `Idempotency-Key` header is answered as the first was.
+    IdempotencyKey,
     /// It stays valid.
     Reusable,
 }

@@ -11,6 +11,9 @@ pub trait Clock: Send + Sync {
 
     /// Time since the machine started, suspend included (Linux `CLOCK_BOOTTIME`): for "may this still be sent".
     fn since_boot(&self) -> Duration;
+
+    /// A name that nobody else has: a UUID of version 7, or what a simulation can give again.
+    fn unique_name(&self) -> String;
 }
 
 /// The machine's clocks.
@@ -28,5 +31,9 @@ impl Clock for SystemClock {
         let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
         let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
         Duration::new(seconds, nanoseconds)
+    }
+
+    fn unique_name(&self) -> String {
+        uuid::Uuid::now_v7().to_string()
     }
 }

@@ -1,8 +1,11 @@
 //! All requests to Kubernetes. Each has a deadline, none is repeated here: what an answer proves is the protocol's business.
 
+mod escrow;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::ByteString;
@@ -323,7 +326,14 @@ fn version(metadata: &ObjectMeta) -> Version {
         labels: metadata.labels.clone().unwrap_or_default(),
         annotations: metadata.annotations.clone().unwrap_or_default(),
         finalizers: metadata.finalizers.clone().unwrap_or_default(),
+        written: written(metadata),
     }
+}
+
+/// When this operator last changed the Secret, as the API server has it.
+fn written(metadata: &ObjectMeta) -> Option<DateTime<Utc>> {
+    let own = metadata.managed_fields.iter().flatten().filter(|entry| entry.manager.as_deref() == Some(OUTPUT_MANAGER));
+    own.filter_map(|entry| DateTime::from_timestamp(entry.time.as_ref()?.0.as_second(), 0)).max()
 }
 
 fn stored(secret: Secret) -> StateAnswer {

@@ -58,7 +58,7 @@ pub(super) fn seed(
     let access = value(secret, reference.access_token_key.as_deref().unwrap_or("access_token"))?.map(AccessToken);
     let refresh = match semantics {
         Semantics::RenewsItself => None,
-        Semantics::SingleUse | Semantics::Grace(_) | Semantics::Reusable => {
+        Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => {
             value(secret, reference.refresh_token_key.as_deref().unwrap_or("refresh_token"))?.map(RefreshToken)
         }
     };
@@ -77,7 +77,7 @@ pub(super) fn seed(
 fn missing(secret: &Secret, reference: &SeedSecretRef, semantics: Semantics) -> Unusable {
     let key = match semantics {
         Semantics::RenewsItself => reference.access_token_key.as_deref().unwrap_or("access_token"),
-        Semantics::SingleUse | Semantics::Grace(_) | Semantics::Reusable => {
+        Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => {
             reference.refresh_token_key.as_deref().unwrap_or("refresh_token")
         }
     };

@@ -16,32 +16,40 @@ use crate::api::RefreshableToken;
 use crate::provider::{Delivery, Lost, NotSent, TokenRequest};
 use crate::refresh::conclude::mark;
 use crate::refresh::exchange::{
-    Brief, Event, Exchange, Finished, Mark, MarkAnswer, OutputAnswer, SEND_WITHIN, StateAnswer, Step, WriteAnswer,
+    Brief, Event, Exchange, Finished, Mark, MarkAnswer, Memento, OutputAnswer, StateAnswer, Step, WriteAnswer,
 };
+use crate::refresh::journal::Place;
 
 /// What an exchange needs beside its brief.
 pub(super) struct Job {
     pub(super) context: Arc<Context>,
-    pub(super) object: RefreshableToken,
+    /// The object as it was decided on; none when an answer is replayed.
+    pub(super) object: Option<RefreshableToken>,
     pub(super) owner: Owner,
-    pub(super) state_secret: String,
+    pub(super) place: Place,
     pub(super) connection: Connection,
     /// When the claim was first written, on the clock that counts suspend.
     pub(super) claimed: Option<Duration>,
     /// The right to be one of those in flight, from the claim (or the light path's request) to the end.
-    pub(super) place: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 /// What an exchange came to, and the object as our mark left it.
 pub(super) struct Driven {
     pub(super) finished: Finished,
-    pub(super) object: RefreshableToken,
+    pub(super) object: Option<RefreshableToken>,
 }
 
 impl Job {
     /// Runs the exchange to its end.
-    pub(super) async fn run(mut self, brief: Brief) -> Driven {
-        let (mut exchange, mut step) = Exchange::start(brief, self.context.clock.now());
+    pub(super) async fn run(self, brief: Brief) -> Driven {
+        let first = Exchange::start(brief, self.context.clock.now());
+        self.drive(first).await
+    }
+
+    /// Runs an exchange from its first step to its end.
+    pub(super) async fn drive(mut self, first: (Exchange, Step)) -> Driven {
+        let (mut exchange, mut step) = first;
         loop {
             let event = match step {
                 Step::Done(finished) => return Driven { finished: *finished, object: self.object },
@@ -67,19 +75,32 @@ impl Job {
         let cluster = &self.context.cluster;
         let namespace = &self.owner.namespace;
         match step {
-            Step::ReadState => Event::State(cluster.read_state(namespace, &self.state_secret).await),
+            Step::ReadState => Event::State(cluster.read_state(namespace, &self.place.state_secret).await),
             Step::WriteState(write) => {
                 if write.state.claim.is_some() && !write.dry_run {
-                    take_place(&self.context, &mut self.place).await;
+                    take_place(&self.context, &mut self.permit).await;
                     self.claimed.get_or_insert(self.context.clock.since_boot());
                 }
-                Event::Wrote(cluster.write_state(namespace, &self.state_secret, &self.owner.name, &write).await)
+                Event::Wrote(cluster.write_state(namespace, &self.place.state_secret, &self.owner.name, &write).await)
             }
-            Step::Connect { url } => Event::Connected(self.context.transport.connect(&url, &self.connection).await),
+            Step::Journal(entry) => Event::Kept(self.context.kept.write(&entry).await),
+            Step::ReadJournal => Event::Remembered(self.context.kept.read(&self.place).await),
+            Step::WriteEscrow(entry) => {
+                let kept = cluster.write_escrow(&self.context.operator_namespace, &self.owner, &entry).await;
+                if !kept {
+                    tracing::error!(
+                        "a new token could be written neither into the state Secret nor into escrow: it is held in memory"
+                    );
+                }
+                Event::Kept(kept)
+            }
+            Step::ReadEscrow(claim) => Event::Remembered(cluster.read_escrow(&self.context.operator_namespace, &claim).await),
+            Step::DeleteEscrow(claim) => Event::Kept(cluster.delete_escrow(&self.context.operator_namespace, &claim).await),
+            Step::Connect { url } => Event::Connected(self.context.calls.connect(&url, &self.connection).await),
             Step::Mark(mark) => Event::Marked(self.mark(&mark).await),
-            Step::Send { request, bound_to_claim } => {
-                take_place(&self.context, &mut self.place).await;
-                self.send(&request, bound_to_claim).await
+            Step::Send { request, within } => {
+                take_place(&self.context, &mut self.permit).await;
+                self.send(&request, within).await
             }
             Step::Output { action, seen, rendered, .. } => {
                 let (answer, metadata) = cluster.output(&self.owner, action, seen.as_ref(), &rendered).await;
@@ -97,25 +118,25 @@ impl Job {
     }
 
     async fn mark(&mut self, about: &Mark) -> MarkAnswer {
-        let mut object = self.object.clone();
+        let Some(mut object) = self.object.clone() else { return MarkAnswer::Stale };
         object.status = Some(mark(&object.status.unwrap_or_default(), about));
         match self.context.cluster.put_status(&self.owner.namespace, &object).await {
             Ok(object) => {
-                self.object = object;
+                self.object = Some(object);
                 MarkAnswer::Done
             }
             Err(trouble) => trouble.into(),
         }
     }
 
-    async fn send(&self, request: &TokenRequest, bound_to_claim: bool) -> Event {
+    async fn send(&self, request: &TokenRequest, within: Option<Duration>) -> Event {
         let sent = self.context.clock.now();
         let passed = self.claimed.map(|claimed| self.context.clock.since_boot().saturating_sub(claimed)).unwrap_or_default();
-        let late = bound_to_claim && passed > SEND_WITHIN;
+        let late = within.is_some_and(|within| passed > within);
         if late || self.context.stopping.is_cancelled() {
             return Event::Delivered { delivery: Delivery::NotSent(NotSent::HeldBack), sent };
         }
-        let delivery = self.context.transport.send(request, &self.connection).await;
+        let delivery = self.context.calls.send(request, &self.connection).await;
         Event::Delivered { delivery, sent }
     }
 }
@@ -136,6 +157,8 @@ fn broken(step: &Step) -> Option<Event> {
         Step::WriteState(_) => Some(Event::Wrote(WriteAnswer::Unclear)),
         Step::Connect { .. } => Some(Event::Connected(Err(NotSent::NotConnected))),
         Step::Mark(_) => Some(Event::Marked(MarkAnswer::Unclear)),
+        Step::Journal(_) | Step::WriteEscrow(_) | Step::DeleteEscrow(_) => Some(Event::Kept(false)),
+        Step::ReadJournal | Step::ReadEscrow(_) => Some(Event::Remembered(Memento::Unclear)),
         Step::Output { .. } => Some(Event::Output(OutputAnswer::Unclear)),
         Step::Pause(_) | Step::Done(_) => Some(Event::Paused),
         Step::Send { .. } => None,

@@ -34,6 +34,9 @@ pub trait JournalStore: Send + Sync {
     /// The entries that were there at the start; none twice under one name.
     fn entries(&self) -> Vec<Kept>;
 
+    /// The entry of this name as it is now; none if there is none.
+    fn read(&self, name: &str) -> BoxFuture<'_, Result<Option<Zeroizing<Vec<u8>>>, JournalError>>;
+
     /// Replaces the entry of this name. Durable when it succeeds; when it fails, the old entry stands or the new one, and
     /// nothing was tried again.
     fn write(&self, name: &str, content: Zeroizing<Vec<u8>>) -> BoxFuture<'_, Result<(), JournalError>>;
@@ -102,10 +105,10 @@ impl Journal {
     }
 
     /// Runs an operation where it may block. Once begun it goes on to its end, even if nobody waits for it any more.
-    async fn blocking(
+    async fn blocking<T: Send + 'static>(
         &self,
-        operation: impl FnOnce(&Folder) -> Result<(), JournalError> + Send + 'static,
-    ) -> Result<(), JournalError> {
+        operation: impl FnOnce(&Folder) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
         let folder = Arc::clone(&self.folder);
         tokio::task::spawn_blocking(move || operation(&folder)).await.unwrap_or(Err(JournalError::BrokenOff))
     }
@@ -118,6 +121,11 @@ impl JournalStore for Journal {
 
     fn entries(&self) -> Vec<Kept> {
         self.folder.entries().to_vec()
+    }
+
+    fn read(&self, name: &str) -> BoxFuture<'_, Result<Option<Zeroizing<Vec<u8>>>, JournalError>> {
+        let name = name.to_owned();
+        self.blocking(move |folder| folder.read_now(&name)).boxed()
     }
 
     fn write(&self, name: &str, content: Zeroizing<Vec<u8>>) -> BoxFuture<'_, Result<(), JournalError>> {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kube::ResourceExt as _;
 
@@ -17,6 +18,8 @@ pub(super) struct Remembered {
     pub(super) memory: Memory,
     /// The object as our last write left it.
     pub(super) latest: Option<RefreshableToken>,
+    /// The claim of another process, and since when this one sees it, on the clock that counts suspend.
+    pub(super) watched: Option<(String, Duration)>,
     pub(super) ca_bundle: Option<CaBundle>,
     pub(super) login: Option<(LoginVersions, Login)>,
 }

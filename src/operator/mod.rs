@@ -9,16 +9,20 @@ mod credential;
 mod drive;
 pub mod endpoint;
 pub mod journal;
+mod kept;
 pub mod key;
 mod memory;
 pub mod reconcile;
 mod rival;
 mod run;
 pub mod seen;
+mod start;
 pub mod telemetry;
 pub mod transport;
+mod watch;
 
-pub use run::{Operator, Settings, StartError};
+pub use run::Operator;
+pub use start::{JournalPlace, Parts, Settings, StartError};
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,31 +36,58 @@ use crate::api::RefreshableToken;
 use crate::token::FingerprintKey;
 use clock::Clock;
 use cluster::Cluster;
+use kept::KeptAnswers;
 use memory::Memories;
 use seen::SeenSecrets;
-use transport::Transport;
+use transport::TokenCalls;
 
 /// What every look at an object uses.
 pub struct Context {
     cluster: Cluster,
-    transport: Transport,
+    calls: Arc<dyn TokenCalls>,
     clock: Arc<dyn Clock>,
+    kept: KeptAnswers,
     seen: SeenSecrets,
-    memory: Memories,
+    memory: Arc<Memories>,
     stores: Mutex<Vec<Store<DeserializeGuard<RefreshableToken>>>>,
     /// How many exchanges may run at once: so many tokens are at risk when the process dies.
     in_flight: Arc<Semaphore>,
     /// Exchanges under way; nothing cancels them.
     exchanges: TaskTracker,
-    /// The operator is stopping: nothing new is spent.
+    /// The operator is stopping or leads no longer: nothing new is spent.
     stopping: CancellationToken,
     key: FingerprintKey,
     cluster_uid: String,
+    operator_namespace: String,
+    /// Namespaces to watch; none: all.
+    namespaces: Vec<String>,
     pod: String,
     process: String,
 }
 
 impl Context {
+    /// The same process in a term of its own: with watches that begin anew, and with what it remembers.
+    fn term(&self, stopping: CancellationToken) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            calls: Arc::clone(&self.calls),
+            clock: Arc::clone(&self.clock),
+            kept: self.kept.clone(),
+            seen: SeenSecrets::default(),
+            memory: Arc::clone(&self.memory),
+            stores: Mutex::default(),
+            in_flight: Arc::clone(&self.in_flight),
+            exchanges: self.exchanges.clone(),
+            stopping,
+            key: self.key.clone(),
+            cluster_uid: self.cluster_uid.clone(),
+            operator_namespace: self.operator_namespace.clone(),
+            namespaces: self.namespaces.clone(),
+            pod: self.pod.clone(),
+            process: self.process.clone(),
+        }
+    }
+
     /// Every object that the watches hold.
     fn objects(&self) -> Vec<Arc<DeserializeGuard<RefreshableToken>>> {
         let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);

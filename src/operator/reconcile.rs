@@ -23,9 +23,10 @@ use super::transport::Connection;
 use crate::api::{REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
 use crate::refresh::decide::{Facts, OutputView, Plan, Rival, SeedView, Trigger, decide};
-use crate::refresh::exchange::{Brief, KnownChain, SeenOutput, Task};
+use crate::refresh::exchange::{Brief, KnownChain, Outcome, SeenOutput, Task};
+use crate::refresh::journal::Place;
 use crate::refresh::state::{Claim, Owner as ChainOwner};
-use crate::token::{Fingerprint, Login};
+use crate::token::Login;
 
 /// Longest sleep before an object is looked at again. kube sleeps on the monotonic clock, which stops during suspend, so that
 /// a long sleep could outlast an expiry.
@@ -225,32 +226,42 @@ impl Turn {
         let Some(_adopting) = context.memory.adopt_alone(&self.seed, &self.uid) else {
             return Action::requeue(UNAVAILABLE_PAUSE);
         };
-        let brief = self.brief(task, login, preflight, now);
+        let brief = self.brief(task, login, preflight);
         let semantics = brief.provider.semantics();
         let job = Job {
             context: Arc::clone(&self.context),
-            object: self.object.clone(),
+            object: Some(self.object.clone()),
             owner: Owner { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() },
-            state_secret: self.object.spec.state_secret_name(&self.name),
+            place: self.place(),
             connection,
             claimed: None,
-            place: None,
+            permit: None,
         };
         let span = tracing::Span::current();
         let running = self.context.exchanges.spawn(job.run(brief).instrument(span));
         let Ok(Driven { finished, object }) = running.await else { return Action::requeue(UNAVAILABLE_PAUSE) };
-        tracing::info!(outcome = outcome_word(&finished.outcome), trigger = ?trigger, "exchange ended");
+        tracing::info!(outcome = finished.outcome.word(), trigger = ?trigger, "exchange ended");
         let conclusion = conclude(&self.facts(), &finished, trigger, semantics, self.context.clock.now());
         let until = conclusion.memory.retry_time;
-        self.object = object;
+        self.object = object.unwrap_or(self.object);
+        self.watch(&finished.outcome);
         self.report(conclusion, until).await
+    }
+
+    /// Notes since when this process sees another's claim, on the clock that nobody sets.
+    fn watch(&mut self, outcome: &Outcome) {
+        let Outcome::Held { claim, .. } = outcome else { return self.remembered.watched = None };
+        if self.remembered.watched.as_ref().is_none_or(|(watched, _)| watched != claim) {
+            self.remembered.watched = Some((claim.clone(), self.context.clock.since_boot()));
+        }
     }
 
     async fn credentials(&mut self, task: Task, preflight: bool) -> Result<(Login, Connection), Unusable> {
         let spec = self.object.spec.clone();
         let timeouts = spec.provider.timeouts();
-        let mut connection =
-            Connection { ca_bundle: None, connect_timeout: timeouts.connect(), request_timeout: timeouts.request() };
+        let longest = credential::provider(&spec).semantics().longest_request().unwrap_or(Duration::MAX);
+        let request_timeout = timeouts.request().min(longest);
+        let mut connection = Connection { ca_bundle: None, connect_timeout: timeouts.connect(), request_timeout };
         if task == Task::Publish {
             return Ok((Login::default(), connection));
         }
@@ -286,24 +297,21 @@ impl Turn {
         Ok((login, connection))
     }
 
-    fn brief(&self, task: Task, login: Login, preflight: bool, now: DateTime<Utc>) -> Brief {
+    fn place(&self) -> Place {
+        Place { namespace: self.namespace.clone(), state_secret: self.object.spec.state_secret_name(&self.name) }
+    }
+
+    fn brief(&self, task: Task, login: Login, preflight: bool) -> Brief {
         let facts = self.facts();
-        let claim = Claim {
-            id: uuid::Uuid::now_v7().to_string(),
-            holder: self.context.pod.clone(),
-            process: self.context.process.clone(),
-            fingerprint: String::new(),
-            time: now,
-        };
-        let known = KnownChain {
-            generation: self.status.chain_generation.unwrap_or(0),
-            spent: self.status.spent_fingerprints.iter().map(Fingerprint::from_stored).collect(),
-            attempt: self.status.attempt.as_ref().map(|attempt| attempt.id.clone()),
-        };
+        let context = &self.context;
+        let claim = Claim::new(context.clock.unique_name(), &context.pod, &context.process);
+        let watched = self.remembered.watched.clone();
         Brief {
             task,
-            owner: ChainOwner { cluster: self.context.cluster_uid.clone(), name: self.name.clone(), uid: self.uid.clone() },
-            claim,
+            owner: ChainOwner { cluster: context.cluster_uid.clone(), name: self.name.clone(), uid: self.uid.clone() },
+            place: self.place(),
+            claim: Claim { journal: context.kept.id(), ..claim },
+            watched: watched.map(|(claim, since)| (claim, context.clock.since_boot().saturating_sub(since))),
             provider: credential::provider(&self.object.spec),
             login,
             seed: match &self.seed {
@@ -312,7 +320,7 @@ impl Turn {
             },
             outputs: self.object.spec.outputs.clone(),
             seen: facts.outputs.into_iter().map(|view| view.map(|view| view.seen)).collect(),
-            known,
+            known: KnownChain::of(&self.status, self.remembered.memory.generation),
             preflight,
             expects_state: self.status.seed.is_some() || self.status.attempt.is_some(),
             void_claims: self.remembered.memory.void_claims.clone(),
@@ -372,19 +380,5 @@ impl Turn {
         }
         tracing::warn!("the status could not be stored; it is computed again");
         false
-    }
-}
-
-fn outcome_word(outcome: &crate::refresh::exchange::Outcome) -> &'static str {
-    use crate::refresh::exchange::Outcome;
-    match outcome {
-        Outcome::Refreshed => "Refreshed",
-        Outcome::Published => "Published",
-        Outcome::Refused { .. } => "Refused",
-        Outcome::Postponed { .. } => "Postponed",
-        Outcome::Rejected(_) => "Rejected",
-        Outcome::Stale => "Stale",
-        Outcome::ChainOver(_) => "ChainOver",
-        Outcome::Unknown(_) => "Unknown",
     }
 }

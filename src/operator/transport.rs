@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
@@ -47,6 +48,25 @@ impl Connection {
     /// answer that does not come, because only the first proves that nothing was sent.
     fn connect_limit(&self) -> Duration {
         self.connect_timeout.min(self.request_timeout * 9 / 10)
+    }
+}
+
+/// The way to token APIs: sockets, or a simulation.
+pub trait TokenCalls: Send + Sync {
+    /// Sends the request once and waits for the whole answer.
+    fn send<'a>(&'a self, request: &'a TokenRequest, connection: &'a Connection) -> BoxFuture<'a, Delivery>;
+
+    /// Connects as [`send`](Self::send) would and hangs up.
+    fn connect<'a>(&'a self, url: &'a str, connection: &'a Connection) -> BoxFuture<'a, Result<(), NotSent>>;
+}
+
+impl TokenCalls for Transport {
+    fn send<'a>(&'a self, request: &'a TokenRequest, connection: &'a Connection) -> BoxFuture<'a, Delivery> {
+        Box::pin(Self::send(self, request, connection))
+    }
+
+    fn connect<'a>(&'a self, url: &'a str, connection: &'a Connection) -> BoxFuture<'a, Result<(), NotSent>> {
+        Box::pin(Self::connect(self, url, connection))
     }
 }
 

@@ -14,13 +14,14 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::api::{ProviderSpec, RequestSpec};
 use crate::token::{HeldTokens, Login, SecretText, TokenSet};
 
 /// A token API, ready to build requests for one `RefreshableToken`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Provider {
     spec: ProviderSpec,
     wish: RequestSpec,
@@ -33,6 +34,8 @@ pub enum Semantics {
     SingleUse,
     /// The refresh token works once, and for this long after its first use the same request may be repeated.
     Grace(Duration),
+    /// The refresh token works once, and the same request may be repeated under the same key: the API gives the same answer.
+    IdempotencyKey,
     /// The refresh token stays valid: a lost answer is simply asked for again.
     Reusable,
     /// There is no refresh token: the access token authenticates its own replacement and stays valid.
@@ -44,8 +47,18 @@ impl Semantics {
     #[must_use]
     pub fn spends(self) -> bool {
         match self {
-            Self::SingleUse | Self::Grace(_) => true,
+            Self::SingleUse | Self::Grace(_) | Self::IdempotencyKey => true,
             Self::Reusable | Self::RenewsItself => false,
+        }
+    }
+
+    /// The longest time that one request may take, whatever the spec allows: a third of a grace window, so that a repeat still
+    /// fits into it (reference protocol, step 7).
+    #[must_use]
+    pub fn longest_request(self) -> Option<Duration> {
+        match self {
+            Self::Grace(window) => Some(window / 3),
+            Self::SingleUse | Self::IdempotencyKey | Self::Reusable | Self::RenewsItself => None,
         }
     }
 }
@@ -59,6 +72,8 @@ pub struct RefreshInput<'a> {
     pub login: &'a Login,
     /// The time of the decision; used only to tell whether the held access token has expired.
     pub now: DateTime<Utc>,
+    /// Name of the attempt, the same in every repeat of a request: the key where the API takes one.
+    pub attempt: &'a str,
 }
 
 /// An HTTP request to a token API. `Debug` shows method and URL only.

@@ -8,7 +8,7 @@ use super::reply::{Fields, Members, error, spending_refusal, tokens};
 use super::request::{Form, absolute, client_basic, needed, post};
 use super::{Class, RefreshInput, Reply, RequestError, Semantics, TokenError, TokenRequest};
 use crate::api::{ClientAuthentication, Oauth2, RequestSpec, Rotation};
-use crate::token::TokenSet;
+use crate::token::{SecretText, TokenSet};
 
 /// What an error code proves. A code that is not here proves nothing: `server_error` is left out on purpose, because a server
 /// that consumes the token before it stores the next one (oidc-provider does) can fail in between.
@@ -53,6 +53,10 @@ const CODES: [(&str, Class, &str); 17] = [
     ("bad_client_secret", Class::Configuration, "bad_client_secret: client_secret is wrong"),
 ];
 
+/// The header of draft-ietf-httpapi-idempotency-key-header-07. Its value is sent as plain text, as servers in use take it,
+/// and not in the quotes of the draft's structured field.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// The refresh request.
 pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
     let refresh_token = input.held.refresh_token.as_ref().map(|token| &token.0);
@@ -61,13 +65,17 @@ pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_
     let url = absolute(&spec.token_url)?.into();
     let id = needed(input.login.client_id.as_ref(), "client_id (Secret of clientSecretRef, or the seed)")?;
     let secret = || needed(input.login.client_secret.as_ref(), "client_secret (Secret of clientSecretRef, or the seed)");
-    Ok(match spec.client_authentication.unwrap_or_default() {
+    let mut request = match spec.client_authentication.unwrap_or_default() {
         ClientAuthentication::Basic => post(url, Some(client_basic(id, secret()?)?), Some(form.body())),
         ClientAuthentication::Post => {
             post(url, None, Some(form.secret("client_id", id)?.secret("client_secret", secret()?)?.body()))
         }
         ClientAuthentication::None => post(url, None, Some(form.secret("client_id", id)?.body())),
-    })
+    };
+    if semantics(spec) == Semantics::IdempotencyKey {
+        request.headers.push((IDEMPOTENCY_KEY, SecretText::new(input.attempt)));
+    }
+    Ok(request)
 }
 
 pub(super) fn read(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
@@ -111,6 +119,7 @@ pub(super) fn semantics(spec: &Oauth2) -> Semantics {
     match (spec.rotation.unwrap_or_default(), grace) {
         (Rotation::Grace, Some(seconds)) => Semantics::Grace(Duration::from_secs(seconds)),
         (Rotation::Strict, _) | (Rotation::Grace, None) => Semantics::SingleUse,
+        (Rotation::IdempotencyKey, _) => Semantics::IdempotencyKey,
         (Rotation::Reusable, _) => Semantics::Reusable,
     }
 }

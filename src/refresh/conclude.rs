@@ -15,6 +15,7 @@ use crate::token::{AccessToken, Fingerprint, HeldTokens, Purpose};
 
 use super::decide::{Facts, Memory, SeedView, Sight, Trigger, new_seed, request_fingerprint, requested};
 use super::exchange::{Finished, Outcome, OutputOutcome, spendable};
+use super::journal::escrow_name;
 use super::schedule::{CONFIGURATION_REST, after, readable, retry_delay, schedule, whole_seconds};
 use super::state::State;
 
@@ -24,6 +25,8 @@ const MOST_SPENT: usize = 8;
 const MOST_VOID: usize = 8;
 /// How long something that a person has to mend rests before it is looked at again. Nothing is spent by looking.
 const REFUSAL_REST: Duration = Duration::from_secs(300);
+/// How long a new pair waits in escrow before its commit is tried again. Our choice: as long as one exchange pauses at most.
+const ESCROW_REST: Duration = Duration::from_secs(10);
 
 /// What is said about a seed that was used before.
 const OLD_SEED: &str =
@@ -91,6 +94,9 @@ pub fn conclude(
     semantics: Semantics,
     now: DateTime<Utc>,
 ) -> Conclusion {
+    if let Outcome::Held { remaining, .. } = &finished.outcome {
+        return conclude_held(facts, *remaining, now);
+    }
     let mut draft = Draft::new(facts, now);
     draft.memory.retry_time = None;
     draft.memory.sight = Some(Sight::of(facts));
@@ -111,7 +117,9 @@ pub fn conclude(
     draft.outputs(&finished.outputs);
     // The exchange's own mark, or the chain that the attempt belonged to, is settled.
     let marked = finished.spent.is_some() || finished.unmark.is_some();
-    if (marked || finished.adopted.is_some()) && !matches!(finished.outcome, Outcome::Unknown(_)) {
+    if finished.open {
+        draft.attempt(finished, None);
+    } else if (marked || finished.adopted.is_some()) && !matches!(finished.outcome, Outcome::Unknown(_)) {
         draft.resolved();
     }
     draft.unwritten = !draft.published
@@ -119,6 +127,14 @@ pub fn conclude(
         && facts.status.chain_generation.unwrap_or(0) > 0;
     let trouble = draft.outcome(finished, trigger);
     draft.finish(trouble)
+}
+
+/// Another process is at work on the object: whatever there is to be said, it says.
+fn conclude_held(facts: &Facts<'_>, remaining: Duration, now: DateTime<Utc>) -> Conclusion {
+    let mut memory = facts.memory.clone();
+    memory.retry_time = Some(after(now, remaining) + TimeDelta::seconds(1));
+    memory.sight = Some(Sight::of(facts));
+    Conclusion { status: facts.status.clone(), events: Vec::new(), memory, again: false }
 }
 
 enum Trouble {
@@ -307,11 +323,16 @@ impl<'a> Draft<'a> {
                 Some(Trouble::Stalled(Reason::ChainLost, chain_lost(error.as_ref())))
             }
             Outcome::Unknown(_) => {
-                self.unknown(finished);
-                let message = "the refresh token was sent and no answer came: nobody can tell whether it was spent, so it is not \
-                               sent again. Put a new token into the seed Secret to begin a new chain";
-                Some(Trouble::Stalled(Reason::RefreshOutcomeUnknown, message.to_owned()))
+                self.unknown(finished, trigger);
+                Some(Trouble::Stalled(Reason::RefreshOutcomeUnknown, unknown(self.status.next_refresh_time)))
             }
+            Outcome::Escrowed => {
+                self.rest(ESCROW_REST);
+                let claim = self.status.attempt.as_ref().map(|attempt| attempt.id.as_str()).unwrap_or_default();
+                Some(Trouble::Retrying(Reason::WriteFailed, escrowed(claim)))
+            }
+            // Concluded before.
+            Outcome::Held { .. } => None,
         }
     }
 
@@ -321,6 +342,7 @@ impl<'a> Draft<'a> {
         self.resolved();
         self.memory.publish_failures = 0;
         self.memory.sight = None;
+        self.memory.generation = self.status.chain_generation.unwrap_or(0);
         self.status.last_refresh_time = Some(whole_seconds(self.now));
         self.status.consecutive_failures = Some(0);
         if let Some(effective) = &mut self.status.effective {
@@ -418,18 +440,31 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn unknown(&mut self, finished: &Finished) {
-        let claim = finished.state.as_ref().and_then(|state| state.claim.as_ref());
+    /// The attempt that goes on: the claim that stands in the state Secret, in `state` or as far as it was known to have come.
+    fn attempt(&mut self, finished: &Finished, state: Option<AttemptState>) {
+        let claim = finished.claim.as_ref();
         let known = self.facts.status.attempt.as_ref();
         let id = claim.map(|claim| claim.id.clone()).or_else(|| known.map(|attempt| attempt.id.clone())).unwrap_or_default();
         let start_time = claim.map(|claim| claim.time).or_else(|| known.map(|attempt| attempt.start_time)).unwrap_or(self.now);
-        self.memory.looked_at = Some(id.clone());
-        self.status.attempt = Some(AttemptStatus { id, state: AttemptState::Unknown, start_time: whole_seconds(start_time) });
-        self.status.next_refresh_time = None;
-        if known.is_none_or(|attempt| attempt.state != AttemptState::Unknown) {
+        let state = state.or(known.map(|attempt| attempt.state)).unwrap_or(AttemptState::Sending);
+        self.status.attempt = Some(AttemptStatus { id, state, start_time: whole_seconds(start_time) });
+    }
+
+    fn unknown(&mut self, finished: &Finished, trigger: Trigger) {
+        let known = self.facts.status.attempt.as_ref().map(|attempt| attempt.state);
+        self.attempt(finished, Some(AttemptState::Unknown));
+        self.memory.looked_at = self.status.attempt.as_ref().map(|attempt| attempt.id.clone());
+        if trigger == Trigger::LastTry {
+            return self.failed(None, None);
+        }
+        if known != Some(AttemptState::Unknown) {
             self.status.last_failure_time = Some(whole_seconds(self.now));
             self.status.consecutive_failures = Some(self.status.consecutive_failures.unwrap_or(0).saturating_add(1));
         }
+        // Nothing can get worse then.
+        let held = finished.state.as_ref().and_then(|state| state.tokens.expiration_time);
+        let expiration = held.or(self.status.token.as_ref().and_then(|token| token.expiration_time));
+        self.status.next_refresh_time = expiration.map(|time| after(time, Duration::from_secs(1)).max(whole_seconds(self.now)));
     }
 }
 
@@ -465,13 +500,38 @@ fn token_status(tokens: &HeldTokens, facts: &Facts<'_>) -> Option<TokenStatus> {
     })
 }
 
+fn unknown(last_try: Option<DateTime<Utc>>) -> String {
+    let next = last_try.map_or_else(
+        || "it is not sent again".to_owned(),
+        |time| {
+            let time = time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+            format!("it is not sent again before the access token has expired, and then once, at {time}")
+        },
+    );
+    format!(
+        "the refresh token was sent and no answer came: nobody can tell whether it was spent, so {next}. Put a new token into the \
+         seed Secret to begin a new chain"
+    )
+}
+
+fn escrowed(claim: &str) -> String {
+    format!(
+        "a new token was obtained, but the API server refuses to write it into the state Secret: check the operator's permissions, \
+         admission policies, quota and whether the Secret is immutable. The token is safe in Secret {} of the operator's namespace, \
+         and the write is tried again",
+        escrow_name(claim)
+    )
+}
+
 /// At most 256 characters of a text that an API sent, without control characters.
 fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(256).collect()
 }
 
 fn chain_lost(error: Option<&TokenError>) -> String {
-    let why =
-        error.map_or_else(|| "the token API said earlier that this token is no longer accepted".to_owned(), ToString::to_string);
+    let why = error.map_or_else(
+        || "the refresh token was spent or is no longer accepted, and no newer one is known".to_owned(),
+        ToString::to_string,
+    );
     format!("{why}. Put a new token into the seed Secret to begin a new chain")
 }

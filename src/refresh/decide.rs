@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::api::{AttemptState, ConditionStatus, ConditionType, Reason, RefreshableTokenSpec, RefreshableTokenStatus, validate};
+use crate::api::{
+    AttemptState, AttemptStatus, ConditionStatus, ConditionType, Reason, RefreshableTokenSpec, RefreshableTokenStatus, validate,
+};
 use crate::token::{Fingerprint, FingerprintKey, Purpose};
 
 use super::exchange::{Seed, SeenOutput, Task};
@@ -92,6 +94,8 @@ pub struct Memory {
     pub void_claims: Vec<String>,
     /// Publications that failed in a row.
     pub publish_failures: u32,
+    /// Refreshes that this process knows to be committed: a state Secret with fewer is an older copy, whatever the status says.
+    pub generation: i64,
     /// What the watch showed when work was put off. Once it shows something else, nothing is put off any longer.
     pub sight: Option<Sight>,
 }
@@ -132,6 +136,8 @@ pub enum Trigger {
     Seed,
     /// An output differs from what it shall be, or an attempt has to be looked at.
     Drift,
+    /// The access token has expired, and what became of its last refresh is not known.
+    LastTry,
 }
 
 /// What to do.
@@ -246,8 +252,8 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if new_seed(facts) && (untried || !put_off(facts, facts.memory.retry_time.max(planned), now)) {
         return exchange(Trigger::Seed, true);
     }
-    if status.attempt.is_some() {
-        return None;
+    if let Some(attempt) = &status.attempt {
+        return last_try(facts, attempt, now);
     }
     if requested(facts) {
         return exchange(Trigger::Manual, preflight);
@@ -270,6 +276,17 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
         return exchange(if failed { Trigger::Retry } else { Trigger::Scheduled }, preflight);
     }
     None
+}
+
+/// The one late repeat, planned when the outcome was found to be unknown.
+fn last_try(facts: &Facts<'_>, attempt: &AttemptStatus, now: DateTime<Utc>) -> Option<Plan> {
+    let due = facts.status.next_refresh_time.is_some_and(|time| time <= now);
+    let waits = put_off(facts, facts.memory.retry_time, now);
+    (attempt.state == AttemptState::Unknown && due && !waits).then_some(Plan::Exchange {
+        task: Task::LastTry,
+        trigger: Trigger::LastTry,
+        preflight: false,
+    })
 }
 
 /// Whether work waits until `until`: unless the object or its Secrets have changed since it was put off.
@@ -379,7 +396,7 @@ fn due(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
 
 /// When to look again: the next refresh, the expiry, or the end of a rest.
 fn wake(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let due = if ended(facts.status) { None } else { due(facts) };
+    let due = if ended(facts.status) { facts.status.next_refresh_time } else { due(facts) };
     let times = [due, expiry(facts), facts.memory.retry_time, facts.memory.rest_until];
     times.into_iter().flatten().filter(|time| *time > now).min()
 }

@@ -6,19 +6,21 @@
 //! The strict path, for tokens that work once: read the state, preflight, **claim** (compare and swap of the state Secret),
 //! **mark** (the status says which token is about to be spent), **send** once, **secure** the new pair (no way back, no end of
 //! trying), publish. The light path, for tokens that stay valid, leaves out claim and mark. Nothing is spent before the mark,
-//! and after the send nothing but a durable answer ends the exchange.
+//! and after the send nothing but a durable answer ends the exchange. A claim that a dead process left open is ended by
+//! whoever finds it: **recover**.
 
 mod claim;
 mod look;
 mod publish;
+mod recover;
 mod secure;
 mod send;
 mod step;
 
 pub use look::spendable;
 pub use step::{
-    Brief, Event, Finished, KnownChain, Mark, MarkAnswer, Outcome, OutputAction, OutputAnswer, OutputOutcome, OutputProblem,
-    Seed, SeenOutput, StateAnswer, StateWrite, Step, Task, WriteAnswer,
+    Brief, Event, Finished, KnownChain, Mark, MarkAnswer, Memento, Outcome, OutputAction, OutputAnswer, OutputOutcome,
+    OutputProblem, Seed, SeenOutput, StateAnswer, StateWrite, Step, Task, WriteAnswer,
 };
 
 use std::sync::Arc;
@@ -27,7 +29,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::api::Reason;
-use crate::provider::{Lost, RefreshInput, RequestError, Semantics, TokenRequest};
+use crate::provider::{Delivery, Lost, RefreshInput, RequestError, Semantics, TokenRequest};
+use crate::refresh::journal::{Answer, Entry};
 use crate::refresh::output::{Rendered, largest_tokens, render};
 use crate::refresh::state::{State, Version};
 use crate::token::Fingerprint;
@@ -64,6 +67,20 @@ pub struct Exchange {
     deleting: bool,
     /// The token was presented: whatever the outcome is called, it is spent.
     presented: bool,
+    /// The answer, as it came.
+    answer: Option<Answer>,
+    /// Why no complete answer came.
+    why_lost: Option<Lost>,
+    /// Whether the answer stands in an escrow Secret, which goes once the new pair is committed.
+    escrow: secure::Escrow,
+    /// The exchange was begun by another process, and this one ends it.
+    resumed: bool,
+    /// The exchange is ended for the sake of its answer only; its object may be gone.
+    replaying: bool,
+    /// The claim was another's before.
+    taken: bool,
+    /// Until when a repeat arrives inside the grace window.
+    repeat_until: Option<DateTime<Utc>>,
     /// A new pair is committed.
     refreshed: bool,
     outputs: Vec<OutputOutcome>,
@@ -75,6 +92,12 @@ pub struct Exchange {
 #[expect(clippy::large_enum_variant, reason = "one exists per exchange under way, and those are bounded")]
 enum Phase {
     Reading,
+    /// Asking the journal about a claim that is open, or about what a refused state should hold.
+    Recalling(recover::Recall),
+    /// Asking the escrow Secret the same.
+    AskingEscrow(recover::Recall),
+    /// Reading the state Secret for an answer that was kept.
+    Replaying(Box<Entry>),
     Preflight(publish::Trial),
     Connecting,
     Claiming,
@@ -83,9 +106,15 @@ enum Phase {
     WaitingToLook,
     TryingCommit,
     Marking,
+    /// Writing the intent into the journal.
+    Intending,
     Sending,
+    /// Writing the answer into the journal.
+    Keeping,
     WaitingToRepeat,
     Securing(secure::Securing),
+    /// Deleting the escrow Secret.
+    Clearing(secure::Then),
     Publishing(publish::Publishing),
     Over,
 }
@@ -93,10 +122,8 @@ enum Phase {
 type Next = (Exchange, Step);
 
 impl Exchange {
-    /// Begins an exchange.
-    #[must_use]
-    pub fn start(brief: Brief, now: DateTime<Utc>) -> Next {
-        let exchange = Self {
+    fn new(brief: Brief) -> Self {
+        Self {
             brief: Arc::new(brief),
             phase: Phase::Reading,
             state: State::default(),
@@ -110,10 +137,23 @@ impl Exchange {
             stands: false,
             deleting: false,
             presented: false,
+            answer: None,
+            why_lost: None,
+            escrow: secure::Escrow::None,
+            resumed: false,
+            replaying: false,
+            taken: false,
+            repeat_until: None,
             refreshed: false,
             outputs: Vec::new(),
             unrendered: None,
-        };
+        }
+    }
+
+    /// Begins an exchange.
+    #[must_use]
+    pub fn start(brief: Brief, now: DateTime<Utc>) -> Next {
+        let exchange = Self::new(brief);
         // Creating the claim is a live question by itself: it cannot succeed where a state Secret exists. The light path
         // writes only after the answer, which is too late to ask.
         let asks = exchange.semantics().spends() && exchange.brief.task != Task::Publish;
@@ -132,7 +172,12 @@ impl Exchange {
     pub fn next(self, event: Event, now: DateTime<Utc>) -> Next {
         match (self.phase.clone(), event) {
             (Phase::Reading, Event::State(answer)) => self.read(answer, now),
+            (Phase::Recalling(recall), Event::Remembered(memento)) => self.recalled(recall, memento, now),
+            (Phase::AskingEscrow(recall), Event::Remembered(memento)) => self.escrow_shown(recall, memento, now),
+            (Phase::Replaying(entry), Event::State(answer)) => self.replay_on(*entry, answer, now),
             (Phase::Preflight(trial), Event::Output(answer)) => self.tried(trial, answer, now),
+            (Phase::Connecting, Event::Connected(Ok(()))) if self.claimed => self.take_over(true, now),
+            (Phase::Connecting, Event::Connected(Err(_))) if self.claimed => self.finish(Outcome::Unknown(None)),
             (Phase::Connecting, Event::Connected(Ok(()))) => self.claim(now),
             (Phase::Connecting, Event::Connected(Err(why))) => self.finish(not_sent(why)),
             (Phase::Claiming, Event::Wrote(answer)) => self.claim_answered(answer, now),
@@ -140,15 +185,25 @@ impl Exchange {
             (Phase::WaitingToLook, _) => self.at(Phase::LookingForClaim, Step::ReadState),
             (Phase::TryingCommit, Event::Wrote(answer)) => self.commit_tried(&answer, now),
             (Phase::Marking, Event::Marked(answer)) => self.mark_answered(answer, now),
+            (Phase::Intending, Event::Kept(true)) => self.send(now),
+            (Phase::Intending, _) => self.release(postpone(
+                Reason::WriteFailed,
+                "the operator's journal cannot be written: check the volume of --journal-dir; nothing is spent without it",
+            )),
+            (Phase::Keeping, _) => self.answered(now),
+            (Phase::Clearing(then), _) => self.conclude(then),
             (Phase::Sending, Event::Delivered { delivery, sent }) => self.delivered(delivery, sent, now),
             // Whoever cannot say how a sending ended has lost the answer.
-            (Phase::Sending, _) => self.lost(Some(Lost::Broken), None, now),
+            (Phase::Sending, _) => self.delivered(Delivery::Lost { why: Lost::Broken, partial: None }, now, now),
             (Phase::WaitingToRepeat, _) => self.send(now),
             (Phase::Securing(securing), event) => self.secured(securing, event, now),
             (Phase::Publishing(publishing), event) => self.published(publishing, event),
             (Phase::Over, _) => self.finish(Outcome::Stale),
             (
                 Phase::Reading
+                | Phase::Recalling(_)
+                | Phase::AskingEscrow(_)
+                | Phase::Replaying(_)
                 | Phase::Preflight(_)
                 | Phase::Connecting
                 | Phase::Claiming
@@ -174,6 +229,7 @@ impl Exchange {
             StateAnswer::Found(stored) => {
                 self.version = Some(stored.version.clone());
                 self.deleting = stored.deleting;
+                self.state.clone_from(&stored.state);
                 look::at_state(&self.brief, &stored)
             }
             StateAnswer::Malformed(why, version) => {
@@ -194,18 +250,18 @@ impl Exchange {
     fn stand(mut self, footing: Result<Footing, Outcome>, now: DateTime<Utc>) -> Next {
         let footing = match footing {
             Ok(footing) => footing,
-            Err(outcome) => return self.finish(outcome),
+            Err(outcome) => return self.refused(outcome),
         };
         self.state = footing.state;
         self.adopted = footing.adopted;
         self.claimed = footing.claimed;
         self.stands = self.adopted.is_none();
+        if self.claimed {
+            return self.open_claim();
+        }
         let nothing_new = self.brief.task == Task::Adopt && self.adopted.is_none();
         if self.brief.task == Task::Publish || nothing_new {
             return self.publish();
-        }
-        if self.claimed {
-            return self.finish(Outcome::Unknown(None));
         }
         if self.state.chain_over {
             return self.finish(Outcome::ChainOver(None));
@@ -244,7 +300,19 @@ impl Exchange {
     }
 
     fn request(&self, now: DateTime<Utc>) -> Result<TokenRequest, RequestError> {
-        self.brief.provider.request(&RefreshInput { held: &self.state.tokens, login: &self.brief.login, now })
+        let attempt = self.state.claim.as_ref().unwrap_or(&self.brief.claim).first_id();
+        self.brief.provider.request(&RefreshInput { held: &self.state.tokens, login: &self.brief.login, now, attempt })
+    }
+
+    /// What is kept of this exchange outside the state Secret.
+    fn entry(&self) -> Box<Entry> {
+        let (place, provider) = (self.brief.place.clone(), self.brief.provider.clone());
+        Box::new(Entry { place, provider, state: self.state.clone(), answer: self.answer.clone() })
+    }
+
+    /// The claim repeats a request whose outcome is not known: nothing that happens to the repeat proves that nothing was spent.
+    fn repeating(&self) -> bool {
+        self.state.claim.as_ref().is_some_and(|claim| claim.first.is_some())
     }
 
     /// The state without the claim, which is thereby closed.
@@ -254,18 +322,23 @@ impl Exchange {
     }
 
     fn finish(mut self, outcome: Outcome) -> Next {
-        let unspent = !self.presented
-            && matches!(outcome, Outcome::Refused { .. } | Outcome::Postponed { .. } | Outcome::Rejected(_) | Outcome::Stale);
-        let open = self.state.claim.as_ref().map(|claim| claim.id.clone()).filter(|id| *id == self.brief.claim.id);
+        let nothing_sent =
+            matches!(outcome, Outcome::Refused { .. } | Outcome::Postponed { .. } | Outcome::Rejected(_) | Outcome::Stale);
+        let claim = self.state.claim.as_ref();
+        let open = self.repeating() && nothing_sent || matches!(outcome, Outcome::Escrowed);
+        let unspent = !self.presented && !self.repeating() && nothing_sent;
+        let own = claim.map(|claim| claim.id.clone()).filter(|id| *id == self.brief.claim.id);
         let finished = Finished {
             state: Some(self.state.clone()).filter(|_| self.stands && self.version.is_some()),
             outputs: std::mem::take(&mut self.outputs),
             unrendered: self.unrendered.take(),
             spent: self.marked.clone().filter(|_| !unspent),
             unmark: self.marked.clone().filter(|_| unspent),
-            void_claim: open.filter(|_| unspent),
+            void_claim: own.filter(|_| !self.presented),
             adopted: self.adopted.clone().filter(|_| self.stands && self.version.is_some()),
-            rest: (self.repeats > 0).then_some(CLAIM_TTL),
+            rest: (self.repeats > 0 || self.taken).then_some(CLAIM_TTL),
+            open,
+            claim: self.state.claim.clone(),
             outcome,
         };
         self.at(Phase::Over, Step::Done(Box::new(finished)))

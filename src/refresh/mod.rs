@@ -3,6 +3,7 @@
 pub mod conclude;
 pub mod decide;
 pub mod exchange;
+pub mod journal;
 pub mod output;
 pub mod schedule;
 pub mod state;

@@ -18,7 +18,7 @@ const REFERENCE_TOKEN: &str = "reference_token";
 /// Key of everything that is no secret.
 const STATE: &str = "state.json";
 /// Key that fills a claimed state to the size that the largest answer needs.
-const PADDING: &str = "padding";
+pub(super) const PADDING: &str = "padding";
 /// Key of an answer that could not be read.
 const UNPARSED: &str = "unparsed_response";
 
@@ -80,8 +80,45 @@ pub struct Claim {
     pub process: String,
     /// Keyed fingerprint of the token that is about to be spent.
     pub fingerprint: String,
-    /// When it was made.
+    /// When it was made, on the holder's clock.
     pub time: DateTime<Utc>,
+    /// Id of the journal that the holder writes. The journal's folder is locked for as long as its process lives, so whoever has
+    /// the lock knows that the holder of every other claim with this id is dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
+    /// Id of the claim whose request is repeated under this one: what became of that request is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
+    /// When the first claim was written, on the API server's clock and in whole seconds: a grace window begins after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+    /// This is the one late repeat (reference protocol, step 13): whatever becomes of it, no other follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last_try: bool,
+}
+
+impl Claim {
+    /// A claim of this name by a process of a Pod; what it is on, and when, is filled in by the exchange.
+    #[must_use]
+    pub fn new(id: String, holder: &str, process: &str) -> Self {
+        Self {
+            id,
+            holder: holder.to_owned(),
+            process: process.to_owned(),
+            fingerprint: String::new(),
+            time: DateTime::UNIX_EPOCH,
+            journal: None,
+            first: None,
+            since: None,
+            last_try: false,
+        }
+    }
+
+    /// Id of the first claim on this token: the same in every repeat, and so the key of an idempotent request.
+    #[must_use]
+    pub fn first_id(&self) -> &str {
+        self.first.as_deref().unwrap_or(&self.id)
+    }
 }
 
 /// Why the contents of a state Secret cannot be used. Names keys, never contents.
@@ -256,6 +293,8 @@ pub struct Version {
     pub annotations: BTreeMap<String, String>,
     /// Finalizers that others put there.
     pub finalizers: Vec<String>,
+    /// When this operator last changed the Secret, on the API server's clock and in whole seconds (`managedFields`).
+    pub written: Option<DateTime<Utc>>,
 }
 
 #[cfg(test)]
@@ -303,6 +342,10 @@ mod tests {
             process: "p".into(),
             fingerprint: "f".into(),
             time: DateTime::UNIX_EPOCH,
+            journal: Some("j".into()),
+            first: Some("0".into()),
+            since: DateTime::from_timestamp(4, 0),
+            last_try: true,
         };
         let state = State { claim: Some(claim), unparsed: None, ..full() };
         let data = state.encode();

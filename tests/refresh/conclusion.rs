@@ -42,6 +42,8 @@ fn finished(world: &World, outcome: Outcome) -> Finished {
         void_claim: None,
         adopted: None,
         rest: None,
+        open: false,
+        claim: world.decoded().and_then(|state| state.claim),
     }
 }
 
@@ -146,7 +148,8 @@ fn each_outcome_has_its_conditions_and_its_next_try() {
             Outcome::Unknown(Some(Lost::Timeout)),
             Trigger::Scheduled,
             with("Stalled True RefreshOutcomeUnknown").into(),
-            None,
+            // The one late repeat, a second after the expiry.
+            seconds(&world, world.status.token.as_ref().and_then(|token| token.expiration_time)).map(|seconds| seconds + 1),
         ),
         ("refused", refused(Reason::Regressed), Trigger::Scheduled, with("Stalled True Regressed").into(), None),
         (
@@ -197,7 +200,7 @@ fn a_refresh_leaves_nothing_of_what_was_wrong_before() {
     assert_eq!(got.status.last_refresh_time, Some(world.now));
     assert!(got.status.next_refresh_time > Some(world.now));
     assert!(got.status.spent_fingerprints.contains(&done.spent.unwrap().to_string()));
-    assert_eq!(got.memory, Memory::default());
+    assert_eq!(got.memory, Memory { generation: 2, ..Memory::default() });
     assert_eq!(reasons(&got.events), ["Refreshed"], "a refresh that was not scheduled is told");
 }
 
@@ -419,7 +422,8 @@ fn the_last_eight_spent_tokens_are_remembered_and_never_the_one_that_is_held() {
 
 fn claim(world: &World) -> Claim {
     let (id, holder, process) = ("claim".to_owned(), "pod".to_owned(), "1".to_owned());
-    Claim { id, holder, process, fingerprint: fingerprint(world, "refresh-0-1").to_string(), time: world.now }
+    let fingerprint = fingerprint(world, "refresh-0-1").to_string();
+    Claim { fingerprint, time: world.now, ..Claim::new(id, &holder, &process) }
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {

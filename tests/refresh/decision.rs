@@ -206,6 +206,7 @@ fn a_refresh_is_begun_when_due_asked_for_or_called_for_by_a_change() {
         ("the password changed after a failure", running().failed(60).read_seed("refresh-0-0"), refresh(Trigger::Retry, true)),
         ("a person's work is done, and no next try is planned", no_next_try(), refresh(Trigger::Retry, true)),
         ("refused, and looked at again", running().due().stalled(Reason::Regressed), refresh(Trigger::Scheduled, true)),
+        ("the one late repeat", last_try(), exchange(Task::LastTry, Trigger::LastTry, false)),
     ]);
     check_kinds(vec![
         ("handled before", running().with(ask).with(handled), "wait"),
@@ -214,7 +215,10 @@ fn a_refresh_is_begun_when_due_asked_for_or_called_for_by_a_change() {
         ("rests after a refusal", running().due().with(|case| case.memory.retry_time = Some(case.later(60))), "wait"),
         ("chain lost", running().due().stalled(Reason::ChainLost), "wait"),
         ("outcome unknown", running().due().stalled(Reason::RefreshOutcomeUnknown), "wait"),
-        ("unresolved, and looked at", looked_at(running().due().attempt(AttemptState::Unknown)), "wait"),
+        ("unresolved, and looked at", looked_at(running().attempt(AttemptState::Unknown)), "wait"),
+        ("unresolved, and no try is planned", looked_at(no_next_try().attempt(AttemptState::Unknown)), "wait"),
+        ("a last try that rests", last_try().with(|case| case.memory.retry_time = Some(case.later(60))), "wait"),
+        ("still sending, whatever was planned", looked_at(running().due().attempt(AttemptState::Sending)), "exchange"),
     ]);
 }
 
@@ -224,6 +228,10 @@ fn handled(case: &mut Case) {
 
 fn looked_at(case: Case) -> Case {
     case.with(|case| case.memory.looked_at = Some("claim".into()))
+}
+
+fn last_try() -> Case {
+    looked_at(running().due().attempt(AttemptState::Unknown))
 }
 
 fn no_next_try() -> Case {

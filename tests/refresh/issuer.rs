@@ -13,6 +13,8 @@ pub enum Kind {
     Strict,
     /// It works once, and for so many seconds after its first use brings the same pair again.
     Grace(i32),
+    /// It works once, and brings the same pair again under the same key.
+    IdempotencyKey,
     /// It stays valid.
     Reusable,
 }
@@ -25,6 +27,7 @@ pub struct Chain {
     pub revoked: bool,
     spent: BTreeSet<String>,
     last_use: Option<(String, DateTime<Utc>)>,
+    last_key: Option<String>,
     serial: u32,
 }
 
@@ -53,6 +56,7 @@ impl Issuer {
             revoked: false,
             spent: BTreeSet::new(),
             last_use: None,
+            last_key: None,
             serial: 0,
         });
         current
@@ -64,13 +68,16 @@ impl Issuer {
     }
 
     /// Handles a refresh request.
-    pub fn present(&mut self, token: &str, now: DateTime<Utc>) -> Reply {
+    pub fn present(&mut self, token: &str, key: Option<&str>, now: DateTime<Utc>) -> Reply {
         self.handled += 1;
         let kind = self.kind;
         let owner = self.chains.iter_mut().enumerate().find(|(_, c)| c.current == token || c.spent.contains(token));
         let Some((family, chain)) = owner.filter(|(_, chain)| !chain.revoked) else { return refusal("invalid_grant") };
         if chain.current != token {
             let window = if let Kind::Grace(seconds) = kind { TimeDelta::seconds(seconds.into()) } else { TimeDelta::zero() };
+            if kind == Kind::IdempotencyKey && key.is_some() && chain.last_key.as_deref() == key {
+                return grant(&chain.access, Some(&chain.current));
+            }
             let graced = chain.last_use.as_ref().is_some_and(|(used, at)| used == token && now - *at < window);
             if graced {
                 return grant(&chain.access, Some(&chain.current));
@@ -86,6 +93,7 @@ impl Issuer {
         }
         chain.spent.insert(std::mem::replace(&mut chain.current, format!("refresh-{family}-{}", chain.serial)));
         chain.last_use = Some((token.to_owned(), now));
+        chain.last_key = key.map(str::to_owned);
         grant(&chain.access, Some(&chain.current))
     }
 }

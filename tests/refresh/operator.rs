@@ -7,10 +7,12 @@ use refreshable_token_operator::provider::{Delivery, Lost, NotSent, Provider, To
 use refreshable_token_operator::refresh::conclude::{Conclusion, conclude, conclude_halt, conclude_wait, mark};
 use refreshable_token_operator::refresh::decide::{Facts, Memory, OutputView, Plan as Decision, SeedView, decide};
 use refreshable_token_operator::refresh::exchange::{
-    Brief, Event, Exchange, Finished, KnownChain, MarkAnswer, OutputAnswer, StateAnswer, Step, Task, WriteAnswer,
+    Brief, Event, Exchange, Finished, KnownChain, MarkAnswer, Memento, Outcome, OutputAnswer, StateAnswer, Step, Task,
+    WriteAnswer,
 };
+use refreshable_token_operator::refresh::journal::{Entry, Place};
 use refreshable_token_operator::refresh::state::{Claim, Owner};
-use refreshable_token_operator::token::{Fingerprint, Login, Purpose, SecretText};
+use refreshable_token_operator::token::{Login, Purpose, SecretText};
 
 use super::issuer::{Kind, reply};
 use super::plan::{Fault, Plan};
@@ -35,11 +37,13 @@ pub struct Operator {
     pub memory: Memory,
     process: u32,
     claims: u32,
+    /// The claim of another process, and since when this one sees it.
+    watched: Option<(String, DateTime<Utc>)>,
 }
 
 impl Operator {
     pub fn new(process: u32) -> Self {
-        Self { memory: Memory::default(), process, claims: 0 }
+        Self { memory: Memory::default(), process, claims: 0, watched: None }
     }
 
     /// Turns until there is nothing to do now, over crashes; gives when to look again.
@@ -92,11 +96,24 @@ impl Operator {
                     return Turn::Died;
                 };
                 plan.log.push(format!("{trigger:?} {task:?} -> {:?}", finished.outcome));
+                self.watch(&finished.outcome, world.now);
                 let facts = facts(world, &status, &memory, &seed);
-                (conclude(&facts, &finished, trigger, semantics, world.now), Turn::Worked, version)
+                let conclusion = conclude(&facts, &finished, trigger, semantics, world.now);
+                let turn = match &finished.outcome {
+                    Outcome::Held { .. } => Turn::Rests(conclusion.memory.retry_time),
+                    _ => Turn::Worked,
+                };
+                (conclusion, turn, version)
             }
         };
         self.report(world, plan, conclusion, turn, version)
+    }
+
+    fn watch(&mut self, outcome: &Outcome, now: DateTime<Utc>) {
+        let Outcome::Held { claim, .. } = outcome else { return self.watched = None };
+        if self.watched.as_ref().is_none_or(|(watched, _)| watched != claim) {
+            self.watched = Some((claim.clone(), now));
+        }
     }
 
     /// Stores the status as the operator does: over somebody else's edit, and given up when the API server is away.
@@ -126,17 +143,15 @@ impl Operator {
 
     fn brief(&mut self, world: &World, status: &RefreshableTokenStatus, seed: &SeedView, task: Task, preflight: bool) -> Brief {
         self.claims += 1;
-        let claim = Claim {
-            id: format!("claim-{}-{}", self.process, self.claims),
-            holder: "pod".into(),
-            process: self.process.to_string(),
-            fingerprint: String::new(),
-            time: world.now,
-        };
+        let claim = Claim::new(format!("claim-{}-{}", self.process, self.claims), "pod", &self.process.to_string());
+        let journal = world.journal.as_ref().map(|journal| journal.id.to_string());
+        let watched = self.watched.as_ref().map(|(claim, since)| (claim.clone(), (world.now - *since).to_std().unwrap()));
         Brief {
             task,
             owner: Owner { cluster: "cluster".into(), name: "token".into(), uid: world.uid.clone() },
-            claim,
+            place: place(),
+            claim: Claim { journal, ..claim },
+            watched,
             provider: Provider::new(world.spec.provider.clone(), world.spec.request()),
             login: Login {
                 client_id: Some(SecretText::new("client")),
@@ -149,11 +164,7 @@ impl Operator {
             },
             outputs: world.spec.outputs.clone(),
             seen: outputs(world).into_iter().map(|view| view.map(|view| view.seen)).collect(),
-            known: KnownChain {
-                generation: status.chain_generation.unwrap_or(0),
-                spent: status.spent_fingerprints.iter().map(Fingerprint::from_stored).collect(),
-                attempt: status.attempt.as_ref().map(|attempt| attempt.id.clone()),
-            },
+            known: KnownChain::of(status, self.memory.generation),
             preflight,
             expects_state: status.seed.is_some() || status.attempt.is_some(),
             void_claims: self.memory.void_claims.clone(),
@@ -196,9 +207,15 @@ pub fn facts<'a>(world: &'a World, status: &'a RefreshableTokenStatus, memory: &
     }
 }
 
-fn died(world: &World, plan: &mut Plan) {
+fn died(world: &mut World, plan: &mut Plan) {
     plan.log.push("died".into());
-    plan.lost_in_flight |= plan.granted;
+    if plan.loses_journal
+        && let Some(journal) = &mut world.journal
+    {
+        (journal.id, journal.entry) = (journal.id + 1, None);
+    }
+    let current = world.issuer.chains.last().map(|chain| chain.current.clone()).unwrap_or_default();
+    plan.lost_in_flight |= plan.granted && !world.remembers(&current);
     plan.destroyed |= plan.wrecked;
     plan.died_claimed |= world.decoded().is_some_and(|state| state.claim.is_some());
     (plan.held, plan.claimed, plan.wrecked, plan.under_claim, plan.granted) = (false, false, false, false, false);
@@ -268,9 +285,34 @@ fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) 
                 }
                 Event::Marked(answer)
             }
+            Step::Journal(entry) => {
+                Event::Kept(cluster(world, plan, "journal", false, false, |world, _| world.journal_write(*entry))?)
+            }
+            Step::ReadJournal => {
+                Event::Remembered(cluster(world, plan, "read journal", Memento::Unclear, Memento::Unclear, |world, _| {
+                    remembered(world.journal.as_ref().and_then(|journal| journal.entry.as_ref()))
+                })?)
+            }
+            Step::WriteEscrow(entry) => Event::Kept(cluster(world, plan, "write escrow", false, false, |world, _| {
+                world.escrow.insert(entry.claim().to_owned(), entry.encode());
+                true
+            })?),
+            Step::ReadEscrow(claim) => {
+                Event::Remembered(cluster(world, plan, "read escrow", Memento::Unclear, Memento::Unclear, |world, _| {
+                    remembered(world.escrow.get(&claim))
+                })?)
+            }
+            Step::DeleteEscrow(claim) => Event::Kept(cluster(world, plan, "delete escrow", false, false, |world, _| {
+                world.escrow.remove(&claim);
+                true
+            })?),
             Step::Send { request, .. } => {
                 sendings += 1;
-                assert!(sendings == 1 || matches!(world.issuer.kind, Kind::Grace(_)), "sent twice: {:#?}", plan.log);
+                assert!(
+                    sendings == 1 || matches!(world.issuer.kind, Kind::Grace(_) | Kind::IdempotencyKey),
+                    "sent twice: {:#?}",
+                    plan.log
+                );
                 send(world, plan, &request, spends)?
             }
             Step::Output { action, seen, rendered, .. } => {
@@ -282,6 +324,14 @@ fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) 
         };
         (machine, step) = machine.next(event, world.now);
     }
+}
+
+fn remembered(entry: Option<&Vec<u8>>) -> Memento {
+    entry.map_or(Memento::Nothing, |bytes| Memento::Entry(Box::new(Entry::decode(bytes).unwrap())))
+}
+
+fn place() -> Place {
+    Place { namespace: "default".into(), state_secret: "token-state".into() }
 }
 
 /// A request to the API server, with what goes wrong around it.
@@ -326,8 +376,17 @@ fn send(world: &mut World, plan: &mut Plan, request: &TokenRequest, spends: bool
         assert!(world.status.attempt.is_some(), "sent without an attempt in the status: {:#?}", plan.log);
     }
     let sent = world.now;
+    let key = request.headers.iter().find(|(name, _)| *name == "idempotency-key").map(|(_, value)| value.reveal().to_owned());
+    let last_try = world.decoded().and_then(|state| state.claim).is_some_and(|claim| claim.last_try);
+    if last_try {
+        let expired = world.decoded().and_then(|state| state.tokens.expiration_time).is_none_or(|time| time <= world.now);
+        assert!(expired, "the last try comes while the access token is alive: {:#?}", plan.log);
+    }
     let handle = |world: &mut World, plan: &mut Plan| {
-        let reply = world.issuer.present(&token, world.now);
+        let reply = world.issuer.present(&token, key.as_deref(), world.now);
+        if last_try {
+            plan.late_replays.append(&mut world.issuer.replays);
+        }
         plan.granted |= reply.status == 200;
         reply
     };
@@ -365,7 +424,7 @@ fn send(world: &mut World, plan: &mut Plan, request: &TokenRequest, spends: bool
     world.pass(1);
     // The pair that was granted is in the answer, or it is lost; a grace brings it back.
     let read = matches!(&delivery, Delivery::Answered(reply) if reply.body.0.starts_with(b"{\"access_token"));
-    if plan.granted && !read && !matches!(world.issuer.kind, Kind::Grace(_)) {
+    if plan.granted && !read && !matches!(world.issuer.kind, Kind::Grace(_) | Kind::IdempotencyKey) {
         plan.lost_in_flight = true;
         plan.granted = false;
     }

@@ -70,7 +70,7 @@ pub const FAULTS: [Fault; 24] = [
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one fact about the run")]
 pub struct Plan {
-    faults: BTreeMap<usize, Fault>,
+    pub faults: BTreeMap<usize, Fault>,
     /// The token API cannot be reached.
     pub down: bool,
     /// What is put in by [`Fault::Replaced`].
@@ -96,6 +96,10 @@ pub struct Plan {
     /// The issuer granted a pair that is not in the state Secret yet.
     pub granted: bool,
     pub pauses: u32,
+    /// The journal does not outlive its process.
+    pub loses_journal: bool,
+    /// Spent tokens that were presented in the one late repeat.
+    pub late_replays: Vec<String>,
 }
 
 impl Plan {

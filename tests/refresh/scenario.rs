@@ -11,7 +11,7 @@ use super::operator::Operator;
 use super::plan::{Fault, Plan};
 use super::world::World;
 
-pub const KINDS: [Kind; 3] = [Kind::Strict, Kind::Grace(30), Kind::Reusable];
+pub const KINDS: [Kind; 4] = [Kind::Strict, Kind::Grace(30), Kind::IdempotencyKey, Kind::Reusable];
 
 /// Where a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub fn spec(kind: Kind) -> RefreshableTokenSpec {
     let (rotation, grace_seconds) = match kind {
         Kind::Strict => (Rotation::Strict, None),
         Kind::Grace(seconds) => (Rotation::Grace, Some(seconds)),
+        Kind::IdempotencyKey => (Rotation::IdempotencyKey, None),
         Kind::Reusable => (Rotation::Reusable, None),
     };
     let seed = SeedSecretRef {

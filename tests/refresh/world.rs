@@ -8,6 +8,7 @@ use refreshable_token_operator::api::{RefreshableTokenSpec, RefreshableTokenStat
 use refreshable_token_operator::refresh::exchange::{
     MarkAnswer, OutputAction, OutputAnswer, Seed, SeenOutput, StateAnswer, StateWrite, WriteAnswer,
 };
+use refreshable_token_operator::refresh::journal::Entry;
 use refreshable_token_operator::refresh::output::Rendered;
 use refreshable_token_operator::refresh::state::{State, StoredState, Version};
 use refreshable_token_operator::token::FingerprintKey;
@@ -21,6 +22,8 @@ pub const STARTED: i64 = 1_800_000_000;
 pub struct Stored {
     pub uid: u32,
     pub version: u64,
+    /// When the operator last changed it.
+    pub written: Option<DateTime<Utc>>,
     pub data: BTreeMap<String, Vec<u8>>,
     pub labels: BTreeMap<String, String>,
     /// The operator's finalizer, which stands while a claim is open.
@@ -35,6 +38,13 @@ pub struct Output {
     pub seen: SeenOutput,
     pub data: BTreeMap<String, Vec<u8>>,
     pub content_hash: Option<String>,
+}
+
+/// The folder of the journal; nothing but this object's entry is in it.
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    pub id: u32,
+    pub entry: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +63,10 @@ pub struct World {
     /// State Secrets that held no claim, oldest first: what somebody may have a copy of.
     pub copies: Vec<Stored>,
     pub outputs: BTreeMap<String, Output>,
+    /// The operator's journal, if it keeps one.
+    pub journal: Option<Journal>,
+    /// Escrow Secrets by claim.
+    pub escrow: BTreeMap<String, Vec<u8>>,
     /// Secrets of somebody else's that were written to.
     pub trespasses: u32,
     counter: u64,
@@ -74,6 +88,8 @@ impl World {
             state: None,
             copies: Vec::new(),
             outputs: BTreeMap::new(),
+            journal: None,
+            escrow: BTreeMap::new(),
             trespasses: 0,
             counter: 100,
         }
@@ -86,6 +102,20 @@ impl World {
 
     pub fn pass(&mut self, seconds: i64) {
         self.now += TimeDelta::seconds(seconds);
+    }
+
+    pub fn journal_write(&mut self, entry: Entry) -> bool {
+        if let Some(journal) = &mut self.journal {
+            journal.entry = Some(entry.encode());
+        }
+        self.journal.is_some()
+    }
+
+    /// An answer with this token is in the journal or in escrow.
+    pub fn remembers(&self, token: &str) -> bool {
+        let journal = self.journal.as_ref().and_then(|journal| journal.entry.as_ref());
+        let entries = journal.into_iter().chain(self.escrow.values()).filter_map(|bytes| Entry::decode(bytes));
+        entries.filter_map(|entry| entry.answer).any(|answer| String::from_utf8_lossy(&answer.reply.body.0).contains(token))
     }
 
     pub fn decoded(&self) -> Option<State> {
@@ -113,11 +143,15 @@ impl World {
             (Some(_), None) => return WriteAnswer::Missing,
             (None, None) => {
                 let uid = u32::try_from(version).unwrap();
-                Stored { uid, version, data, labels: BTreeMap::new(), held, immutable: false, deleting: false }
+                let labels = BTreeMap::new();
+                Stored { uid, version, written: Some(self.now), data, labels, held, immutable: false, deleting: false }
             }
             (Some(replaces), Some(stored)) if *replaces != stored.version() => return WriteAnswer::Conflict,
             (Some(_), Some(stored)) if stored.immutable && stored.data != data => return WriteAnswer::Denied,
-            (Some(replaces), Some(stored)) => Stored { version, data, held, labels: replaces.labels.clone(), ..stored.clone() },
+            (Some(replaces), Some(stored)) => {
+                let labels = replaces.labels.clone();
+                Stored { version, written: Some(self.now), data, held, labels, ..stored.clone() }
+            }
         };
         let answer = WriteAnswer::Done(Box::new(written.version()));
         if write.dry_run {
@@ -201,7 +235,8 @@ impl World {
         let uid = old.as_ref().map_or_else(|| u32::try_from(version).unwrap(), |old| old.uid);
         let (held, deleting) = old.as_ref().map_or((false, false), |old| (old.held, old.deleting));
         let labels = old.map(|old| old.labels).unwrap_or_default();
-        self.state = Some(Stored { uid, version, data, labels, held, immutable: false, deleting });
+        let written = Some(self.now);
+        self.state = Some(Stored { uid, version, written, data, labels, held, immutable: false, deleting });
     }
 }
 
@@ -211,6 +246,7 @@ impl Stored {
             uid: self.uid.to_string(),
             resource_version: self.version.to_string(),
             labels: self.labels.clone(),
+            written: self.written,
             ..Version::default()
         }
     }

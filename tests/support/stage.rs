@@ -68,6 +68,7 @@ impl Running {
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             operator_namespace: Some(OPERATOR_NAMESPACE.to_owned()),
             endpoint_policy: EndpointPolicy::from_yaml(policy)?,
+            journal_dir: None,
             max_in_flight: 4,
             pod: "operator-0".to_owned(),
         };

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{JournalError, JournalKey, Kept};
 
@@ -91,6 +92,18 @@ impl Folder {
 
     pub(super) fn entries(&self) -> &[Kept] {
         &self.entries
+    }
+
+    /// The entry of this name as it is now.
+    pub(super) fn read_now(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, JournalError> {
+        let stem = self.key.stem(name);
+        let file = format!("{stem}{ENTRY}");
+        let failed = |source| JournalError::Entry { path: self.path.clone(), action: "read", source };
+        if !self.path.join(&file).try_exists().map_err(failed)? {
+            return Ok(None);
+        }
+        let entry = self.read_entry(&stem, &file).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
+        Ok(Some(entry.1))
     }
 
     /// Replaces an entry; durable on success.

@@ -23,6 +23,10 @@ impl Exchange {
         };
         self.claim_begun = Some(now);
         self.state.claim = Some(Claim { fingerprint: fingerprint.to_string(), time: now, ..self.brief.claim.clone() });
+        self.write_claim()
+    }
+
+    pub(super) fn write_claim(self) -> Next {
         let write = StateWrite { state: self.state.clone(), replaces: self.version.clone(), dry_run: false };
         self.at(Phase::Claiming, Step::WriteState(Box::new(write)))
     }
@@ -34,7 +38,7 @@ impl Exchange {
                 self.stands = true;
                 self.claimed_it(now)
             }
-            WriteAnswer::Conflict if self.version.is_none() => {
+            WriteAnswer::Conflict if self.version.is_none() && !self.repeating() => {
                 // A state Secret exists after all: an object of this name lived before.
                 self.state = State::default();
                 self.stands = false;
@@ -42,7 +46,7 @@ impl Exchange {
                 self.at(Phase::Reading, Step::ReadState)
             }
             // Deleted since it was read: what was read is the only copy, and is put back with the claim.
-            WriteAnswer::Missing if self.version.take().is_some() => self.claim(now),
+            WriteAnswer::Missing if self.version.take().is_some() => self.write_claim(),
             WriteAnswer::Conflict | WriteAnswer::Missing => self.unclaimed(Outcome::Stale),
             WriteAnswer::Denied => self.unclaimed(postpone(
                 Reason::WriteFailed,
@@ -54,7 +58,10 @@ impl Exchange {
 
     /// The claim was not written, for certain.
     fn unclaimed(mut self, outcome: Outcome) -> Next {
-        self.state.claim = None;
+        // A claim that was to be taken over stands as it was: what became of its request is not known.
+        if !self.repeating() {
+            self.state.claim = None;
+        }
         self.finish(outcome)
     }
 
@@ -70,9 +77,9 @@ impl Exchange {
             StateAnswer::Found(stored) if stored.state.claim.is_none() && self.outlives(&stored.state) => {
                 self.version = Some(stored.version);
                 self.deleting = stored.deleting;
-                self.claim(now)
+                self.write_claim()
             }
-            StateAnswer::Missing if self.version.take().is_some() => self.claim(now),
+            StateAnswer::Missing if self.version.take().is_some() => self.write_claim(),
             StateAnswer::Found(_) | StateAnswer::Malformed(..) | StateAnswer::Missing => self.finish(Outcome::Stale),
             StateAnswer::Denied | StateAnswer::Unclear if self.late(now) => {
                 self.finish(unclear("the API server gave no clear answer to the claim"))
@@ -91,8 +98,15 @@ impl Exchange {
     }
 
     /// The claim stands. When the full preflight is due, the commit is tried too: it needs other rights than a creation.
-    fn claimed_it(self, now: DateTime<Utc>) -> Next {
-        if !self.brief.preflight {
+    fn claimed_it(mut self, now: DateTime<Utc>) -> Next {
+        let written = self.version.as_ref().and_then(|version| version.written);
+        if let Some(claim) = self.state.claim.as_mut().filter(|claim| claim.first.is_none()) {
+            claim.since = written;
+        }
+        if self.repeating() && !self.may_still_repeat(now) {
+            return self.release(Outcome::Unknown(None));
+        }
+        if !self.brief.preflight || self.repeating() {
             return self.mark(now);
         }
         let commit = StateWrite {
@@ -124,6 +138,10 @@ impl Exchange {
 
     pub(super) fn mark_answered(self, answer: MarkAnswer, now: DateTime<Utc>) -> Next {
         match answer {
+            MarkAnswer::Done if self.brief.claim.journal.is_some() => {
+                let intent = self.entry();
+                self.at(Phase::Intending, Step::Journal(intent))
+            }
             MarkAnswer::Done => self.send(now),
             MarkAnswer::Stale => self.release(Outcome::Stale),
             MarkAnswer::Denied => self.release(postpone(

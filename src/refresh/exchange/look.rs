@@ -7,7 +7,7 @@ use crate::provider::{RawBody, Semantics};
 use crate::token::{AccessToken, Fingerprint, FingerprintKey, HeldTokens, Purpose, RefreshToken};
 
 use super::step::{Brief, Outcome};
-use crate::refresh::state::{Malformed, ORPHANED, State, StoredState};
+use crate::refresh::state::{Claim, Malformed, ORPHANED, State, StoredState};
 
 /// A state to go on from.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Footing {
 pub fn spendable(tokens: &HeldTokens, semantics: Semantics, key: &FingerprintKey) -> Option<Fingerprint> {
     let text = match semantics {
         Semantics::RenewsItself => tokens.access_token.as_ref().map(AccessToken::reveal),
-        Semantics::SingleUse | Semantics::Grace(_) | Semantics::Reusable => {
+        Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => {
             tokens.refresh_token.as_ref().map(RefreshToken::reveal)
         }
     };
@@ -94,9 +94,13 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
         // seed holds now counts as old.
         state.seeds = brief.seed.iter().map(|seed| seed.fingerprint.clone()).collect();
     }
-    let claimed = state.claim.as_ref().is_some_and(|claim| !brief.void_claims.contains(&claim.id));
-    if claimed {
-        return Ok(Footing { state, adopted: None, claimed });
+    let spent = spendable(&state.tokens, brief.provider.semantics(), &brief.key)
+        .is_some_and(|fingerprint| brief.known.spent.contains(&fingerprint));
+    // A claim that is known to have spent nothing holds nobody up, unless it repeats one of which that is not known.
+    let void = |claim: &Claim| brief.void_claims.contains(&claim.id) && claim.first.is_none();
+    if state.claim.as_ref().is_some_and(|claim| !void(claim)) {
+        let older = state.generation < brief.known.generation || spent && brief.known.attempt.is_none();
+        return if older { Err(regressed()) } else { Ok(Footing { state, adopted: None, claimed: true }) };
     }
     // A claim's finalizer is ours to take away, and what it kept is put back; any other we wait for.
     if stored.deleting && state.claim.is_none() {
@@ -108,15 +112,17 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
     // The mark bears a claim that was closed, or that this process knows to have spent nothing.
     let void = state.claim.as_ref().map(|claim| &claim.id);
     let settled = brief.known.attempt.as_ref().is_some_and(|id| state.closed_claim.as_ref() == Some(id) || void == Some(id));
-    let spent = spendable(&state.tokens, brief.provider.semantics(), &brief.key)
-        .is_some_and(|fingerprint| brief.known.spent.contains(&fingerprint));
     if state.generation < brief.known.generation || (spent && !settled && !state.chain_over) {
-        return Err(refuse(
-            Reason::Regressed,
-            "the state Secret is an older copy, whose token was already spent: restore the newest copy, or put a new token into the seed Secret",
-        ));
+        return Err(regressed());
     }
     Ok(Footing { state: State { claim: None, ..state }, adopted: None, claimed: false })
+}
+
+fn regressed() -> Outcome {
+    refuse(
+        Reason::Regressed,
+        "the state Secret is an older copy, whose token was already spent: restore the newest copy, or put a new token into the seed Secret",
+    )
 }
 
 fn refuse(reason: Reason, message: &str) -> Outcome {

@@ -1,7 +1,8 @@
 //! Writes of the state Secret that must come through: the commit of a new pair, an answer that could not be read, a release.
 //!
-//! A commit is tried for as long as the process lives: what it writes exists nowhere else. A release is given up after some
-//! tries, because nothing is lost by an open claim that is known to have spent nothing.
+//! A commit that is refused is written into an escrow Secret; until it stands somewhere it is tried for as long as the process
+//! lives, because it exists nowhere else. A release is given up after some tries, because nothing is lost by an open claim that
+//! is known to have spent nothing.
 
 use std::time::Duration;
 
@@ -10,13 +11,28 @@ use chrono::{DateTime, Utc};
 use super::step::{Event, Outcome, StateAnswer, StateWrite, Step, WriteAnswer};
 use super::{Exchange, Next, Phase, is_claim, spendable};
 use crate::api::{CLAIM_FINALIZER, Reason};
-use crate::refresh::state::{Malformed, ORPHANED, State, StoredState, Version};
+use crate::refresh::state::{Claim, Malformed, ORPHANED, State, StoredState, Version};
 
 /// First and longest pause between two tries (reference protocol, step 9).
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How often a release is tried. Our choice: about 13 s in all; the next process can tell that the claim is void.
 const RELEASE_TRIES: u32 = 7;
+/// Without a clear answer of the API server the escrow is tried at the first failure and then each time of so many. Our choice:
+/// when the API server is away it would only double the time that one round takes.
+const ESCROW_EVERY: u32 = 4;
+
+/// What is known of the escrow Secret of this claim.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) enum Escrow {
+    /// There is none.
+    #[default]
+    None,
+    /// An earlier process may have made one.
+    MayStand,
+    /// It stands.
+    Stands,
+}
 
 /// A write under way.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -43,6 +59,7 @@ pub(super) enum Then {
 enum Stage {
     Writing,
     Looking,
+    Escrowing,
     Pausing,
 }
 
@@ -80,8 +97,17 @@ impl Exchange {
         if self.state.claim.is_none() {
             return self.finish(outcome);
         }
-        let target = self.released();
+        // Only what was done under this claim is undone: what became of the first sending is as unknown as before.
+        let target = if self.repeating() { self.not_last() } else { self.released() };
+        if target == self.state {
+            return self.finish(outcome);
+        }
         self.write(Securing::new(target, Then::Finish(outcome), true))
+    }
+
+    fn not_last(&self) -> State {
+        let claim = self.state.claim.clone().map(|claim| Claim { last_try: false, ..claim });
+        State { claim, ..self.state.clone() }
     }
 
     pub(super) fn secured(mut self, securing: Securing, event: Event, _now: DateTime<Utc>) -> Next {
@@ -104,8 +130,14 @@ impl Exchange {
                 self.write(Securing { beside: None, ..securing })
             }
             (Stage::Pausing, _) => self.write(securing),
-            // Denied, unclear, somebody else's Secret in its place, or an event that answers nothing: wait and try again.
-            (Stage::Writing | Stage::Looking, _) => self.wait(securing),
+            (Stage::Escrowing, Event::Kept(true)) => {
+                self.escrow = Escrow::Stands;
+                self.finish(Outcome::Escrowed)
+            }
+            (Stage::Escrowing, _) => self.wait(securing),
+            (Stage::Writing, Event::Wrote(WriteAnswer::Denied)) => self.put_in_escrow(securing, true),
+            // Unclear, somebody else's Secret in its place, or an event that answers nothing.
+            (Stage::Writing | Stage::Looking, _) => self.put_in_escrow(securing, false),
         }
     }
 
@@ -123,6 +155,19 @@ impl Exchange {
 
     fn look(self, securing: Securing) -> Next {
         self.at(Phase::Securing(Securing { stage: Stage::Looking, ..securing }), Step::ReadState)
+    }
+
+    /// The state Secret could not be written: what must not be lost goes elsewhere, or the write is tried again.
+    fn put_in_escrow(self, securing: Securing, denied: bool) -> Next {
+        let spent = !securing.may_give_up && self.state.claim.is_some();
+        if spent && self.escrow == Escrow::Stands {
+            return self.finish(Outcome::Escrowed);
+        }
+        if spent && (denied || securing.tries % ESCROW_EVERY == 0) {
+            let entry = self.entry();
+            return self.at(Phase::Securing(Securing { stage: Stage::Escrowing, ..securing }), Step::WriteEscrow(entry));
+        }
+        self.wait(securing)
     }
 
     fn wait(self, securing: Securing) -> Next {
@@ -146,10 +191,14 @@ impl Exchange {
         } else {
             securing.then
         };
-        self.conclude(then)
+        if self.escrow == Escrow::None {
+            return self.conclude(then);
+        }
+        let claim = self.brief.claim.id.clone();
+        self.at(Phase::Clearing(then), Step::DeleteEscrow(claim))
     }
 
-    fn conclude(mut self, then: Then) -> Next {
+    pub(super) fn conclude(mut self, then: Then) -> Next {
         match then {
             Then::Publish => {
                 self.refreshed = true;

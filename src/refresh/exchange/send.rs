@@ -5,41 +5,79 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::secure::Then;
-use super::step::{Outcome, Step};
-use super::{Exchange, Next, Phase};
+use super::step::{Outcome, Step, Task};
+use super::{Exchange, Next, Phase, SEND_WITHIN};
 use crate::api::Reason;
-use crate::provider::{Class, Delivery, Lost, NotSent, Reply, RequestError, Semantics};
+use crate::provider::{Class, Delivery, Lost, NotSent, RawBody, Reply, RequestError, Semantics, TokenError};
+use crate::refresh::journal::Answer;
 use crate::refresh::state::State;
 
 /// What a grace window must still hold when a request is repeated, so that the repeat arrives inside it. Our choice.
-const GRACE_MARGIN: Duration = Duration::from_secs(2);
-/// How often a request is repeated inside a grace window. Our choice: if three answers are lost, something else is wrong.
+pub(super) const GRACE_MARGIN: Duration = Duration::from_secs(2);
+/// How often one process repeats a request. Our choice: if three answers are lost, something else is wrong.
 const MOST_REPEATS: u32 = 3;
 
 impl Exchange {
     pub(super) fn send(self, now: DateTime<Utc>) -> Next {
-        // A repeat inside a grace window is not bound to the claim's age: the window bounds it.
-        let bound_to_claim = self.semantics().spends() && self.repeats == 0;
+        let within = self.send_within(now);
         match self.request(now) {
-            Ok(request) => self.at(Phase::Sending, Step::Send { request, bound_to_claim }),
-            Err(error) if self.repeats == 0 => self.release(cannot_request(&error)),
+            Ok(request) => self.at(Phase::Sending, Step::Send { request, within }),
+            Err(error) if self.first_sending() => self.release(cannot_request(&error)),
             // A repeat follows a sending that may have arrived.
             Err(_) => self.finish(Outcome::Unknown(None)),
         }
     }
 
+    /// How long after the claim the request may leave. A repeat by the process that sent first is not bound to the claim's age:
+    /// the window bounds it.
+    fn send_within(&self, now: DateTime<Utc>) -> Option<Duration> {
+        if !self.semantics().spends() || self.repeats > 0 {
+            return None;
+        }
+        let left = self.repeat_until.map(|until| (until - now).to_std().unwrap_or_default());
+        Some(left.unwrap_or(SEND_WITHIN).min(SEND_WITHIN))
+    }
+
+    /// Only the first sending of all can prove that nothing was spent: a repeat follows one that may have arrived.
+    fn first_sending(&self) -> bool {
+        self.repeats == 0 && !self.repeating()
+    }
+
+    fn last_try(&self) -> bool {
+        self.state.claim.as_ref().is_some_and(|claim| claim.last_try)
+    }
+
     pub(super) fn delivered(mut self, delivery: Delivery, sent: DateTime<Utc>, now: DateTime<Utc>) -> Next {
-        let reply = match delivery {
-            Delivery::Answered(reply) => reply,
-            // Only the first sending can prove that nothing was spent: a repeat follows one that may have arrived.
-            Delivery::NotSent(why) if self.repeats == 0 => return self.release(not_sent(why)),
+        let (reply, partial) = match delivery {
+            Delivery::Answered(reply) => (Some(reply), false),
+            Delivery::NotSent(why) if self.first_sending() => return self.release(not_sent(why)),
+            Delivery::NotSent(_) if self.last_try() => return self.release(Outcome::Unknown(None)),
             Delivery::NotSent(_) => return self.lost(None, None, now),
-            Delivery::Lost { why, partial } => {
-                self.first_sent = self.first_sent.or(Some(sent));
-                return self.lost(Some(why), partial, now);
+            Delivery::Lost { partial, why } => {
+                self.why_lost = Some(why);
+                (partial.filter(|reply| !reply.body.0.is_empty()), true)
             }
         };
         self.first_sent = self.first_sent.or(Some(sent));
+        self.answer = reply.map(|reply| Answer { reply, partial, sent });
+        // Durable before a byte of it is read.
+        if self.answer.is_some() && self.state.claim.is_some() && self.brief.claim.journal.is_some() {
+            let entry = self.entry();
+            return self.at(Phase::Keeping, Step::Journal(entry));
+        }
+        self.answered(now)
+    }
+
+    /// Reads the answer, which is as safe as it can be.
+    pub(super) fn answered(self, now: DateTime<Utc>) -> Next {
+        let Some(Answer { reply, partial, sent }) = self.answer.clone() else {
+            let why = self.why_lost;
+            return self.lost(why, None, now);
+        };
+        if partial {
+            let why = self.why_lost;
+            return self.lost(why, Some(reply), now);
+        }
         match self.brief.provider.read(&reply, sent) {
             Ok(granted) => {
                 let tokens = self.state.tokens.after(&granted, sent);
@@ -51,32 +89,53 @@ impl Exchange {
             }
             Err(error) => match error.class {
                 // After a lost answer a refusal proves nothing about the first sending.
-                Class::Transient | Class::Throttled | Class::Configuration if self.repeats == 0 => {
+                Class::Transient | Class::Throttled | Class::Configuration if self.first_sending() => {
                     self.release(Outcome::Rejected(error))
                 }
-                Class::ChainOver => {
-                    let over = State { chain_over: true, ..self.released() };
-                    self.secure(over, Then::Finish(Outcome::ChainOver(Some(error))))
+                Class::Transient | Class::Throttled | Class::Configuration if self.last_try() => {
+                    self.release(Outcome::Unknown(None))
                 }
+                Class::ChainOver => self.end_chain(None, Some(error)),
                 Class::Transient | Class::Throttled | Class::Configuration | Class::Unknown => self.lost(None, Some(reply), now),
             },
         }
     }
 
+    /// The chain is over: its token is never presented again.
+    pub(super) fn end_chain(self, raw: Option<RawBody>, error: Option<TokenError>) -> Next {
+        let unparsed = raw.or_else(|| self.state.unparsed.clone());
+        let over = State { chain_over: true, unparsed, ..self.released() };
+        self.secure(over, Then::Finish(Outcome::ChainOver(error)))
+    }
+
     /// Nobody can tell whether the token was spent. What follows depends on what the API promises, and on nothing else.
     pub(super) fn lost(mut self, why: Option<Lost>, partial: Option<Reply>, now: DateTime<Utc>) -> Next {
+        self.presented = true;
+        let raw = partial.map(|reply| reply.body).filter(|body| !body.0.is_empty());
+        if self.last_try() {
+            return self.end_chain(raw, None);
+        }
         match self.semantics() {
             Semantics::Reusable | Semantics::RenewsItself => {
                 let message = why.map_or_else(|| "the token API's answer cannot be read".to_owned(), |why| why.to_string());
                 self.finish(Outcome::Postponed { reason: Reason::RefreshRetrying, message })
             }
-            Semantics::Grace(window) if self.may_repeat(window, now) => {
+            // Whoever repeats what another sent has to take over its claim first.
+            _ if self.resumed && (self.brief.task == Task::LastTry || self.semantics() != Semantics::SingleUse) => {
+                self.state.unparsed = raw.or(self.state.unparsed.take());
+                self.resumed = false;
+                self.undecided(now)
+            }
+            Semantics::Grace(_) | Semantics::IdempotencyKey if self.may_repeat(now) => {
                 self.repeats += 1;
+                if let Some(claim) = &mut self.state.claim {
+                    claim.first.get_or_insert_with(|| claim.id.clone());
+                }
                 self.at(Phase::WaitingToRepeat, Step::Pause(Duration::from_secs(1)))
             }
-            Semantics::SingleUse | Semantics::Grace(_) => match partial.filter(|reply| !reply.body.0.is_empty()) {
-                Some(reply) => {
-                    let kept = State { unparsed: Some(reply.body), ..self.state.clone() };
+            Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey => match raw {
+                Some(raw) => {
+                    let kept = State { unparsed: Some(raw), ..self.state.clone() };
                     self.secure(kept, Then::Finish(Outcome::Unknown(why)))
                 }
                 None => self.hold(Outcome::Unknown(why)),
@@ -84,9 +143,17 @@ impl Exchange {
         }
     }
 
-    fn may_repeat(&self, window: Duration, now: DateTime<Utc>) -> bool {
-        let passed = self.first_sent.or(self.claim_begun).and_then(|first| (now - first).to_std().ok()).unwrap_or_default();
-        self.repeats < MOST_REPEATS && passed.saturating_add(GRACE_MARGIN) < window
+    fn may_repeat(&self, now: DateTime<Utc>) -> bool {
+        let in_time = match (self.semantics(), self.repeat_until) {
+            (_, Some(until)) => now < until,
+            (Semantics::Grace(window), None) => {
+                let begun = self.first_sent.or(self.claim_begun);
+                let passed = begun.and_then(|first| (now - first).to_std().ok()).unwrap_or_default();
+                passed.saturating_add(GRACE_MARGIN) < window
+            }
+            (semantics, None) => semantics == Semantics::IdempotencyKey,
+        };
+        self.repeats < MOST_REPEATS && in_time
     }
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::api::{OutputSpec, Reason};
+use crate::api::{AttemptState, OutputSpec, Reason, RefreshableTokenStatus};
 use crate::provider::{Delivery, Lost, NotSent, Provider, TokenError, TokenRequest};
+use crate::refresh::journal::{Entry, Place};
 use crate::refresh::output::Rendered;
 use crate::refresh::state::{Claim, Malformed, Owner, State, StoredState, Version};
 use crate::token::{Fingerprint, FingerprintKey, HeldTokens, Login};
@@ -17,8 +18,13 @@ pub struct Brief {
     pub task: Task,
     /// Whom the chain belongs to.
     pub owner: Owner,
-    /// The claim to make, should one be needed; its fingerprint and time are filled in by the exchange.
+    /// Where the state Secret is.
+    pub place: Place,
+    /// The claim to make, should one be needed; its fingerprint and time are filled in by the exchange. Its `journal` says
+    /// whether this process keeps a journal.
     pub claim: Claim,
+    /// The claim of another process that this one watches, and for how long it has, on a clock that counts suspend.
+    pub watched: Option<(String, Duration)>,
     /// The token API.
     pub provider: Provider,
     /// Credentials beside the tokens.
@@ -48,8 +54,11 @@ pub enum Task {
     Refresh,
     /// Get a new pair if the seed is a new one; otherwise as [`Task::Publish`].
     Adopt,
-    /// Write the outputs from the state; the token API is not called.
+    /// Write the outputs from the state, and end an exchange that another process left open; the token API is called only where
+    /// it promises that a repeat is harmless.
     Publish,
+    /// The one late repeat of a request whose outcome is unknown: the access token has expired, and nothing can get worse.
+    LastTry,
 }
 
 /// The tokens of a seed.
@@ -70,6 +79,21 @@ pub struct KnownChain {
     pub spent: Vec<Fingerprint>,
     /// The claim that the last mark bears.
     pub attempt: Option<String>,
+    /// That attempt's outcome was found to be unknown.
+    pub unknown: bool,
+}
+
+impl KnownChain {
+    /// What `status` says, and a process that knows of `generation` refreshes.
+    #[must_use]
+    pub fn of(status: &RefreshableTokenStatus, generation: i64) -> Self {
+        Self {
+            generation: status.chain_generation.unwrap_or(0).max(generation),
+            spent: status.spent_fingerprints.iter().map(Fingerprint::from_stored).collect(),
+            attempt: status.attempt.as_ref().map(|attempt| attempt.id.clone()),
+            unknown: status.attempt.as_ref().is_some_and(|attempt| attempt.state == AttemptState::Unknown),
+        }
+    }
 }
 
 /// An output Secret as it was last seen.
@@ -101,13 +125,23 @@ pub enum Step {
     },
     /// PUT the object's status with the mark, at the resourceVersion that the decision was made on.
     Mark(Mark),
+    /// Write what this process keeps about the place of the state Secret, over what it kept before.
+    Journal(Box<Entry>),
+    /// Read what the journal holds about the place of the state Secret.
+    ReadJournal,
+    /// Create the escrow Secret of a claim.
+    WriteEscrow(Box<Entry>),
+    /// GET the escrow Secret of the claim of this id.
+    ReadEscrow(String),
+    /// Delete the escrow Secret of the claim of this id.
+    DeleteEscrow(String),
     /// Send the request to the token API, once.
     Send {
         /// The request.
         request: TokenRequest,
-        /// The request may leave only within [`super::SEND_WITHIN`] of the first write of the claim, on a clock that counts
-        /// suspend; later it is held back.
-        bound_to_claim: bool,
+        /// The request may leave only within this time of the first write of the claim, on a clock that counts suspend; later
+        /// it is held back.
+        within: Option<Duration>,
     },
     /// A request about an output Secret.
     Output {
@@ -175,6 +209,10 @@ pub enum Event {
     Connected(Result<(), NotSent>),
     /// The answer to [`Step::Mark`].
     Marked(MarkAnswer),
+    /// The answer to [`Step::Journal`], [`Step::WriteEscrow`] and [`Step::DeleteEscrow`]: whether it is done and durable.
+    Kept(bool),
+    /// The answer to [`Step::ReadJournal`] and [`Step::ReadEscrow`].
+    Remembered(Memento),
     /// The answer to [`Step::Send`].
     Delivered {
         /// How the sending ended.
@@ -186,6 +224,17 @@ pub enum Event {
     Output(OutputAnswer),
     /// A pause is over.
     Paused,
+}
+
+/// What the journal or an escrow Secret holds.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Memento {
+    /// This.
+    Entry(Box<Entry>),
+    /// Nothing, for certain.
+    Nothing,
+    /// Something that cannot be read, or nobody knows.
+    Unclear,
 }
 
 /// The answer to a GET of the state Secret.
@@ -277,6 +326,35 @@ pub enum Outcome {
     ChainOver(Option<TokenError>),
     /// The token was sent, and nobody can tell whether it was spent.
     Unknown(Option<Lost>),
+    /// A new pair is safe in an escrow Secret, and the API server refuses to write it into the state Secret.
+    Escrowed,
+    /// Another process has a claim on the token and may be at work: it is left alone until this process has watched the claim
+    /// for so long.
+    Held {
+        /// The id of the claim.
+        claim: String,
+        /// How long it is left alone from now on.
+        remaining: Duration,
+    },
+}
+
+impl Outcome {
+    /// One word for logs.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Refreshed => "Refreshed",
+            Self::Published => "Published",
+            Self::Refused { .. } => "Refused",
+            Self::Postponed { .. } => "Postponed",
+            Self::Rejected(_) => "Rejected",
+            Self::Stale => "Stale",
+            Self::ChainOver(_) => "ChainOver",
+            Self::Unknown(_) => "Unknown",
+            Self::Escrowed => "Escrowed",
+            Self::Held { .. } => "Held",
+        }
+    }
 }
 
 /// Everything that an exchange found out.
@@ -300,6 +378,10 @@ pub struct Finished {
     pub adopted: Option<Fingerprint>,
     /// No further refresh before this long: a late copy of a lost request may still arrive.
     pub rest: Option<Duration>,
+    /// A request whose outcome is not known, or whose answer is not in the state Secret yet: the attempt goes on.
+    pub open: bool,
+    /// The claim that the exchange leaves open, whether or not the state Secret shows it.
+    pub claim: Option<Claim>,
 }
 
 /// How an output ended.

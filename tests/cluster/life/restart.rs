@@ -53,6 +53,8 @@ fn an_operator_that_starts_again_goes_on_where_the_other_stopped() {
 /// Deletes an output while no operator runs.
 async fn mend_while_stopped(scene: Scene<'_>, operator: crate::stage::Running) -> k8s_openapi::api::core::v1::Secret {
     operator.stop().await.unwrap();
+    // The status says in whole seconds when an output was written: in the same second it would not change.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     let secret = scene.secret("far-token").await;
     scene.remove("far-token").await;
     secret

@@ -1,0 +1,204 @@
+//! The start: clients, keys, the journal, and what an earlier process left behind.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kube::core::DeserializeGuard;
+use kube::{Api, Client, Config, ResourceExt as _};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Context;
+use super::clock::{Clock, SystemClock};
+use super::cluster::{Cluster, Trouble};
+use super::endpoint::EndpointPolicy;
+use super::journal::{Journal, JournalError, JournalStore};
+use super::kept::{KeptAnswers, replay};
+use super::key::{KeyError, keys};
+use super::memory::Memories;
+use super::run::Operator;
+use super::seen::SeenSecrets;
+use super::transport::{TokenCalls, Transport};
+use crate::api::RefreshableToken;
+use crate::refresh::journal::Place;
+
+/// How many objects are listed at a time. Our choice: what kube's own watches ask for.
+const PAGE: u32 = 500;
+
+/// How the operator runs.
+#[derive(Debug)]
+pub struct Settings {
+    /// How the API server is reached.
+    pub config: Config,
+    /// Namespaces to watch; none: all.
+    pub namespaces: Vec<String>,
+    /// Where the operator keeps what is its own; none: the namespace that `config` names.
+    pub operator_namespace: Option<String>,
+    /// Which addresses may be called.
+    pub endpoint_policy: EndpointPolicy,
+    /// Folder of the journal; none: there is no journal.
+    pub journal_dir: Option<PathBuf>,
+    /// How many exchanges may run at once.
+    pub max_in_flight: usize,
+    /// Name of this replica.
+    pub pod: String,
+}
+
+/// What an operator is made of: the machine's parts, or those of a simulation.
+pub struct Parts {
+    /// The API server. It must not repeat requests by itself.
+    pub client: Client,
+    /// The token APIs.
+    pub calls: Arc<dyn TokenCalls>,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// The journal.
+    pub journal: JournalPlace,
+    /// Namespaces to watch; none: all.
+    pub namespaces: Vec<String>,
+    /// Where the operator keeps what is its own.
+    pub operator_namespace: String,
+    /// How many exchanges may run at once.
+    pub max_in_flight: usize,
+    /// Name of this replica.
+    pub pod: String,
+}
+
+/// Where the journal is.
+pub enum JournalPlace {
+    /// There is none: an answer that is held in memory dies with the process.
+    None,
+    /// In this folder.
+    Folder(PathBuf),
+    /// Somewhere else.
+    Store(Arc<dyn JournalStore>),
+}
+
+/// Why the operator cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The settings for the API server cannot be used.
+    #[error("no client for the Kubernetes API server can be made: check --kubeconfig")]
+    Client(#[source] kube::Error),
+    /// The API server does not answer as it should.
+    #[error(
+        "the kube-system namespace cannot be read ({0:?}): check that the API server is reachable and allow get of that namespace"
+    )]
+    Cluster(Trouble),
+    /// There is no key for fingerprints.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The kind is not installed.
+    #[error("RefreshableToken objects cannot be listed: install the CRDs (kubectl apply -f crds/) and allow list and watch")]
+    Kind,
+}
+
+impl Operator {
+    /// An operator on the machine's own parts.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let mut config = settings.config;
+        // A repeated PUT would answer 409 for our own first write; a repeated anything hides how long an outage lasts.
+        config.default_retry = false;
+        let operator_namespace = settings.operator_namespace.unwrap_or_else(|| config.default_namespace.clone());
+        Self::assemble(Parts {
+            client: Client::try_from(config).map_err(StartError::Client)?,
+            calls: Arc::new(Transport::new(settings.endpoint_policy)),
+            clock: Arc::new(SystemClock),
+            journal: settings.journal_dir.map_or(JournalPlace::None, JournalPlace::Folder),
+            namespaces: settings.namespaces,
+            operator_namespace,
+            max_in_flight: settings.max_in_flight,
+            pod: settings.pod,
+        })
+        .await
+    }
+
+    /// Reads the keys and the cluster's name, opens the journal, and commits what an earlier process kept there.
+    pub async fn assemble(parts: Parts) -> Result<Self, StartError> {
+        let cluster = Cluster::new(parts.client, Some(parts.pod.clone()));
+        let cluster_uid = cluster.uid().await.map_err(StartError::Cluster)?;
+        let keys = keys(&cluster, &parts.operator_namespace).await?;
+        let store: Option<Arc<dyn JournalStore>> = match parts.journal {
+            JournalPlace::None => None,
+            JournalPlace::Folder(path) => Some(Arc::new(Journal::open(&path, keys.journal)?)),
+            JournalPlace::Store(store) => Some(store),
+        };
+        let context = Context {
+            cluster,
+            calls: parts.calls,
+            kept: KeptAnswers::new(store),
+            seen: SeenSecrets::default(),
+            memory: Arc::new(Memories::default()),
+            stores: Mutex::default(),
+            in_flight: Arc::new(Semaphore::new(parts.max_in_flight)),
+            exchanges: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            key: keys.fingerprint,
+            cluster_uid,
+            operator_namespace: parts.operator_namespace,
+            pod: parts.pod,
+            process: parts.clock.unique_name(),
+            namespaces: parts.namespaces,
+            clock: parts.clock,
+        };
+        context.check_kind().await?;
+        let context = Arc::new(context);
+        replay(&context).await;
+        Ok(Self { context })
+    }
+}
+
+impl Context {
+    async fn check_kind(&self) -> Result<(), StartError> {
+        let limit = kube::api::ListParams::default().limit(1);
+        for (_, api) in self.apis::<RefreshableToken>() {
+            let list = tokio::time::timeout(Duration::from_secs(10), api.list_metadata(&limit)).await;
+            if !matches!(list, Ok(Ok(_))) {
+                return Err(StartError::Kind);
+            }
+        }
+        Ok(())
+    }
+
+    /// The API of a kind for each watched namespace, or for all at once.
+    pub(super) fn apis<K>(&self) -> Vec<(Option<String>, Api<K>)>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+    {
+        let client = || self.cluster.client();
+        if self.namespaces.is_empty() {
+            return vec![(None, Api::all(client()))];
+        }
+        self.namespaces.iter().map(|name| (Some(name.clone()), Api::namespaced(client(), name))).collect()
+    }
+
+    /// How many refreshes of each object are committed, as far as the API server says.
+    pub(super) async fn committed(&self) -> HashMap<Place, i64> {
+        let mut committed = HashMap::new();
+        for (_, api) in self.apis::<DeserializeGuard<RefreshableToken>>() {
+            let mut params = kube::api::ListParams::default().limit(PAGE);
+            while let Ok(Ok(page)) = tokio::time::timeout(Duration::from_secs(10), api.list(&params)).await {
+                for object in page.items.iter().filter_map(|object| object.0.as_ref().ok()) {
+                    let place = Place {
+                        namespace: object.namespace().unwrap_or_default(),
+                        state_secret: object.spec.state_secret_name(&object.name_any()),
+                    };
+                    let generation = object.status.as_ref().and_then(|status| status.chain_generation).unwrap_or(0);
+                    committed.insert(place, generation);
+                }
+                match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => params = params.continue_token(&token),
+                    None => break,
+                }
+            }
+        }
+        committed
+    }
+}

@@ -1,0 +1,76 @@
+//! The watch of labelled Secrets: what changed, and whom it concerns.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, ResourceExt as _};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Context;
+use super::cluster::LONGEST_LABEL;
+use super::seen::SeenSecret;
+use crate::api::{ROLE_LABEL, RefreshableToken};
+
+/// Keeps `seen` up to date and wakes the objects that a changed Secret concerns.
+pub(super) async fn watch_secrets(
+    context: Arc<Context>,
+    number: usize,
+    scope: Option<String>,
+    secrets: Api<PartialObjectMeta<Secret>>,
+    wake: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<RefreshableToken>>>,
+    first: oneshot::Sender<()>,
+) {
+    let mut first = Some(first);
+    let config = watcher::Config::default().labels(&format!("{ROLE_LABEL} in (seed,output)"));
+    let events = watcher(secrets, config).default_backoff();
+    let handled = events.try_for_each(|event| {
+        let event = only_metadata(event);
+        let listed = matches!(event, watcher::Event::InitDone);
+        if let Some(((namespace, name), secret)) = context.seen.take(number, scope.as_deref(), &event) {
+            for object in concerned(&context, &namespace, &name, &secret) {
+                // The receiver is gone only while the operator stops.
+                let _ = wake.send(ObjectRef::new(&object).within(&namespace));
+            }
+        }
+        if let Some(first) = first.take_if(|_| listed) {
+            let _ = first.send(());
+        }
+        std::future::ready(Ok::<(), watcher::Error>(()))
+    });
+    // `default_backoff` makes the stream go on after errors; `try_for_each` would end at the first.
+    if let Err(error) = handled.await {
+        tracing::debug!(%error, "the watch of Secrets ended");
+    }
+}
+
+fn only_metadata(event: watcher::Event<PartialObjectMeta<Secret>>) -> watcher::Event<ObjectMeta> {
+    match event {
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitDone => watcher::Event::InitDone,
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(object.metadata),
+        watcher::Event::Apply(object) => watcher::Event::Apply(object.metadata),
+        watcher::Event::Delete(object) => watcher::Event::Delete(object.metadata),
+    }
+}
+
+/// Names of the objects that a Secret concerns: its owner, or those that name it as seed or client.
+fn concerned(context: &Context, namespace: &str, name: &str, secret: &SeenSecret) -> Vec<String> {
+    // A label holds at most 63 characters: a longer name stands there cut, and the owner's UID has to tell.
+    if let Some(label) = secret.name_label.as_ref().filter(|label| secret.role == "output" && label.len() < LONGEST_LABEL) {
+        return vec![label.clone()];
+    }
+    let names = |object: &RefreshableToken| {
+        let client = object.spec.provider.client_secret_ref().map(|client| client.name.as_str());
+        let owner = object.uid().is_some_and(|uid| secret.owners.contains(&uid));
+        owner || object.spec.credential.seed_secret_ref.name == name || client == Some(name)
+    };
+    let objects = context.objects();
+    let objects = objects.iter().filter(|object| object.namespace().as_deref() == Some(namespace));
+    objects.filter_map(|object| object.0.as_ref().ok()).filter(|object| names(object)).map(kube::ResourceExt::name_any).collect()
+}

@@ -1,0 +1,256 @@
+//! The end of an exchange that a dead process left open, from whatever it left behind: its journal, its escrow, its claim.
+//!
+//! An answer that was kept is taken as if it had just come. Without one nobody can tell whether the token was spent, and only
+//! what the API promises says what may be done (reference protocol, step 13).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::secure::Escrow;
+use super::send::GRACE_MARGIN;
+use super::step::{Brief, Memento, Outcome, StateAnswer, Step, Task};
+use super::{CLAIM_TTL, Exchange, Next, Phase, SEND_WITHIN, unclear};
+use crate::api::Reason;
+use crate::provider::Semantics;
+use crate::refresh::journal::Entry;
+use crate::refresh::state::{Claim, State};
+use crate::token::Fingerprint;
+
+/// Why something that was kept is asked for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Recall {
+    /// A claim is open.
+    OpenClaim {
+        /// The journal holds no intent for it, so that nothing was sent under it.
+        unspent: bool,
+    },
+    /// The state Secret is refused for this; what was kept may be newer.
+    Refused(Outcome),
+}
+
+impl Exchange {
+    /// Ends an exchange for the sake of the answer that was kept of it, and for nothing else. Neither the object nor its outputs
+    /// are touched: they may be gone.
+    #[must_use]
+    pub fn replay(brief: Brief, entry: Entry) -> Next {
+        let mut exchange = Self::new(brief);
+        exchange.replaying = true;
+        exchange.at(Phase::Replaying(Box::new(entry)), Step::ReadState)
+    }
+
+    pub(super) fn replay_on(mut self, entry: Entry, answer: StateAnswer, now: DateTime<Utc>) -> Next {
+        let StateAnswer::Found(stored) = answer else { return self.finish(Outcome::Stale) };
+        let mine = stored.state.claim.as_ref().is_some_and(|claim| claim.id == entry.claim());
+        let older = stored.state.claim.is_none() && self.predates(&stored.state, &entry);
+        if !mine && !older {
+            return self.finish(Outcome::Published);
+        }
+        self.version = Some(stored.version);
+        self.deleting = stored.deleting;
+        self.state = stored.state;
+        self.stands = true;
+        self.resume(entry, now)
+    }
+
+    /// A claim stands in the state Secret.
+    pub(super) fn open_claim(mut self) -> Next {
+        let Some(claim) = self.state.claim.clone() else { return self.finish(Outcome::Stale) };
+        if let Some(remaining) = self.may_live(&claim) {
+            return self.finish(Outcome::Held { claim: claim.id, remaining });
+        }
+        self.marked = Some(Fingerprint::from_stored(claim.fingerprint.clone()));
+        self.recall(Recall::OpenClaim { unspent: false })
+    }
+
+    /// For how long the holder of a claim may still be at work. Without its journal's lock only time tells that it is dead: time
+    /// on this process's own clock, since it first saw the claim.
+    fn may_live(&self, claim: &Claim) -> Option<Duration> {
+        let own = &self.brief.claim;
+        let dead = claim.process == own.process || claim.journal.is_some() && claim.journal == own.journal;
+        if dead {
+            return None;
+        }
+        let watched = self.brief.watched.as_ref().filter(|(id, _)| *id == claim.id).map(|(_, time)| *time).unwrap_or_default();
+        let patience = self.semantics().longest_request().map_or(CLAIM_TTL, |request| SEND_WITHIN.saturating_add(request));
+        patience.checked_sub(watched).filter(|remaining| !remaining.is_zero())
+    }
+
+    /// The state Secret cannot be used as it is. Something newer may have been kept.
+    pub(super) fn refused(self, outcome: Outcome) -> Next {
+        let lost = [Reason::Regressed, Reason::StateLost, Reason::StateInvalid];
+        match &outcome {
+            Outcome::Refused { reason, .. } if lost.contains(reason) && self.semantics().spends() => {
+                self.recall(Recall::Refused(outcome))
+            }
+            _ => self.finish(outcome),
+        }
+    }
+
+    fn recall(self, recall: Recall) -> Next {
+        if self.brief.claim.journal.is_some() {
+            self.at(Phase::Recalling(recall), Step::ReadJournal)
+        } else {
+            self.ask_escrow(recall)
+        }
+    }
+
+    fn ask_escrow(self, recall: Recall) -> Next {
+        let claim = match &recall {
+            Recall::OpenClaim { .. } => self.state.claim.as_ref().map(|claim| claim.id.clone()),
+            Recall::Refused(_) => self.brief.known.attempt.clone(),
+        };
+        match (claim, recall) {
+            (Some(claim), recall) => self.at(Phase::AskingEscrow(recall), Step::ReadEscrow(claim)),
+            (None, Recall::Refused(outcome)) => self.finish(outcome),
+            (None, Recall::OpenClaim { .. }) => self.finish(Outcome::Stale),
+        }
+    }
+
+    /// What the journal holds.
+    pub(super) fn recalled(self, recall: Recall, memento: Memento, now: DateTime<Utc>) -> Next {
+        match (recall, memento) {
+            (Recall::OpenClaim { .. }, Memento::Entry(entry)) if self.is_open(&entry) => {
+                if entry.answer.is_some() {
+                    self.resume(*entry, now)
+                } else {
+                    self.ask_escrow(Recall::OpenClaim { unspent: false })
+                }
+            }
+            (Recall::OpenClaim { .. }, Memento::Entry(_) | Memento::Nothing) => {
+                // The intent is durable before the request may leave.
+                let own = |claim: &Claim| claim.first.is_none() && claim.journal == self.brief.claim.journal;
+                let unspent = self.state.claim.as_ref().is_some_and(own);
+                self.ask_escrow(Recall::OpenClaim { unspent })
+            }
+            (Recall::Refused(_), Memento::Entry(entry)) if self.is_newer(&entry) => self.resume(*entry, now),
+            (recall, _) => self.ask_escrow(recall),
+        }
+    }
+
+    /// What the escrow Secret holds.
+    pub(super) fn escrow_shown(mut self, recall: Recall, memento: Memento, now: DateTime<Utc>) -> Next {
+        match (recall, memento) {
+            (Recall::OpenClaim { .. }, Memento::Entry(entry)) if self.is_open(&entry) && entry.answer.is_some() => {
+                self.escrow = Escrow::Stands;
+                self.resume(*entry, now)
+            }
+            (Recall::Refused(_), Memento::Entry(entry)) if self.is_newer(&entry) => {
+                self.escrow = Escrow::Stands;
+                self.resume(*entry, now)
+            }
+            (Recall::OpenClaim { .. }, Memento::Unclear) => {
+                let mut next = self.finish(unclear("the API server did not show the operator's escrow Secret"));
+                // Nothing has become of the attempt.
+                if let Step::Done(finished) = &mut next.1 {
+                    (finished.open, finished.unmark) = (true, None);
+                }
+                next
+            }
+            (Recall::OpenClaim { unspent: true }, _) => self.release(Outcome::Stale),
+            (Recall::OpenClaim { unspent: false }, _) => self.undecided(now),
+            (Recall::Refused(outcome), _) => self.finish(outcome),
+        }
+    }
+
+    fn is_open(&self, entry: &Entry) -> bool {
+        self.state.claim.as_ref().is_some_and(|claim| claim.id == entry.claim())
+    }
+
+    /// What was kept is the newest of this chain that anybody knows of, and newer than what stands, if anything does.
+    fn is_newer(&self, entry: &Entry) -> bool {
+        let brings = entry.state.generation.saturating_add(1);
+        let whole = entry
+            .answer
+            .as_ref()
+            .is_some_and(|answer| !answer.partial && entry.provider.read(&answer.reply, answer.sent).is_ok());
+        let stands = self.version.is_none() || self.state == State::default() || self.predates(&self.state, entry);
+        whole && self.is_mine(entry) && brings >= self.brief.known.generation && stands
+    }
+
+    fn is_mine(&self, entry: &Entry) -> bool {
+        let (kept, mine) = (&entry.state.owner, &self.brief.owner);
+        kept.cluster == mine.cluster && kept.name == mine.name && entry.place == self.brief.place
+    }
+
+    /// The state is this chain as it was before the exchange that was kept.
+    fn predates(&self, state: &State, entry: &Entry) -> bool {
+        let same_chain = state.owner.name == entry.state.owner.name
+            && state.owner.cluster == entry.state.owner.cluster
+            && state.seeds.iter().all(|seed| entry.state.seeds.contains(seed));
+        same_chain && state.generation <= entry.state.generation
+    }
+
+    /// Goes on with an answer that was kept, as if it had just come.
+    fn resume(mut self, entry: Entry, now: DateTime<Utc>) -> Next {
+        let Some(claim) = entry.state.claim.clone() else { return self.finish(Outcome::Stale) };
+        let foreign = std::mem::take(&mut self.state.foreign);
+        self.state = State { foreign, owner: self.brief.owner.clone(), ..entry.state };
+        self.marked = Some(Fingerprint::from_stored(claim.fingerprint.clone()));
+        self.claimed = false;
+        self.resumed = true;
+        if self.escrow == Escrow::None {
+            self.escrow = Escrow::MayStand;
+        }
+        self.answer = entry.answer;
+        let brief = Arc::make_mut(&mut self.brief);
+        brief.provider = entry.provider;
+        brief.claim.id = claim.id;
+        self.answered(now)
+    }
+
+    /// Nobody knows whether the token was spent under the open claim.
+    pub(super) fn undecided(mut self, now: DateTime<Utc>) -> Next {
+        let Some(claim) = self.state.claim.clone() else { return self.finish(Outcome::Stale) };
+        self.claimed = true;
+        if self.replaying {
+            return self.finish(Outcome::Unknown(None));
+        }
+        if claim.last_try && !self.brief.void_claims.contains(&claim.id) {
+            return self.end_chain(None, None);
+        }
+        match self.semantics() {
+            Semantics::Reusable | Semantics::RenewsItself => self.release(Outcome::Stale),
+            Semantics::IdempotencyKey => self.take_over(false, now),
+            _ if self.brief.task == Task::LastTry => self.connect(),
+            Semantics::Grace(_) if !self.reported() => self.take_over(false, now),
+            Semantics::Grace(_) | Semantics::SingleUse if self.brief.task == Task::Publish => self.publish(),
+            Semantics::Grace(_) | Semantics::SingleUse => self.finish(Outcome::Unknown(None)),
+        }
+    }
+
+    /// The outcome of this claim was found to be unknown before: its window is over.
+    fn reported(&self) -> bool {
+        let known = &self.brief.known;
+        known.unknown && known.attempt.as_ref() == self.state.claim.as_ref().map(|claim| &claim.id)
+    }
+
+    /// Takes over the open claim, so that nobody else repeats the request too.
+    pub(super) fn take_over(mut self, last_try: bool, now: DateTime<Utc>) -> Next {
+        let Some(before) = self.state.claim.clone() else { return self.finish(Outcome::Stale) };
+        if self.request(now).is_err() {
+            return self.finish(Outcome::Unknown(None));
+        }
+        let written = self.version.as_ref().and_then(|version| version.written).filter(|_| before.first.is_none());
+        (self.claim_begun, self.claimed, self.taken) = (Some(now), false, true);
+        let (first, since) = (Some(before.first_id().to_owned()), before.since.or(written));
+        let own = self.brief.claim.clone();
+        self.state.claim = Some(Claim { fingerprint: before.fingerprint, time: now, first, since, last_try, ..own });
+        self.write_claim()
+    }
+
+    /// Whether a repeat under the claim that was just taken over still arrives in time. Both times are the API server's own: the
+    /// clocks of two replicas can differ by more than a window.
+    pub(super) fn may_still_repeat(&mut self, now: DateTime<Utc>) -> bool {
+        let Semantics::Grace(window) = self.semantics() else { return true };
+        let Some(claim) = self.state.claim.as_ref().filter(|claim| !claim.last_try) else { return true };
+        let written = self.version.as_ref().and_then(|version| version.written);
+        let passed = written.zip(claim.since).and_then(|(now, first)| (now - first).to_std().ok());
+        // The times are in whole seconds.
+        let passed = passed.map(|passed| passed.saturating_add(Duration::from_secs(1)).saturating_add(GRACE_MARGIN));
+        let left = passed.and_then(|passed| window.checked_sub(passed)).filter(|left| !left.is_zero());
+        self.repeat_until = left.map(|left| crate::refresh::schedule::after(now, left));
+        left.is_some()
+    }
+}
