@@ -10,6 +10,7 @@ mod drive;
 pub mod endpoint;
 pub mod journal;
 pub mod key;
+pub mod leader;
 mod memory;
 pub mod reconcile;
 mod rival;
