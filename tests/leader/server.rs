@@ -75,10 +75,10 @@ impl Server {
     }
 
     async fn meet(self: Arc<Self>, request: Request<Body>, fate: Fate) -> Response<Body> {
-        let Some(arrives) = fate.arrives else { return std::future::pending().await };
+        let Some(delay) = fate.arrives else { return std::future::pending().await };
         // What is on its way arrives, whether or not anybody still waits for the answer.
         let arrived = tokio::spawn(async move {
-            sleep(arrives).await;
+            sleep(delay).await;
             if !fate.applied {
                 return (StatusCode::OK, Value::Null);
             }
