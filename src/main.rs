@@ -47,6 +47,10 @@ struct Run {
     /// process, such as an emptyDir or a persistent volume. Default: no journal.
     #[arg(long, env = "RTOK_JOURNAL_DIR", value_name = "FOLDER")]
     journal_dir: Option<PathBuf>,
+    /// Work only while this replica holds the Lease `refreshable-token-operator` in the operator's namespace: for two replicas or
+    /// more. Without it every replica works; no token is spent twice either way.
+    #[arg(long, env = "RTOK_LEADER_ELECT")]
+    leader_elect: bool,
     /// How many refreshes may be under way at once: so many tokens are at risk when the process is killed.
     #[arg(long, env = "RTOK_MAX_IN_FLIGHT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
     max_in_flight: u16,
@@ -128,6 +132,7 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
         operator_namespace: arguments.operator_namespace,
         endpoint_policy,
         journal_dir: arguments.journal_dir,
+        leader_elect: arguments.leader_elect,
         max_in_flight: usize::from(arguments.max_in_flight),
         pod: arguments.pod,
     })

@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod journal;
 mod kept;
 pub mod key;
+pub mod leader;
 mod memory;
 pub mod reconcile;
 mod rival;
@@ -67,8 +68,8 @@ pub struct Context {
 
 impl Context {
     /// The same process in a term of its own: with watches that begin anew, and with what it remembers.
-    fn term(&self, stopping: CancellationToken) -> Self {
-        Self {
+    fn term(&self, stopping: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
             cluster: self.cluster.clone(),
             calls: Arc::clone(&self.calls),
             clock: Arc::clone(&self.clock),
@@ -85,7 +86,7 @@ impl Context {
             namespaces: self.namespaces.clone(),
             pod: self.pod.clone(),
             process: self.process.clone(),
-        }
+        })
     }
 
     /// Every object that the watches hold.

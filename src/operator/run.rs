@@ -11,6 +11,7 @@ use kube::{Api, ResourceExt as _};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Context;
+use super::leader::Election;
 use super::reconcile::{after_breakdown, reconcile};
 use super::watch::watch_secrets;
 use crate::api::RefreshableToken;
@@ -23,26 +24,43 @@ type Guarded = DeserializeGuard<RefreshableToken>;
 /// The operator, ready to run.
 pub struct Operator {
     pub(super) context: Arc<Context>,
+    /// Decides who works; none: this replica, whatever others do.
+    pub(super) election: Option<Election>,
 }
 
 impl Operator {
-    /// Runs until `stop` resolves, then finishes what was begun: no new exchange, and no exchange under way is left alone.
+    /// Runs until `stop` resolves, then finishes what was begun: no new exchange, and no exchange under way is left alone. The
+    /// lead is given back last.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let stopping = self.context.stopping.clone();
-        let context = Arc::new(self.context.term(stopping.child_token()));
-        let work = work(&context);
-        tokio::pin!(work);
-        tokio::select! {
-            () = &mut work => {}
-            () = stop => {
-                tracing::info!("stopping: no new exchange is begun, those under way are finished");
-                stopping.cancel();
-                work.await;
-            }
-        }
+        let stop = async {
+            stop.await;
+            tracing::info!("stopping: no new exchange is begun, those under way are finished");
+            self.context.stopping.cancel();
+        };
+        tokio::join!(self.terms(), stop);
         self.context.exchanges.close();
         self.context.exchanges.wait().await;
+        if let Some(election) = self.election {
+            election.release().await;
+        }
         tracing::info!("stopped");
+    }
+
+    /// Works while it leads; without an election, all the time.
+    async fn terms(&self) {
+        let stopping = &self.context.stopping;
+        let Some(election) = &self.election else { return work(&self.context.term(stopping.child_token())).await };
+        while let Some(term) = stopping.run_until_cancelled(election.lead()).await {
+            let ends = stopping.child_token();
+            let watch = async {
+                if ends.run_until_cancelled(term.lost.cancelled()).await.is_some() {
+                    tracing::warn!("the lead is lost: no new exchange is begun, those under way are finished");
+                    ends.cancel();
+                }
+            };
+            let context = self.context.term(ends.clone());
+            tokio::join!(work(&context), watch);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use super::endpoint::EndpointPolicy;
 use super::journal::{Journal, JournalError, JournalStore};
 use super::kept::{KeptAnswers, replay};
 use super::key::{KeyError, keys};
+use super::leader::{Election, Timing};
 use super::memory::Memories;
 use super::run::Operator;
 use super::seen::SeenSecrets;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub endpoint_policy: EndpointPolicy,
     /// Folder of the journal; none: there is no journal.
     pub journal_dir: Option<PathBuf>,
+    /// Only one replica works at a time: the one that holds the Lease.
+    pub leader_elect: bool,
     /// How many exchanges may run at once.
     pub max_in_flight: usize,
     /// Name of this replica.
@@ -62,6 +65,8 @@ pub struct Parts {
     pub namespaces: Vec<String>,
     /// Where the operator keeps what is its own.
     pub operator_namespace: String,
+    /// Only one replica works at a time: the one that holds the Lease.
+    pub leader_elect: bool,
     /// How many exchanges may run at once.
     pub max_in_flight: usize,
     /// Name of this replica.
@@ -114,6 +119,7 @@ impl Operator {
             journal: settings.journal_dir.map_or(JournalPlace::None, JournalPlace::Folder),
             namespaces: settings.namespaces,
             operator_namespace,
+            leader_elect: settings.leader_elect,
             max_in_flight: settings.max_in_flight,
             pod: settings.pod,
         })
@@ -151,7 +157,12 @@ impl Operator {
         context.check_kind().await?;
         let context = Arc::new(context);
         replay(&context).await;
-        Ok(Self { context })
+        let election = parts.leader_elect.then(|| {
+            let identity = format!("{}_{}", context.pod, context.process);
+            let (cluster, clock) = (context.cluster.clone(), Arc::clone(&context.clock));
+            Election::new(cluster, clock, &context.operator_namespace, &identity, Timing::default())
+        });
+        Ok(Self { context, election })
     }
 }
 

@@ -185,7 +185,7 @@ impl Exchange {
             (Phase::WaitingToLook, _) => self.at(Phase::LookingForClaim, Step::ReadState),
             (Phase::TryingCommit, Event::Wrote(answer)) => self.commit_tried(&answer, now),
             (Phase::Marking, Event::Marked(answer)) => self.mark_answered(answer, now),
-            (Phase::Intending, Event::Kept(true)) => self.send(now),
+            (Phase::Intending, Event::Kept(true)) | (Phase::WaitingToRepeat, _) => self.send(now),
             (Phase::Intending, _) => self.release(postpone(
                 Reason::WriteFailed,
                 "the operator's journal cannot be written: check the volume of --journal-dir; nothing is spent without it",
@@ -195,7 +195,6 @@ impl Exchange {
             (Phase::Sending, Event::Delivered { delivery, sent }) => self.delivered(delivery, sent, now),
             // Whoever cannot say how a sending ended has lost the answer.
             (Phase::Sending, _) => self.delivered(Delivery::Lost { why: Lost::Broken, partial: None }, now, now),
-            (Phase::WaitingToRepeat, _) => self.send(now),
             (Phase::Securing(securing), event) => self.secured(securing, event, now),
             (Phase::Publishing(publishing), event) => self.published(publishing, event),
             (Phase::Over, _) => self.finish(Outcome::Stale),

@@ -9,6 +9,7 @@ mod stage;
 mod admission;
 mod conflict;
 mod counts;
+mod leader;
 mod leaks;
 mod life;
 mod manifest;

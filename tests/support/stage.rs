@@ -69,6 +69,7 @@ impl Running {
             operator_namespace: Some(OPERATOR_NAMESPACE.to_owned()),
             endpoint_policy: EndpointPolicy::from_yaml(policy)?,
             journal_dir: None,
+            leader_elect: false,
             max_in_flight: 4,
             pod: "operator-0".to_owned(),
         };

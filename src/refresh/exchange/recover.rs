@@ -43,7 +43,7 @@ impl Exchange {
     pub(super) fn replay_on(mut self, entry: Entry, answer: StateAnswer, now: DateTime<Utc>) -> Next {
         let StateAnswer::Found(stored) = answer else { return self.finish(Outcome::Stale) };
         let mine = stored.state.claim.as_ref().is_some_and(|claim| claim.id == entry.claim());
-        let older = stored.state.claim.is_none() && self.predates(&stored.state, &entry);
+        let older = stored.state.claim.is_none() && predates(&stored.state, &entry);
         if !mine && !older {
             return self.finish(Outcome::Published);
         }
@@ -165,21 +165,13 @@ impl Exchange {
             .answer
             .as_ref()
             .is_some_and(|answer| !answer.partial && entry.provider.read(&answer.reply, answer.sent).is_ok());
-        let stands = self.version.is_none() || self.state == State::default() || self.predates(&self.state, entry);
+        let stands = self.version.is_none() || self.state == State::default() || predates(&self.state, entry);
         whole && self.is_mine(entry) && brings >= self.brief.known.generation && stands
     }
 
     fn is_mine(&self, entry: &Entry) -> bool {
         let (kept, mine) = (&entry.state.owner, &self.brief.owner);
         kept.cluster == mine.cluster && kept.name == mine.name && entry.place == self.brief.place
-    }
-
-    /// The state is this chain as it was before the exchange that was kept.
-    fn predates(&self, state: &State, entry: &Entry) -> bool {
-        let same_chain = state.owner.name == entry.state.owner.name
-            && state.owner.cluster == entry.state.owner.cluster
-            && state.seeds.iter().all(|seed| entry.state.seeds.contains(seed));
-        same_chain && state.generation <= entry.state.generation
     }
 
     /// Goes on with an answer that was kept, as if it had just come.
@@ -253,4 +245,12 @@ impl Exchange {
         self.repeat_until = left.map(|left| crate::refresh::schedule::after(now, left));
         left.is_some()
     }
+}
+
+/// The state is this chain as it was before the exchange that was kept.
+fn predates(state: &State, entry: &Entry) -> bool {
+    let same_chain = state.owner.name == entry.state.owner.name
+        && state.owner.cluster == entry.state.owner.cluster
+        && state.seeds.iter().all(|seed| entry.state.seeds.contains(seed));
+    same_chain && state.generation <= entry.state.generation
 }

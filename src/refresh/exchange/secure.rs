@@ -163,7 +163,7 @@ impl Exchange {
         if spent && self.escrow == Escrow::Stands {
             return self.finish(Outcome::Escrowed);
         }
-        if spent && (denied || securing.tries % ESCROW_EVERY == 0) {
+        if spent && (denied || securing.tries.is_multiple_of(ESCROW_EVERY)) {
             let entry = self.entry();
             return self.at(Phase::Securing(Securing { stage: Stage::Escrowing, ..securing }), Step::WriteEscrow(entry));
         }
