@@ -213,8 +213,11 @@ impl Turn {
             return Action::await_change();
         }
         let now = self.context.clock.now();
-        let (login, connection) = match self.credentials(task, preflight).await {
+        let credentials = self.credentials(task, preflight).await;
+        let (login, connection) = match credentials {
             Ok(found) => found,
+            // Publishing needs none, and an open exchange can often be ended without.
+            Err(_) if task == Task::Publish => (Login::default(), self.connection()),
             Err(Unusable::Unavailable) => return Action::requeue(UNAVAILABLE_PAUSE),
             Err(Unusable::Refused(reason, message)) => {
                 let conclusion = conclude_halt(&self.facts(), reason, &message, now);
@@ -256,13 +259,17 @@ impl Turn {
         }
     }
 
+    fn connection(&self) -> Connection {
+        let timeouts = self.object.spec.provider.timeouts();
+        let longest = credential::provider(&self.object.spec).semantics().longest_request().unwrap_or(Duration::MAX);
+        let request_timeout = timeouts.request().min(longest);
+        Connection { ca_bundle: None, connect_timeout: timeouts.connect(), request_timeout }
+    }
+
     async fn credentials(&mut self, task: Task, preflight: bool) -> Result<(Login, Connection), Unusable> {
         let spec = self.object.spec.clone();
-        let timeouts = spec.provider.timeouts();
-        let longest = credential::provider(&spec).semantics().longest_request().unwrap_or(Duration::MAX);
-        let request_timeout = timeouts.request().min(longest);
-        let mut connection = Connection { ca_bundle: None, connect_timeout: timeouts.connect(), request_timeout };
-        if task == Task::Publish {
+        let mut connection = self.connection();
+        if task == Task::Publish && self.status.attempt.is_none() {
             return Ok((Login::default(), connection));
         }
         if spec.provider.tls().is_some() {

@@ -4,6 +4,7 @@ mod drift;
 mod endpoint;
 mod force;
 mod outputs;
+mod recover;
 mod refused;
 mod reseed;
 mod restart;

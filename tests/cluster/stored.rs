@@ -73,7 +73,8 @@ fn an_object_that_does_not_decode_does_not_stop_the_others() {
         .await;
 
         // Without a policy: loopback is not allowed, whatever name leads there.
-        let strict = Running::start_under("rules: []", &world.plane.user("operator").unwrap().yaml, &["stored"]).await.unwrap();
+        let strict =
+            Running::start_under("rules: []", &world.plane.user("operator").unwrap().yaml, &["stored"], None).await.unwrap();
         for name in ["metadata", "localhost"] {
             scene.stalled(name, "EndpointNotAllowed").await;
         }

@@ -56,6 +56,18 @@ impl World {
         stage::Running::start(&self.plane.user("operator")?.yaml, namespaces).await
     }
 
+    /// The same with a journal. A journal whose process was just killed may be held for a moment.
+    pub async fn operator_with(&self, journal: &std::path::Path, namespaces: &[&str]) -> anyhow::Result<stage::Running> {
+        let kubeconfig = &self.plane.user("operator")?.yaml;
+        let begun = Instant::now();
+        loop {
+            match stage::Running::start_under(stage::LOOPBACK_POLICY, kubeconfig, namespaces, Some(journal)).await {
+                Err(_) if begun.elapsed() < Duration::from_secs(10) => tokio::time::sleep(Duration::from_millis(100)).await,
+                other => return other,
+            }
+        }
+    }
+
     /// A new namespace.
     pub async fn scene(&self, namespace: &'static str) -> Scene<'_> {
         self.plane.kubectl(&["create", "namespace", namespace], None).await.unwrap().checked().unwrap();

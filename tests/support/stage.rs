@@ -58,17 +58,22 @@ pub struct Running {
 impl Running {
     /// Starts the operator; with `namespaces` empty it watches all.
     pub async fn start(kubeconfig: &str, namespaces: &[&str]) -> anyhow::Result<Self> {
-        Self::start_under(LOOPBACK_POLICY, kubeconfig, namespaces).await
+        Self::start_under(LOOPBACK_POLICY, kubeconfig, namespaces, None).await
     }
 
-    /// The same under another endpoint policy.
-    pub async fn start_under(policy: &str, kubeconfig: &str, namespaces: &[&str]) -> anyhow::Result<Self> {
+    /// The same under another endpoint policy, or with a journal.
+    pub async fn start_under(
+        policy: &str,
+        kubeconfig: &str,
+        namespaces: &[&str],
+        journal: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let settings = Settings {
             config: config(kubeconfig).await?,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             operator_namespace: Some(OPERATOR_NAMESPACE.to_owned()),
             endpoint_policy: EndpointPolicy::from_yaml(policy)?,
-            journal_dir: None,
+            journal_dir: journal.map(Path::to_owned),
             leader_elect: false,
             max_in_flight: 4,
             pod: "operator-0".to_owned(),

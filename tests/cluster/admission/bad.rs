@@ -583,7 +583,7 @@ const OAUTH2_ROWS: &[Row] = &[
         "an unknown rotation",
         "spec: {provider: {oauth2: {rotation: strict}}}",
         "spec.provider.oauth2.rotation",
-        r#"supported values: "Strict", "Grace", "Reusable""#,
+        r#"supported values: "Strict", "Grace", "IdempotencyKey", "Reusable""#,
     ),
     (
         "an unknown authentication",

@@ -51,7 +51,7 @@ fn explain_shows_what_the_fields_are_for() {
             ("rtok.spec.refresh", "beforePercent <integer>"),
             ("rtok.spec.refresh.retry", "Delay after the first failure. Default: 5s."),
             ("rtok.spec.provider", "The token API that refreshes this token. Exactly one key."),
-            ("rtok.spec.provider.oauth2.rotation", "ENUM: Strict Grace Reusable"),
+            ("rtok.spec.provider.oauth2.rotation", "ENUM: Strict Grace IdempotencyKey Reusable"),
             ("rtok.spec.credential.seedSecretRef", "with the label `refreshabletoken.io/role: seed`"),
             ("rtok.status.token", "When the token ends"),
         ] {

@@ -1,9 +1,8 @@
-//! The operator stops and starts: no call because of it, chains go on, and open claims are told and left.
+//! The operator stops and starts: no call because of it, and chains go on.
 
 use std::time::Duration;
 
-use refreshable_token_operator::api::{AttemptState, ConditionType};
-use testbed::issuer::{Api as Kind, Fault, Rule};
+use testbed::issuer::Api as Kind;
 
 use crate::manifest::keys;
 use crate::sight::wait;
@@ -82,42 +81,4 @@ async fn recreated(scene: Scene<'_>, object: &serde_json::Value, pair: &testbed:
     scene.refreshed("far", 2).await;
     scene.holds_newest("far", pair).await;
     scene.never_twice(pair);
-}
-
-#[test]
-fn an_open_claim_that_is_found_at_the_start_is_told_and_left() {
-    alone(async {
-        let world = World::bare().await.unwrap();
-        let scene = world.scene("claim").await;
-        let operator = world.operator(&["claim"]).await.unwrap();
-        let (_, pair) = scene.begun("a").await;
-        let output = scene.secret("a-token").await;
-        let spent = world.issuer.newest(pair.chain).unwrap();
-        world.issuer.arm(Rule::once(Fault::Hang { process: true }).chain(pair.chain));
-        scene.force("a", "now").await;
-        wait("the call", || async { (scene.calls(&pair) == 2).then_some(()) }).await;
-        // The process dies with the answer outstanding: nothing of it runs on.
-        operator.kill();
-        let state = scene.secret("a-state").await;
-        let marked = scene.status("a").await.attempt.unwrap();
-        assert_eq!(marked.state, AttemptState::Sending);
-
-        let operator = world.operator(&["claim"]).await.unwrap();
-        let object = scene.stalled("a", "RefreshOutcomeUnknown").await;
-        let attempt = object.status.as_ref().unwrap().attempt.as_ref().unwrap();
-        assert_eq!((&attempt.id, attempt.state), (&marked.id, AttemptState::Unknown));
-        assert!(Scene::message(&object, ConditionType::Stalled).contains("not sent again"));
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        let now = scene.secret("a-state").await;
-        assert_eq!(now.metadata.resource_version, state.metadata.resource_version, "untouched");
-        assert_eq!(scene.secret("a-token").await.data, output.data);
-        assert_eq!(world.issuer.presented(spent.refresh()), 1);
-
-        let new = scene.hour("a").await;
-        scene.put_seed("a", &keys(&new)).await;
-        scene.refreshed("a", 2).await;
-        scene.holds_newest("a", &new).await;
-        scene.healthy("a").await;
-        operator.stop().await.unwrap();
-    });
 }
