@@ -5,8 +5,10 @@
 //! |---|---|
 //! | [`cache`] | where built things are kept between runs |
 //! | [`control_plane`] | a real etcd and kube-apiserver, with kubectl, per test |
+//! | [`fake_cluster`] | a Kubernetes API server in memory, for simulations |
 //! | [`issuer`] | token issuers that can be watched and broken: JFrog Access and Distribution, ECE, OAuth 2.0 |
 
 pub mod cache;
 pub mod control_plane;
+pub mod fake_cluster;
 pub mod issuer;
