@@ -6,7 +6,11 @@
 //! | [`cache`] | where built things are kept between runs |
 //! | [`control_plane`] | a real etcd and kube-apiserver, with kubectl, per test |
 //! | [`issuer`] | token issuers that can be watched and broken: JFrog Access and Distribution, ECE, OAuth 2.0 |
+//! | [`proxy`] | breaks the way between a program and its servers, and the program, at a request of one's choice |
+//! | [`supervised`] | child processes that do not outlive this one |
 
 pub mod cache;
 pub mod control_plane;
 pub mod issuer;
+pub mod proxy;
+pub mod supervised;
