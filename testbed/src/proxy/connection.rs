@@ -66,7 +66,7 @@ type Endings = Arc<Mutex<Option<Ending>>>;
 struct Sent {
     from: From,
     /// Runs when hyper has taken the last of it.
-    after: Option<AfterAnswer>,
+    _after: Option<AfterAnswer>,
 }
 
 enum From {
@@ -267,7 +267,7 @@ async fn play(way: &Arc<Way>, arrived: Arrived, fault: Option<Fault>) -> anyhow:
     script.note(place, |seen| seen.status = Some(answer.status));
     let after = AfterAnswer { script: Arc::clone(script), place, signal };
     let bytes = Some(answer.body).filter(|bytes| !bytes.is_empty());
-    response(answer.status, answer.headers, Sent { from: From::Whole(bytes), after: Some(after) }).map(Ok)
+    response(answer.status, answer.headers, Sent { from: From::Whole(bytes), _after: Some(after) }).map(Ok)
 }
 
 /// Sends a request on and reads the whole answer.
@@ -298,7 +298,7 @@ async fn stream(way: &Way, arrived: Arrived) -> anyhow::Result<hyper::Response<S
             }
         }
     });
-    response(status, headers, Sent { from: From::Stream(body), after: None })
+    response(status, headers, Sent { from: From::Stream(body), _after: None })
 }
 
 fn request(way: &Way, arrived: Arrived) -> reqwest::RequestBuilder {

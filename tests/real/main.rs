@@ -1,0 +1,27 @@
+//! The operator's binary as a process of its own, on a real Kubernetes API server, with a proxy on both sides that breaks things, and
+//! SIGKILL. The judge is the token issuer. `cargo run --release --example prove -- --extended` runs all of it, this the short extent.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
+
+#[path = "../support/proof.rs"]
+#[allow(dead_code, reason = "tests print no table")]
+mod proof;
+#[path = "runs/mod.rs"]
+mod real;
+#[path = "../support/stage.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of the stage")]
+mod stage;
+
+use proof::{Extent, Row};
+
+/// Runs one row and fails with its violations.
+#[expect(clippy::print_stdout, reason = "the figures are what the test is for")]
+fn holds(row: Row) {
+    println!("{}{}", proof::head(), row.line(0));
+    assert!(row.holds(), "{}", row.line(0));
+}
+
+#[test]
+fn every_request_under_every_fault() {
+    holds(real::matrix(Extent::Short));
+}

@@ -1,0 +1,226 @@
+//! One case: an object in a namespace of its own, its operator, and a proxy on each side of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use refreshable_token_operator::api::RefreshableToken;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testbed::issuer::{Api as Kind, Pair};
+use testbed::proxy::{Proxy, Script, Side, Upstream};
+use tokio::time::Instant;
+
+use super::process::{Command, Process};
+use super::world::{World, world};
+use crate::stage;
+
+/// Name of the object.
+pub const NAME: &str = "a";
+/// How long a case waits for something that must come. Generous: machines are shared.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The operator is at rest when nothing was asked for so long. Our choice: it answers itself within milliseconds.
+const REST: Duration = Duration::from_millis(250);
+
+/// Whether there is a journal, and what becomes of it when the operator starts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Journal {
+    /// There is none.
+    None,
+    /// The next process finds it.
+    Kept,
+    /// The next process begins an empty one.
+    Gone,
+}
+
+/// What makes a case.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Lifetime of every access token, the first one included.
+    pub lifetime: Duration,
+    /// The journal.
+    pub journal: Journal,
+    /// Replicas.
+    pub replicas: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { lifetime: Duration::from_secs(3600), journal: Journal::None, replicas: 1 }
+    }
+}
+
+/// A case.
+pub struct Case {
+    // Dropped in this order: the operator before what it talks to.
+    /// The operator's replicas.
+    pub replicas: Vec<Process>,
+    /// Rules and record of both proxies.
+    pub script: Arc<Script>,
+    /// The namespace.
+    pub namespace: String,
+    /// The first pair.
+    pub pair: Pair,
+    /// What it was made with.
+    pub options: Options,
+    token_api: Proxy,
+    _kubernetes: Proxy,
+    folder: TempDir,
+}
+
+impl Case {
+    /// A namespace with proxies and nothing else.
+    pub async fn new(namespace: &str, options: Options) -> anyhow::Result<Self> {
+        let world = world();
+        world.namespace(namespace).await?;
+        let script = Script::new();
+        let upstream = Upstream::tls(world.plane.url(), &world.plane.authority_pem()?)?;
+        let kubernetes = Proxy::start(Side::Kubernetes, upstream, &script).await?;
+        let token_api = Proxy::start(Side::TokenApi, Upstream::plain(world.issuer.url())?, &script).await?;
+        let folder = tempfile::Builder::new().prefix("rtok-real-").tempdir()?;
+        write_settings(world, &folder, kubernetes.url())?;
+        let pair = world.issuer.seed_jfrog_access(namespace, chrono::TimeDelta::from_std(options.lifetime)?);
+        let mut case = Self {
+            replicas: Vec::new(),
+            script,
+            namespace: namespace.to_owned(),
+            pair,
+            options,
+            token_api,
+            _kubernetes: kubernetes,
+            folder,
+        };
+        case.replicas = (0..case.options.replicas).map(|number| case.replica(number)).collect();
+        let signalled = case.replicas.clone();
+        case.script.on_signal(move |signal| signalled.iter().for_each(|replica| replica.signal(signal)));
+        Ok(case)
+    }
+
+    fn replica(&self, number: usize) -> Process {
+        let mut arguments: Vec<String> =
+            ["--kubeconfig", "kubeconfig", "--endpoint-policy", "policy.yaml", "--log-format", "text"].map(String::from).into();
+        for flag in ["--namespace", "--operator-namespace"] {
+            arguments.extend([flag.to_owned(), self.namespace.clone()]);
+        }
+        if self.options.journal != Journal::None {
+            arguments.extend(["--journal-dir".to_owned(), format!("journal-{number}")]);
+        }
+        Process::new(Command {
+            binary: world().binary.clone(),
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            pod: format!("operator-{number}"),
+            folder: self.folder.path().to_owned(),
+        })
+    }
+
+    /// The only replica.
+    pub fn operator(&self) -> &Process {
+        &self.replicas[0]
+    }
+
+    /// Starts all replicas that do not run and waits until they watch.
+    pub async fn start(&self) -> anyhow::Result<()> {
+        for (number, replica) in self.replicas.iter().enumerate() {
+            if replica.id().is_some() && replica.ended()?.is_none() {
+                continue;
+            }
+            let journal = self.folder.path().join(format!("journal-{number}"));
+            if self.options.journal == Journal::Gone && journal.exists() {
+                std::fs::remove_dir_all(&journal)?;
+            }
+            if self.options.journal != Journal::None {
+                std::fs::create_dir_all(&journal)?;
+            }
+            // Objects and Secrets.
+            let wanted = self.script.watches() + 2;
+            replica.start()?;
+            let begun = Instant::now();
+            while self.script.watches() < wanted {
+                let ended = replica.ended()?;
+                ensure!(ended.is_none() && begun.elapsed() < PATIENCE, "the operator does not start: {}", replica.log_end());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the operator has nothing to ask.
+    pub async fn rest(&self) {
+        loop {
+            let seen = self.script.seen().len();
+            tokio::time::sleep(REST).await;
+            if self.script.seen().len() == seen {
+                return;
+            }
+        }
+    }
+
+    /// The seed and the object.
+    pub async fn apply(&self) -> anyhow::Result<()> {
+        self.put_seed(&self.pair).await?;
+        self.put_object(json!({})).await
+    }
+
+    /// The seed with this pair.
+    pub async fn put_seed(&self, pair: &Pair) -> anyhow::Result<()> {
+        let yaml = stage::seed_yaml(&format!("{NAME}-seed"), &self.namespace, Kind::JfrogAccess, pair);
+        let seed: Value = serde_saphyr::from_str(&yaml)?;
+        self.secrets().patch(&format!("{NAME}-seed"), &user(), &Patch::Apply(seed)).await.context("apply the seed")?;
+        Ok(())
+    }
+
+    /// The object, with annotations.
+    async fn put_object(&self, annotations: Value) -> anyhow::Result<()> {
+        let lifetime = format!("{}s", self.options.lifetime.as_secs());
+        let object = json!({
+            "apiVersion": "refreshabletoken.io/v1alpha1", "kind": "RefreshableToken",
+            "metadata": {"name": NAME, "namespace": self.namespace, "annotations": annotations},
+            "spec": {
+                "provider": {"jfrogAccess": {"url": self.token_api.url(), "timeouts": {"connect": "2s", "request": "5s"}}},
+                "request": {"lifetime": lifetime},
+                "refresh": {"retry": {"initialDelay": "1s", "maxDelay": "2s"}},
+                "credential": {"seedSecretRef": {"name": format!("{NAME}-seed")}},
+                "outputs": [{"secretName": format!("{NAME}-token"), "opaque": {"expirationTimeKey": "expires_at"}}],
+            },
+        });
+        self.objects().patch(NAME, &user(), &Patch::Apply(object)).await.context("apply the object")?;
+        Ok(())
+    }
+
+    /// Asks for one refresh.
+    pub async fn force(&self, value: &str) -> anyhow::Result<()> {
+        self.put_object(json!({"refreshabletoken.io/refresh-requested-at": value})).await
+    }
+
+    /// The objects of this case.
+    pub fn objects(&self) -> Api<RefreshableToken> {
+        Api::namespaced(world().client.clone(), &self.namespace)
+    }
+
+    /// The Secrets of this case.
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(world().client.clone(), &self.namespace)
+    }
+
+    /// Ends the operator and takes the namespace's object away, so that no watch of another sees it.
+    pub async fn close(self) {
+        self.replicas.iter().for_each(|replica| replica.signal(testbed::proxy::Signal::Kill));
+        // What is left behind is in nobody's way.
+        let _ = self.objects().delete(NAME, &DeleteParams::default()).await;
+    }
+}
+
+fn user() -> PatchParams {
+    PatchParams::apply("user").force()
+}
+
+/// The kubeconfig names the proxy, which needs no authority.
+fn write_settings(world: &World, folder: &TempDir, proxy: &str) -> anyhow::Result<()> {
+    let kubeconfig = world.plane.user("operator")?.yaml.replace(world.plane.url(), proxy);
+    std::fs::write(folder.path().join("kubeconfig"), kubeconfig)?;
+    std::fs::write(folder.path().join("policy.yaml"), stage::LOOPBACK_POLICY)?;
+    Ok(())
+}
