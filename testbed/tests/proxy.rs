@@ -150,11 +150,15 @@ async fn a_signal_comes_at_its_moment() {
 
 #[tokio::test]
 async fn in_an_outage_nothing_passes_and_afterwards_all_does() {
-    let world = world([Rule::at(1, Fault::Outage(Duration::from_millis(400)))]).await;
+    let world = world([Rule::at(1, Fault::Outage(Side::TokenApi, Duration::from_millis(400)))]).await;
     assert_eq!(world.ask().await.unwrap().status(), 200);
     assert!(world.refresh().await.is_err());
     assert!(world.refresh().await.is_err(), "a new connection is reset");
     assert!(!world.reached());
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(world.refresh().await.unwrap().status(), 200);
+    let of_the_other = Rule::at(0, Fault::Outage(Side::Kubernetes, Duration::from_millis(400)));
+    world.script.arm(of_the_other);
+    world.script.count();
+    assert_eq!(world.ask().await.unwrap().status(), 200);
 }

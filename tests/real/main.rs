@@ -16,12 +16,32 @@ use proof::{Extent, Row};
 
 /// Runs one row and fails with its violations.
 #[expect(clippy::print_stdout, reason = "the figures are what the test is for")]
-fn holds(row: Row) {
+fn holds(row: &Row) {
     println!("{}{}", proof::head(), row.line(0));
     assert!(row.holds(), "{}", row.line(0));
 }
 
 #[test]
 fn every_request_under_every_fault() {
-    holds(real::matrix(Extent::Short));
+    holds(&real::faults(Extent::Short));
+}
+
+#[test]
+fn sigterm_at_every_request() {
+    holds(&real::terminations(Extent::Short));
+}
+
+#[test]
+fn the_api_server_goes_down_at_every_request() {
+    holds(&real::outages(Extent::Short));
+}
+
+#[test]
+fn sigkill_at_random_moments() {
+    holds(&real::kills(Extent::Short));
+}
+
+#[test]
+fn sigkill_at_system_calls() {
+    holds(&real::syscalls(Extent::Short));
 }

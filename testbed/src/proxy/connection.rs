@@ -227,9 +227,9 @@ async fn play(way: &Arc<Way>, arrived: Arrived, fault: Option<Fault>) -> anyhow:
     match fault {
         Some(Fault::Delay { forward, .. }) => sleep(forward).await,
         Some(Fault::Signal(signal, Moment::BeforeForward)) => script.signal(signal),
-        Some(Fault::Outage(time)) => {
-            script.outage(way.side, true);
-            let (script, side) = (Arc::clone(script), way.side);
+        Some(Fault::Outage(side, time)) => {
+            script.outage(side, true);
+            let script = Arc::clone(script);
             tokio::spawn(async move {
                 sleep(time).await;
                 script.outage(side, false);
@@ -238,7 +238,7 @@ async fn play(way: &Arc<Way>, arrived: Arrived, fault: Option<Fault>) -> anyhow:
         _ => {}
     }
     let mut answer = None;
-    if fault.is_none_or(Fault::forwards) {
+    if fault.is_none_or(|fault| fault.forwards(way.side)) {
         let way = Arc::clone(way);
         answer = Some(tokio::spawn(async move { forward(&way, arrived).await }).await.context("forward the request")??);
     }
@@ -253,7 +253,7 @@ async fn play(way: &Arc<Way>, arrived: Arrived, fault: Option<Fault>) -> anyhow:
         Some(Fault::Signal(Signal::Terminate, Moment::BeforeAnswer)) => script.signal(Signal::Terminate),
         Some(Fault::Signal(sent, Moment::AfterAnswer)) => signal = Some(sent),
         Some(Fault::Drop { reset, .. }) => return Ok(Err(if reset { Ending::Reset } else { Ending::Close })),
-        Some(Fault::Outage(_)) => return Ok(Err(Ending::Reset)),
+        Some(Fault::Outage(side, _)) if side == way.side => return Ok(Err(Ending::Reset)),
         Some(Fault::Hang { .. }) => pending().await,
         Some(Fault::Status { code, .. }) => answer = Some(instead(way.side, code)),
         Some(Fault::Truncate) => {
@@ -261,7 +261,7 @@ async fn play(way: &Arc<Way>, arrived: Arrived, fault: Option<Fault>) -> anyhow:
             script.note(place, |seen| seen.status = Some(answer.status));
             return Ok(Err(Ending::Partial(half(&answer))));
         }
-        Some(Fault::Signal(Signal::Terminate, Moment::BeforeForward)) | None => {}
+        Some(Fault::Signal(Signal::Terminate, Moment::BeforeForward) | Fault::Outage(..)) | None => {}
     }
     let answer = answer.context("no answer to give")?;
     script.note(place, |seen| seen.status = Some(answer.status));

@@ -69,19 +69,19 @@ pub enum Fault {
     },
     /// The head and the first half of the server's answer, then the end of the connection.
     Truncate,
-    /// From this request on the server of this side is out of reach for so long.
-    Outage(Duration),
+    /// From this request on that server is out of reach for so long. A request to the other one passes.
+    Outage(Side, Duration),
 }
 
 impl Fault {
-    /// Whether the request reaches the server.
+    /// Whether a request to that server reaches it.
     #[must_use]
-    pub fn forwards(self) -> bool {
+    pub fn forwards(self, to: Side) -> bool {
         match self {
             Self::Signal(Signal::Kill, moment) => moment != Moment::BeforeForward,
             Self::Signal(Signal::Terminate, _) | Self::Delay { .. } | Self::Truncate => true,
             Self::Drop { forward, .. } | Self::Status { forward, .. } | Self::Hang { forward } => forward,
-            Self::Outage(_) => false,
+            Self::Outage(side, _) => side != to,
         }
     }
 

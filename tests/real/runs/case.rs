@@ -1,5 +1,6 @@
 //! One case: an object in a namespace of its own, its operator, and a proxy on each side of it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,22 +122,20 @@ impl Case {
         &self.replicas[0]
     }
 
+    /// Where the operator's files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Starts all replicas that do not run and waits until they watch.
     pub async fn start(&self) -> anyhow::Result<()> {
-        for (number, replica) in self.replicas.iter().enumerate() {
-            if replica.id().is_some() && replica.ended()?.is_none() {
-                continue;
-            }
-            let journal = self.folder.path().join(format!("journal-{number}"));
-            if self.options.journal == Journal::Gone && journal.exists() {
-                std::fs::remove_dir_all(&journal)?;
-            }
-            if self.options.journal != Journal::None {
-                std::fs::create_dir_all(&journal)?;
-            }
+        for number in 0..self.replicas.len() {
             // Objects and Secrets.
             let wanted = self.script.watches() + 2;
-            replica.start()?;
+            if !self.launch(number)? {
+                continue;
+            }
+            let replica = &self.replicas[number];
             let begun = Instant::now();
             while self.script.watches() < wanted {
                 let ended = replica.ended()?;
@@ -145,6 +144,23 @@ impl Case {
             }
         }
         Ok(())
+    }
+
+    /// Starts a replica if it does not run; says whether.
+    pub fn launch(&self, number: usize) -> anyhow::Result<bool> {
+        let replica = &self.replicas[number];
+        if replica.id().is_some() && replica.ended()?.is_none() {
+            return Ok(false);
+        }
+        let journal = self.folder.path().join(format!("journal-{number}"));
+        if self.options.journal == Journal::Gone && journal.exists() {
+            std::fs::remove_dir_all(&journal)?;
+        }
+        if self.options.journal != Journal::None {
+            std::fs::create_dir_all(&journal)?;
+        }
+        replica.start()?;
+        Ok(true)
     }
 
     /// Waits until the operator has nothing to ask.

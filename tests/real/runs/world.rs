@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Namespace;
@@ -16,7 +17,7 @@ use tokio::sync::Semaphore;
 use crate::stage;
 
 /// How many operators work at the same time. Our choice: more only wait for each other on a small machine.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 10;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     stage::crypto();
@@ -37,6 +38,12 @@ pub struct World {
     pub binary: PathBuf,
     /// Places for cases that work.
     pub places: Semaphore,
+}
+
+/// A name that no other case has.
+pub fn unique(what: &str) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("{what}-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Starts the shared parts, or says why that is not possible.
