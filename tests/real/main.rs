@@ -45,3 +45,18 @@ fn sigkill_at_random_moments() {
 fn sigkill_at_system_calls() {
     holds(&real::syscalls(Extent::Short));
 }
+
+#[test]
+fn an_unknown_outcome_is_tried_once_more_when_the_access_token_has_ended() {
+    holds(&real::heal(Extent::Short));
+}
+
+#[test]
+fn sigterm_again_while_the_only_copy_is_in_memory() {
+    holds(&real::stop(Extent::Short));
+}
+
+#[test]
+fn a_commit_that_is_refused_for_a_while() {
+    holds(&real::denied(Extent::Short));
+}

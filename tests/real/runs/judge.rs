@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use refreshable_token_operator::api::{ConditionStatus, ConditionType, RefreshableToken};
 use testbed::issuer::{Operation, Presentation};
+use testbed::proxy::Side;
 use tokio::time::Instant;
 
 use super::case::{Case, NAME};
@@ -63,6 +64,19 @@ impl Case {
         world().issuer.log().into_iter().filter(ours).collect()
     }
 
+    /// How often this chain was to be refreshed, whether or not the request reached the issuer.
+    pub fn calls(&self) -> usize {
+        self.script.seen().iter().filter(|seen| seen.side == Side::TokenApi).count()
+    }
+
+    /// Whether the state Secret holds the newest pair now.
+    pub async fn holds_newest(&self) -> anyhow::Result<bool> {
+        let newest = world().issuer.newest(self.pair.chain);
+        let view = self.view().await?;
+        Ok(newest
+            .is_some_and(|newest| view.refresh_token == newest.refresh_token && view.access_token == Some(newest.access_token)))
+    }
+
     /// Generation of the issuer's newest pair.
     pub fn newest(&self) -> usize {
         world().issuer.newest(self.pair.chain).map_or(0, |pair| pair.generation)
@@ -70,6 +84,11 @@ impl Case {
 
     /// Waits until the chain has come to rest, at this generation or a later one.
     pub async fn settled(&self, generation: usize, patience: Duration) -> anyhow::Result<Verdict> {
+        self.settled_beyond(&[], generation, patience).await
+    }
+
+    /// The same, while the object may be stalled for these reasons: they are expected to pass.
+    pub async fn settled_beyond(&self, passing: &[&str], generation: usize, patience: Duration) -> anyhow::Result<Verdict> {
         let begun = Instant::now();
         let mut stood = None;
         loop {
@@ -83,17 +102,19 @@ impl Case {
                 return Ok(Verdict::WentOn);
             }
             // Looked at twice: a condition may be older than what is under way.
-            let stands = view.stalled.clone().map(|reason| (reason, held));
+            let stalled = view.stalled.clone().filter(|reason| !passing.contains(&reason.as_str()));
+            let stands = stalled.map(|reason| (reason, held));
             if let Some((reason, held)) = stands.clone().filter(|_| stands == stood) {
                 return Ok(if held { Verdict::Waits(reason) } else { Verdict::Lost(reason) });
             }
             stood = stands;
             if begun.elapsed() > patience {
                 return Ok(Verdict::Unclear(format!(
-                    "newest token {}, generation {} of {generation}, published {published}, claimed {}",
+                    "newest token {}, generation {} of {generation}, published {published}, claimed {}, stalled {:?}",
                     if held { "held" } else { "held nowhere" },
                     newest.generation,
-                    view.claimed
+                    view.claimed,
+                    view.stalled
                 )));
             }
             tokio::time::sleep(if stood.is_some() { LOOK * 5 } else { LOOK }).await;

@@ -9,13 +9,19 @@
 //! | `plan` | one refresh and what goes wrong in it |
 //! | `matrix` | every request under every fault, SIGTERM and outage |
 //! | `kills`, `syscalls` | SIGKILL at random moments, and at each system call |
+//! | `stop`, `denied`, `heal` | SIGTERM with the token in memory only, a commit that is refused, the late repeat |
+//! | `pace` | how long a token is in memory only |
 
 mod case;
+mod denied;
+mod heal;
 mod judge;
 mod kills;
 mod matrix;
+mod pace;
 mod plan;
 mod process;
+mod stop;
 mod syscalls;
 mod world;
 
@@ -46,11 +52,31 @@ pub fn syscalls(extent: Extent) -> Row {
     world::run(syscalls::run(extent))
 }
 
+/// SIGTERM again and again while the only copy of a token is in memory.
+pub fn stop(extent: Extent) -> Row {
+    world::run(stop::run(extent))
+}
+
+/// The commit is refused for a while.
+pub fn denied(extent: Extent) -> Row {
+    world::run(denied::run(extent))
+}
+
+/// One late repeat of a call whose outcome is unknown.
+pub fn heal(extent: Extent) -> Row {
+    world::run(heal::run(extent))
+}
+
+/// How long a token is in memory only.
+pub fn pace(extent: Extent) -> Row {
+    world::run(pace::run(extent))
+}
+
 /// All of it, row by row.
 #[allow(dead_code, reason = "tests run the rows one by one")]
 pub fn prove(extent: Extent, report: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
     world::ready()?;
-    for row in [faults, kills, syscalls, terminations, outages] {
+    for row in [faults, kills, syscalls, heal, terminations, stop, outages, denied, pace] {
         report(row(extent));
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use testbed::proxy::{Fault, Rule, Seen, Side, Signal};
@@ -86,6 +86,18 @@ pub async fn undisturbed(cycle: Cycle) -> anyhow::Result<Vec<Seen>> {
     let course = case.script.course();
     case.close().await;
     Ok(course)
+}
+
+/// Place of the token call in a course.
+pub fn call_of(course: &[Seen]) -> anyhow::Result<usize> {
+    course.iter().position(|seen| seen.side == Side::TokenApi).context("no token call in the course")
+}
+
+/// Place of the commit in a course.
+pub fn commit_of(course: &[Seen]) -> anyhow::Result<usize> {
+    let call = call_of(course)?;
+    let commit = course.iter().skip(call).position(|seen| seen.path.ends_with("-state") && seen.method == "PUT");
+    Ok(call + commit.context("no commit in the course")?)
 }
 
 /// Brings a case to the beginning of a refresh, and begins it.
