@@ -82,7 +82,6 @@ async fn try_walk(random: &mut Random, rounds: u64, walked: &mut Walked) -> anyh
         tokio::time::sleep(random.milliseconds(REFRESH)).await;
         case.operator().signal(Signal::Kill);
         walked.kills += 1;
-        let may_lose = died_with_answer(&case);
         while random.below(STARTS) == 0 {
             case.launch(0)?;
             tokio::time::sleep(random.milliseconds(START)).await;
@@ -96,7 +95,7 @@ async fn try_walk(random: &mut Random, rounds: u64, walked: &mut Walked) -> anyh
         match verdict {
             Verdict::WentOn => continue,
             Verdict::Waits(reason) => walked.waits.push(reason),
-            Verdict::Lost(_) if may_lose => walked.allowed += 1,
+            Verdict::Lost(_) if died_with_answer(&case) => walked.allowed += 1,
             Verdict::Lost(reason) => {
                 walked.lost += 1;
                 walked.violations.push(format!("round {round}: lost, {reason}\n{}", story(&case)));

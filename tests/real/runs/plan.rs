@@ -168,9 +168,9 @@ async fn play(plan: &Plan) -> anyhow::Result<Played> {
         Fault::Signal(signal, _) => ended(&case, signal).await?,
         _ => None,
     };
-    let may_lose = may_lose(&case, plan);
     case.start().await?;
     let mut verdict = case.settled(plan.cycle.generation(), plan.patience).await?;
+    let may_lose = may_lose(&case, plan);
     if verdict == Verdict::WentOn {
         // It is alive: it can be refreshed again.
         let next = case.newest() + 1;
@@ -221,17 +221,22 @@ fn may_lose(case: &Case, plan: &Plan) -> bool {
     at_the_call && plan.fault.forwards(Side::TokenApi) && !answered
 }
 
-/// Whether the operator, which has just died, may have taken the only copy of an answer with it. Told by what came after the call: who
-/// has a journal writes to it before the commit leaves, who has none is safe when the commit has arrived.
+/// Whether an operator that died may have taken the only copy of an answer with it. Told by what came after its call: who has a journal
+/// writes to it before the commit leaves, who has none is safe when the commit has arrived.
 pub fn died_with_answer(case: &Case) -> bool {
     let course = case.script.course();
-    let Some(call) = course.iter().rposition(|seen| seen.side == Side::TokenApi) else { return false };
-    let mut commits = course.iter().skip(call).filter(|seen| seen.path.ends_with("-state") && seen.method == "PUT");
-    let safe = match case.options.journal {
-        Journal::Kept => commits.next().is_some(),
-        Journal::None | Journal::Gone => commits.any(|seen| seen.server_status == Some(200)),
-    };
-    !safe
+    // Every process begins with this request; the last one lives.
+    let mut processes: Vec<_> = course.split(|seen| seen.path.ends_with("/namespaces/kube-system")).collect();
+    processes.pop();
+    processes.into_iter().any(|course| {
+        let Some(call) = course.iter().rposition(|seen| seen.side == Side::TokenApi) else { return false };
+        let mut commits = course.iter().skip(call).filter(|seen| seen.path.ends_with("-state") && seen.method == "PUT");
+        let safe = match case.options.journal {
+            Journal::Kept => commits.next().is_some(),
+            Journal::None | Journal::Gone => commits.any(|seen| seen.server_status == Some(200)),
+        };
+        !safe
+    })
 }
 
 /// Requests and logs.

@@ -130,9 +130,9 @@ async fn play(call: &str, number: usize) -> anyhow::Result<Played> {
         killed = case.operator().ended()?.is_some();
     }
     detach(strace).await?;
-    let may_lose = killed && died_with_answer(&case);
     case.start().await?;
     let mut verdict = case.settled(2, PATIENCE).await?;
+    let may_lose = killed && died_with_answer(&case);
     if verdict == Verdict::WentOn {
         let next = case.newest() + 1;
         case.force("once more").await?;
