@@ -3,6 +3,9 @@
 //! `cargo run --release --example prove` runs the share that every change has to pass, `-- --extended` all of it. The end is 1 if any claim
 //! does not hold.
 
+#[path = "../tests/support/oidc.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for tests, which use more and may panic")]
+mod oidc_server;
 #[path = "../tests/support/proof.rs"]
 mod proof;
 #[path = "../tests/real/runs/mod.rs"]

@@ -94,6 +94,7 @@ impl Supervised {
     }
 
     /// Process id of the command itself.
+    #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -112,11 +113,13 @@ impl Supervised {
     }
 
     /// Whether it has ended because another process listens on its port.
+    #[must_use]
     pub fn lost_its_port(&self) -> bool {
         tail(&self.log, 100).contains("address already in use")
     }
 
     /// Path and last lines of its log.
+    #[must_use]
     pub fn log_end(&self) -> String {
         format!("{}\n{}", self.log.display(), tail(&self.log, 15))
     }
@@ -132,6 +135,7 @@ impl Drop for Supervised {
 }
 
 /// The last `lines` lines of the log at `path`, for error messages; empty if it cannot be read.
+#[must_use]
 pub fn tail(path: &Path, lines: usize) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);

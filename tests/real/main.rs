@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 
+#[path = "../support/oidc.rs"]
+#[allow(dead_code, reason = "tests use more of the server")]
+mod oidc_server;
 #[path = "../support/proof.rs"]
 #[allow(dead_code, reason = "tests print no table")]
 mod proof;
@@ -59,4 +62,14 @@ fn sigterm_again_while_the_only_copy_is_in_memory() {
 #[test]
 fn a_commit_that_is_refused_for_a_while() {
     holds(&real::denied(Extent::Short));
+}
+
+#[test]
+fn sigkill_with_a_server_that_none_of_us_wrote() {
+    holds(&real::oidc(Extent::Short));
+}
+
+#[test]
+fn two_replicas_at_work_on_one_object() {
+    holds(&real::replicas(Extent::Short));
 }

@@ -45,6 +45,14 @@ impl Row {
         Self { skipped: Some(why.to_owned()), ..Self::new(what) }
     }
 
+    /// Adds a figure to the note.
+    pub fn add_note(&mut self, note: &str) {
+        if !self.note.is_empty() {
+            self.note.push_str("; ");
+        }
+        self.note.push_str(note);
+    }
+
     /// Whether the claim holds; one that was skipped does not fail.
     #[must_use]
     pub fn holds(&self) -> bool {

@@ -213,10 +213,7 @@ fn seen(side: Side, method: &str, path: &str, query: &str) -> Seen {
 /// `/api/v1/namespaces/x/secrets` and not `/api/v1/namespaces/x/secrets/y`: what comes after version and namespace is one word.
 fn is_collection(path: &str) -> bool {
     let words: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let rest = match words.as_slice() {
-        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
-        _ => return false,
-    };
+    let (["api", _, rest @ ..] | ["apis", _, _, rest @ ..]) = words.as_slice() else { return false };
     matches!(rest, [_] | ["namespaces", _, _])
 }
 

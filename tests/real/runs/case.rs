@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use refreshable_token_operator::api::RefreshableToken;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testbed::issuer::{Api as Kind, Pair};
+use testbed::issuer::Pair;
 use testbed::proxy::{Proxy, Script, Side, Upstream};
 use tokio::time::Instant;
 
@@ -46,11 +47,13 @@ pub struct Options {
     pub journal: Journal,
     /// Replicas.
     pub replicas: usize,
+    /// A token API of another kind than the shared issuer; without a slash at its end.
+    pub token_api: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(3600), journal: Journal::None, replicas: 1 }
+        Self { lifetime: Duration::from_secs(3600), journal: Journal::None, replicas: 1, token_api: None }
     }
 }
 
@@ -67,6 +70,8 @@ pub struct Case {
     pub pair: Pair,
     /// What it was made with.
     pub options: Options,
+    /// The object's `provider` and `request`.
+    pub spec: Value,
     token_api: Proxy,
     _kubernetes: Proxy,
     folder: TempDir,
@@ -80,16 +85,22 @@ impl Case {
         let script = Script::new();
         let upstream = Upstream::tls(world.plane.url(), &world.plane.authority_pem()?)?;
         let kubernetes = Proxy::start(Side::Kubernetes, upstream, &script).await?;
-        let token_api = Proxy::start(Side::TokenApi, Upstream::plain(world.issuer.url())?, &script).await?;
+        let upstream = Upstream::plain(options.token_api.as_deref().unwrap_or(world.issuer.url()))?;
+        let token_api = Proxy::start(Side::TokenApi, upstream, &script).await?;
         let folder = tempfile::Builder::new().prefix("rtok-real-").tempdir()?;
         write_settings(world, &folder, kubernetes.url())?;
         let pair = world.issuer.seed_jfrog_access(namespace, chrono::TimeDelta::from_std(options.lifetime)?);
+        let spec = json!({
+            "provider": {"jfrogAccess": {"url": token_api.url(), "timeouts": {"connect": "2s", "request": "5s"}}},
+            "request": {"lifetime": format!("{}s", options.lifetime.as_secs())},
+        });
         let mut case = Self {
             replicas: Vec::new(),
             script,
             namespace: namespace.to_owned(),
             pair,
             options,
+            spec,
             token_api,
             _kubernetes: kubernetes,
             folder,
@@ -174,6 +185,23 @@ impl Case {
         }
     }
 
+    /// Waits until a rule has struck.
+    pub async fn struck(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while !self.script.struck() {
+            ensure!(begun.elapsed() < PATIENCE, "the fault did not strike\n{}", super::plan::story(self));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    /// Reasons of the events about the object.
+    pub async fn events(&self) -> anyhow::Result<Vec<String>> {
+        let events: Api<Event> = Api::namespaced(world().client.clone(), &self.namespace);
+        let events = events.list(&ListParams::default()).await.context("list events")?;
+        Ok(events.items.into_iter().filter_map(|event| event.reason).collect())
+    }
+
     /// The seed and the object.
     pub async fn apply(&self) -> anyhow::Result<()> {
         self.put_seed(&self.pair).await?;
@@ -182,26 +210,34 @@ impl Case {
 
     /// The seed with this pair.
     pub async fn put_seed(&self, pair: &Pair) -> anyhow::Result<()> {
-        let yaml = stage::seed_yaml(&format!("{NAME}-seed"), &self.namespace, Kind::JfrogAccess, pair);
-        let seed: Value = serde_saphyr::from_str(&yaml)?;
-        self.secrets().patch(&format!("{NAME}-seed"), &user(), &Patch::Apply(seed)).await.context("apply the seed")?;
+        self.put_keys(json!({"access_token": pair.access_token, "refresh_token": pair.refresh_token})).await
+    }
+
+    /// The seed with these keys.
+    pub async fn put_keys(&self, keys: Value) -> anyhow::Result<()> {
+        let name = format!("{NAME}-seed");
+        let seed = json!({
+            "apiVersion": "v1", "kind": "Secret", "stringData": keys,
+            "metadata": {"name": name, "labels": {"refreshabletoken.io/role": "seed"}},
+        });
+        self.secrets().patch(&name, &user(), &Patch::Apply(seed)).await.context("apply the seed")?;
         Ok(())
     }
 
     /// The object, with annotations.
-    async fn put_object(&self, annotations: Value) -> anyhow::Result<()> {
-        let lifetime = format!("{}s", self.options.lifetime.as_secs());
-        let object = json!({
+    pub async fn put_object(&self, annotations: Value) -> anyhow::Result<()> {
+        let mut object = json!({
             "apiVersion": "refreshabletoken.io/v1alpha1", "kind": "RefreshableToken",
             "metadata": {"name": NAME, "namespace": self.namespace, "annotations": annotations},
             "spec": {
-                "provider": {"jfrogAccess": {"url": self.token_api.url(), "timeouts": {"connect": "2s", "request": "5s"}}},
-                "request": {"lifetime": lifetime},
                 "refresh": {"retry": {"initialDelay": "1s", "maxDelay": "2s"}},
                 "credential": {"seedSecretRef": {"name": format!("{NAME}-seed")}},
                 "outputs": [{"secretName": format!("{NAME}-token"), "opaque": {"expirationTimeKey": "expires_at"}}],
             },
         });
+        for (field, value) in self.spec.as_object().into_iter().flatten() {
+            object["spec"][field] = value.clone();
+        }
         self.objects().patch(NAME, &user(), &Patch::Apply(object)).await.context("apply the object")?;
         Ok(())
     }
@@ -209,6 +245,11 @@ impl Case {
     /// Asks for one refresh.
     pub async fn force(&self, value: &str) -> anyhow::Result<()> {
         self.put_object(json!({"refreshabletoken.io/refresh-requested-at": value})).await
+    }
+
+    /// Where the object finds the token API.
+    pub fn token_url(&self) -> &str {
+        self.token_api.url()
     }
 
     /// The objects of this case.

@@ -58,11 +58,7 @@ async fn play(commit: usize, code: u16, time: Duration) -> anyhow::Result<(Durat
     let refused = Fault::Status { code, forward: false };
     let rule = Rule::each(refused).side(Side::Kubernetes).on("PUT", &format!("/{NAME}-state")).from(commit);
     begin(&case, Cycle::Steady, Some(rule)).await?;
-    let begun = Instant::now();
-    while !case.script.struck() {
-        ensure!(begun.elapsed() < PATIENCE, "there was no commit\n{}", story(&case));
-        sleep(Duration::from_millis(2)).await;
-    }
+    case.struck().await?;
     let denied = Instant::now();
     while escrows(&case).await? == 0 {
         ensure!(denied.elapsed() < ESCROW_WITHIN, "no escrow within {ESCROW_WITHIN:?}\n{}", story(&case));

@@ -134,14 +134,15 @@ impl Case {
         Ok(view)
     }
 
-    async fn values(&self, secret: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    /// A Secret's values as text; none if there is no such Secret.
+    pub async fn values(&self, secret: &str) -> anyhow::Result<BTreeMap<String, String>> {
         let data = self.secrets().get_opt(secret).await?.and_then(|secret| secret.data).unwrap_or_default();
         Ok(data.into_iter().map(|(key, bytes)| (key, String::from_utf8_lossy(&bytes.0).into_owned())).collect())
     }
 }
 
 /// Why the object waits for a person.
-fn stalled(object: &RefreshableToken) -> Option<String> {
+pub fn stalled(object: &RefreshableToken) -> Option<String> {
     let conditions = &object.status.as_ref()?.conditions;
     let stalled = conditions.iter().find(|condition| condition.type_ == ConditionType::Stalled)?;
     (stalled.status == ConditionStatus::True).then(|| stalled.reason.clone())

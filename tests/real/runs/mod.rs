@@ -6,10 +6,14 @@
 //! | `process` | the operator as a process |
 //! | `case` | one object with an operator and proxies of its own |
 //! | `judge` | what became of its chain |
+//! | `tally` | from what came of many plans to one row |
 //! | `plan` | one refresh and what goes wrong in it |
 //! | `matrix` | every request under every fault, SIGTERM and outage |
 //! | `kills`, `syscalls` | SIGKILL at random moments, and at each system call |
 //! | `stop`, `denied`, `heal` | SIGTERM with the token in memory only, a commit that is refused, the late repeat |
+//! | `replicas` | two at work on one object |
+//! | `oidc` | a token server that none of us wrote |
+//! | `random` | numbers for random moments |
 //! | `pace` | how long a token is in memory only |
 
 mod case;
@@ -18,11 +22,15 @@ mod heal;
 mod judge;
 mod kills;
 mod matrix;
+mod oidc;
 mod pace;
 mod plan;
 mod process;
+mod random;
+mod replicas;
 mod stop;
 mod syscalls;
+mod tally;
 mod world;
 
 use crate::proof::{Extent, Row};
@@ -67,6 +75,16 @@ pub fn heal(extent: Extent) -> Row {
     world::run(heal::run(extent))
 }
 
+/// Two replicas at work on one object.
+pub fn replicas(extent: Extent) -> Row {
+    world::run(replicas::run(extent))
+}
+
+/// Against a token server that none of us wrote.
+pub fn oidc(extent: Extent) -> Row {
+    world::run(oidc::run(extent))
+}
+
 /// How long a token is in memory only.
 pub fn pace(extent: Extent) -> Row {
     world::run(pace::run(extent))
@@ -76,7 +94,7 @@ pub fn pace(extent: Extent) -> Row {
 #[allow(dead_code, reason = "tests run the rows one by one")]
 pub fn prove(extent: Extent, report: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
     world::ready()?;
-    for row in [faults, kills, syscalls, heal, terminations, stop, outages, denied, pace] {
+    for row in [faults, kills, syscalls, heal, terminations, stop, outages, denied, replicas, oidc, pace] {
         report(row(extent));
     }
     Ok(())

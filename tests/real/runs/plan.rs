@@ -1,6 +1,5 @@
 //! A plan: a refresh, what goes wrong in it, and how the operator is started again. Plans are played side by side.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::time::Instant;
 
 use super::case::{Case, Journal, Options, PATIENCE};
 use super::judge::Verdict;
+use super::tally::{Played, Tally};
 use super::world::{unique, world};
 use crate::proof::Row;
 
@@ -62,20 +62,6 @@ impl fmt::Display for Plan {
     }
 }
 
-/// What came of a plan.
-pub struct Played {
-    /// What became of the chain.
-    pub verdict: Verdict,
-    /// Spent tokens that were presented.
-    pub double_spends: u64,
-    /// No protocol could have kept the token.
-    pub may_lose: bool,
-    /// What else is wrong.
-    pub wrong: Option<String>,
-    /// For a person who looks for the reason.
-    pub story: String,
-}
-
 /// The course of a refresh without a fault.
 pub async fn undisturbed(cycle: Cycle) -> anyhow::Result<Vec<Seen>> {
     let case = Case::new(&unique("course"), Options::default()).await?;
@@ -109,7 +95,9 @@ pub async fn begin(case: &Case, cycle: Cycle, rule: Option<Rule>) -> anyhow::Res
         ensure!(verdict == Verdict::WentOn, "{verdict:?}: {}", case.operator().log_end());
     }
     case.rest().await;
-    rule.into_iter().for_each(|rule| case.script.arm(rule));
+    if let Some(rule) = rule {
+        case.script.arm(rule);
+    }
     case.script.count();
     match cycle {
         Cycle::First => case.apply().await,
@@ -117,9 +105,9 @@ pub async fn begin(case: &Case, cycle: Cycle, rule: Option<Rule>) -> anyhow::Res
     }
 }
 
-/// Plays plans side by side and counts into the row.
-pub async fn judge(plans: Vec<Plan>, row: &mut Row) {
-    let mut waits: BTreeMap<String, u64> = BTreeMap::new();
+/// Plays plans side by side.
+pub async fn judge(plans: Vec<Plan>, row: Row) -> Row {
+    let mut tally = Tally::new(row);
     let cases = plans.into_iter().map(|plan| async move {
         let _place = world().places.acquire().await;
         let played = play(&plan).await;
@@ -127,43 +115,18 @@ pub async fn judge(plans: Vec<Plan>, row: &mut Row) {
     });
     let mut cases: FuturesUnordered<_> = cases.map(tokio::spawn).collect();
     while let Some(ended) = cases.next().await {
-        row.plans += 1;
         match ended {
-            Ok((plan, Ok(played))) => count(&plan, played, row, &mut waits),
-            Ok((plan, Err(error))) => row.violations.push(format!("{plan}: {error:#}")),
-            Err(error) => row.violations.push(format!("a case broke down: {error}")),
+            Ok((plan, played)) => tally.count(plan, played),
+            Err(error) => tally.count("a case broke down", Err(error.into())),
         }
     }
-    if !waits.is_empty() {
-        row.note.push_str(&format!("; held and waiting: {waits:?}"));
-    }
-}
-
-fn count(plan: &Plan, played: Played, row: &mut Row, waits: &mut BTreeMap<String, u64>) {
-    let Played { verdict, double_spends, may_lose, wrong, story } = played;
-    row.double_spends += double_spends;
-    if double_spends > 0 {
-        row.violations.push(format!("{plan}: spent twice\n{story}"));
-    }
-    if let Some(wrong) = wrong {
-        row.violations.push(format!("{plan}: {wrong}\n{story}"));
-    }
-    match verdict {
-        Verdict::WentOn => {}
-        Verdict::Waits(reason) => *waits.entry(reason).or_default() += 1,
-        Verdict::Lost(_) if may_lose => row.allowed += 1,
-        Verdict::Lost(reason) => {
-            row.lost += 1;
-            row.violations.push(format!("{plan}: lost, {reason}\n{story}"));
-        }
-        Verdict::Unclear(how) => row.violations.push(format!("{plan}: {how}\n{story}")),
-    }
+    tally.row()
 }
 
 async fn play(plan: &Plan) -> anyhow::Result<Played> {
     let case = Case::new(&unique("plan"), plan.options.clone()).await?;
     begin(&case, plan.cycle, Some(Rule::at(plan.index, plan.fault))).await?;
-    struck(&case).await?;
+    case.struck().await?;
     let wrong = match plan.fault {
         Fault::Signal(signal, _) => ended(&case, signal).await?,
         _ => None,
@@ -181,15 +144,6 @@ async fn play(plan: &Plan) -> anyhow::Result<Played> {
     let played = Played { verdict, double_spends: case.double_spends(), may_lose, wrong, story: story(&case) };
     case.close().await;
     Ok(played)
-}
-
-async fn struck(case: &Case) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    while !case.script.struck() {
-        ensure!(begun.elapsed() < PATIENCE, "the fault did not strike\n{}", story(case));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
 }
 
 /// Waits for the end of the operator, which after SIGTERM must come in time and in order.

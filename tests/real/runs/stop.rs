@@ -32,11 +32,7 @@ async fn try_run(time: Duration) -> anyhow::Result<(String, u64)> {
     let commit = commit_of(&undisturbed(Cycle::Steady).await?)?;
     let case = Case::new(&unique("stop"), Options::default()).await?;
     begin(&case, Cycle::Steady, Some(Rule::at(commit, Fault::Outage(Side::Kubernetes, time)))).await?;
-    let begun = Instant::now();
-    while !case.script.struck() {
-        ensure!(begun.elapsed() < PATIENCE, "there was no commit\n{}", story(&case));
-        sleep(Duration::from_millis(5)).await;
-    }
+    case.struck().await?;
     let gone = Instant::now();
     let mut signals = 0;
     while gone.elapsed() + PAUSE < time {

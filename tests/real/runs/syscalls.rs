@@ -1,9 +1,10 @@
 //! SIGKILL before the n-th system call of a refresh, by strace's tampering (strace(1), option `--inject`).
 //!
 //! strace is attached to an operator at rest, so that counting begins with the refresh. It counts each system call of each thread by
-//! itself; a census of an undisturbed refresh says how far to count.
+//! itself, so each plan names a thread; a census of an undisturbed refresh says how far to count.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use super::case::{Case, Journal, Options, PATIENCE};
 use super::judge::Verdict;
 use super::plan::{Cycle, died_with_answer, story};
+use super::tally::{Played, Tally};
 use super::world::{unique, world};
 use crate::proof::{Extent, Row};
 
@@ -37,91 +39,85 @@ pub async fn run(extent: Extent) -> Row {
         return Row::skipped(WHAT, "strace is missing");
     }
     let mut row = Row::new(WHAT);
-    match census(Cycle::Steady).await {
-        Ok(counts) => {
-            let plans = plans(&counts, extent);
-            row.note = format!("{} system calls of {} kinds", counts.values().sum::<usize>(), counts.len());
-            judge(plans, &mut row).await;
+    let cycles: &[Cycle] = if extent == Extent::Extended { &[Cycle::First, Cycle::Steady] } else { &[Cycle::Steady] };
+    let mut plans = Vec::new();
+    for cycle in cycles {
+        match census(*cycle).await {
+            Ok(counts) => {
+                row.add_note(&format!("{cycle:?}: {} system calls", counts.values().sum::<usize>()));
+                plans.extend(plans_of(*cycle, &counts, extent));
+            }
+            Err(error) => row.violations.push(format!("the census: {error:#}")),
         }
-        Err(error) => row.violations.push(format!("the census: {error:#}")),
+    }
+    judge(plans, row).await
+}
+
+/// A system call of one thread; none: of any thread that is born during the refresh.
+type Call = (Option<usize>, String);
+
+/// A plan: SIGKILL before this one of a thread's calls of that name.
+struct Plan {
+    cycle: Cycle,
+    call: Call,
+    number: usize,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cycle, call: (thread, name), number } = self;
+        write!(out, "{cycle:?} refresh, thread {thread:?}, {name} {number}")
+    }
+}
+
+fn plans_of(cycle: Cycle, counts: &BTreeMap<Call, usize>, extent: Extent) -> Vec<Plan> {
+    let all = counts.iter().flat_map(|(call, count)| (1..=*count).map(|number| Plan { cycle, call: call.clone(), number }));
+    if extent == Extent::Extended {
+        return all.collect();
+    }
+    all.filter(|plan| LEAVES.contains(&plan.call.1.as_str())).step_by(SHARE).collect()
+}
+
+async fn judge(plans: Vec<Plan>, row: Row) -> Row {
+    let (mut killed, all) = (0, plans.len());
+    let mut tally = Tally::new(row);
+    let cases = plans.into_iter().map(|plan| async move {
+        let _place = world().places.acquire().await;
+        let played = play(&plan).await;
+        (plan, played)
+    });
+    let mut cases: FuturesUnordered<_> = cases.map(tokio::spawn).collect();
+    while let Some(ended) = cases.next().await {
+        match ended {
+            Ok((plan, Ok((played, dead)))) => {
+                killed += usize::from(dead);
+                tally.count(plan, Ok(played));
+            }
+            Ok((plan, Err(error))) => tally.count(plan, Err(error)),
+            Err(error) => tally.count("a case broke down", Err(error.into())),
+        }
+    }
+    let mut row = tally.row();
+    row.add_note(&format!("killed {killed} times"));
+    // Some calls come once more or less in a refresh, such as those by which threads wait for each other.
+    if killed * 2 < all {
+        row.violations.push(format!("only {killed} of {all} plans killed the operator: they prove nothing"));
     }
     row
 }
 
-fn plans(counts: &BTreeMap<String, usize>, extent: Extent) -> Vec<(String, usize)> {
-    let all = counts.iter().flat_map(|(call, count)| (1..=*count).map(|number| (call.clone(), number)));
-    if extent == Extent::Extended {
-        return all.collect();
-    }
-    all.filter(|(call, _)| LEAVES.contains(&call.as_str())).step_by(SHARE).collect()
-}
-
-async fn judge(plans: Vec<(String, usize)>, row: &mut Row) {
-    let (mut killed, mut waits) = (0, BTreeMap::new());
-    let cases = plans.into_iter().map(|(call, number)| async move {
-        let _place = world().places.acquire().await;
-        let played = play(&call, number).await;
-        (format!("{call} {number}"), played)
-    });
-    let mut cases: FuturesUnordered<_> = cases.map(tokio::spawn).collect();
-    while let Some(ended) = cases.next().await {
-        row.plans += 1;
-        let (plan, played) = match ended {
-            Ok((plan, Ok(played))) => (plan, played),
-            Ok((plan, Err(error))) => {
-                row.violations.push(format!("{plan}: {error:#}"));
-                continue;
-            }
-            Err(error) => {
-                row.violations.push(format!("a case broke down: {error}"));
-                continue;
-            }
-        };
-        killed += u64::from(played.killed);
-        row.double_spends += played.double_spends;
-        if played.double_spends > 0 {
-            row.violations.push(format!("{plan}: spent twice\n{}", played.story));
-        }
-        match played.verdict {
-            Verdict::WentOn => {}
-            Verdict::Waits(reason) => *waits.entry(reason).or_insert(0) += 1,
-            Verdict::Lost(_) if played.may_lose => row.allowed += 1,
-            Verdict::Lost(reason) => {
-                row.lost += 1;
-                row.violations.push(format!("{plan}: lost, {reason}\n{}", played.story));
-            }
-            Verdict::Unclear(how) => row.violations.push(format!("{plan}: {how}\n{}", played.story)),
-        }
-    }
-    // Some calls come once more or less in a refresh, such as those by which threads wait for each other.
-    if killed * 2 < row.plans {
-        row.violations.push(format!("only {killed} of {} plans killed the operator: they prove nothing", row.plans));
-    }
-    row.note.push_str(&format!("; killed {killed} times"));
-    if !waits.is_empty() {
-        row.note.push_str(&format!("; held and waiting: {waits:?}"));
-    }
-}
-
-/// What came of a plan.
-struct Played {
-    killed: bool,
-    verdict: Verdict,
-    double_spends: u64,
-    may_lose: bool,
-    story: String,
-}
-
-async fn play(call: &str, number: usize) -> anyhow::Result<Played> {
-    let case = ready(Cycle::Steady).await?;
-    let inject = format!("inject={call}:signal=SIGKILL:when={number}");
-    let strace = attach(&case, &["-e", &format!("trace={call}"), "-e", &inject], Path::new("/dev/null")).await?;
+/// What came of a plan, and whether it killed the operator.
+async fn play(plan: &Plan) -> anyhow::Result<(Played, bool)> {
+    let Plan { cycle, call: (thread, name), number } = plan;
+    let case = ready(*cycle).await?;
+    let inject = format!("inject={name}:signal=SIGKILL:when={number}");
+    let strace = attach(&case, *thread, &["-e", &format!("trace={name}"), "-e", &inject], Path::new("/dev/null")).await?;
     case.script.count();
-    case.force("under strace").await?;
+    refresh(&case, *cycle).await?;
     let begun = Instant::now();
     let mut killed = false;
     // Dead, or through.
-    while !killed && case.settled(2, Duration::ZERO).await? != Verdict::WentOn {
+    while !killed && case.settled(cycle.generation(), Duration::ZERO).await? != Verdict::WentOn {
         killed = case.operator().ended()?.is_some();
         ensure!(begun.elapsed() < PATIENCE, "neither dead nor through\n{}", story(&case));
     }
@@ -131,19 +127,27 @@ async fn play(call: &str, number: usize) -> anyhow::Result<Played> {
     }
     detach(strace).await?;
     case.start().await?;
-    let mut verdict = case.settled(2, PATIENCE).await?;
+    let mut verdict = case.settled(cycle.generation(), PATIENCE).await?;
     let may_lose = killed && died_with_answer(&case);
     if verdict == Verdict::WentOn {
         let next = case.newest() + 1;
         case.force("once more").await?;
         verdict = case.settled(next, PATIENCE).await?;
     }
-    let played = Played { killed, verdict, double_spends: case.double_spends(), may_lose, story: story(&case) };
+    let played = Played { verdict, double_spends: case.double_spends(), may_lose, wrong: None, story: story(&case) };
     case.close().await;
-    Ok(played)
+    Ok((played, killed))
 }
 
-/// A case at rest before a steady refresh.
+/// Begins the refresh.
+async fn refresh(case: &Case, cycle: Cycle) -> anyhow::Result<()> {
+    match cycle {
+        Cycle::First => case.apply().await,
+        Cycle::Steady => case.force("under strace").await,
+    }
+}
+
+/// A case at rest before a refresh.
 async fn ready(cycle: Cycle) -> anyhow::Result<Case> {
     let options = Options { journal: Journal::None, ..Options::default() };
     let case = Case::new(&unique("strace"), options).await?;
@@ -157,31 +161,35 @@ async fn ready(cycle: Cycle) -> anyhow::Result<Case> {
     Ok(case)
 }
 
-/// How often each system call is made in a refresh, by the thread that makes it most often.
-async fn census(cycle: Cycle) -> anyhow::Result<BTreeMap<String, usize>> {
+/// How often each thread makes each system call in a refresh.
+async fn census(cycle: Cycle) -> anyhow::Result<BTreeMap<Call, usize>> {
     let case = ready(cycle).await?;
     let output = case.folder().join("strace.log");
-    let strace = attach(&case, &["-s", "0"], &output).await?;
-    case.force("under strace").await?;
-    let verdict = case.settled(2, PATIENCE).await?;
+    let threads = threads(&case)?;
+    let strace = attach(&case, None, &["-s", "0"], &output).await?;
+    refresh(&case, cycle).await?;
+    let verdict = case.settled(cycle.generation(), PATIENCE).await?;
     ensure!(verdict == Verdict::WentOn, "{verdict:?}\n{}", story(&case));
     case.rest().await;
     detach(strace).await?;
-    let mut by_thread: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut counts: BTreeMap<Call, usize> = BTreeMap::new();
+    let mut born: BTreeMap<Call, BTreeMap<&str, usize>> = BTreeMap::new();
     let log = std::fs::read_to_string(&output).context("read the log of strace")?;
     for line in log.lines() {
         // `1234 sendto(9, ...`; the second half of an interrupted call begins with `<...`.
         let Some((thread, rest)) = line.split_once(' ') else { continue };
-        if let Some((call, _)) = rest.trim_start().split_once('(').filter(|(call, _)| call.chars().all(is_of_name)) {
-            *by_thread.entry((thread, call)).or_default() += 1;
+        let Some((call, _)) = rest.trim_start().split_once('(').filter(|(call, _)| call.chars().all(is_of_name)) else {
+            continue;
+        };
+        match threads.iter().position(|known| known == thread) {
+            Some(number) => *counts.entry((Some(number), call.to_owned())).or_default() += 1,
+            None => *born.entry((None, call.to_owned())).or_default().entry(thread).or_default() += 1,
         }
     }
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for ((_, call), count) in by_thread {
-        let most = counts.entry(call.to_owned()).or_default();
-        *most = count.max(*most);
-    }
-    ensure!(counts.contains_key("sendto") || counts.contains_key("writev"), "nothing was sent: {counts:?}");
+    // Each of them counts for itself.
+    counts.extend(born.into_iter().map(|(call, threads)| (call, threads.into_values().max().unwrap_or_default())));
+    let sends = |(_, name): &Call| name == "sendto" || name == "writev";
+    ensure!(counts.keys().any(sends), "nothing was sent: {counts:?}");
     case.close().await;
     Ok(counts)
 }
@@ -190,11 +198,25 @@ fn is_of_name(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_'
 }
 
-/// Attaches strace to all threads of the operator.
-async fn attach(case: &Case, options: &[&str], output: &Path) -> anyhow::Result<Child> {
-    let id = case.operator().id().context("not started")?.to_string();
+/// The threads of an operator at rest, oldest first.
+fn threads(case: &Case) -> anyhow::Result<Vec<String>> {
+    let id = case.operator().id().context("not started")?;
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).context("list the threads of the operator")?;
+    let mut threads =
+        threads.map(|entry| Ok(entry?.file_name().to_string_lossy().parse()?)).collect::<anyhow::Result<Vec<u32>>>()?;
+    threads.sort_unstable();
+    Ok(threads.iter().map(ToString::to_string).collect())
+}
+
+/// Attaches strace to one thread, or to all and those that are born.
+async fn attach(case: &Case, thread: Option<usize>, options: &[&str], output: &Path) -> anyhow::Result<Child> {
+    let threads = threads(case)?;
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-p", &id, "-o"]).arg(output).args(options);
+    match thread {
+        Some(number) => strace.args(["-p", threads.get(number).context("there are fewer threads than in the census")?]),
+        None => strace.args(["-f", "-p", threads.first().context("no thread")?]),
+    };
+    strace.arg("-o").arg(output).args(options);
     let mut child = strace.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().context("start strace")?;
     let mut lines = BufReader::new(child.stderr.take().context("no standard error")?).lines();
     let mut said = String::new();
