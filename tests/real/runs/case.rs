@@ -53,7 +53,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(3600), journal: Journal::None, replicas: 1, token_api: None }
+        Self { lifetime: Duration::from_secs(3600), journal: Journal::Kept, replicas: 1, token_api: None }
     }
 }
 

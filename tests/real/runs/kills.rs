@@ -4,7 +4,7 @@ use anyhow::ensure;
 use futures::future::join_all;
 use testbed::proxy::Signal;
 
-use super::case::{Case, Journal, Options, PATIENCE};
+use super::case::{Case, Options, PATIENCE};
 use super::judge::Verdict;
 use super::plan::{died_with_answer, story};
 use super::random::Random;
@@ -50,8 +50,7 @@ async fn walk(seed: u64, rounds: u64) -> Walked {
 }
 
 async fn try_walk(random: &mut Random, rounds: u64, walked: &mut Walked) -> anyhow::Result<()> {
-    let options = Options { journal: Journal::None, ..Options::default() };
-    let mut case = Case::new(&unique("walk"), options).await?;
+    let mut case = Case::new(&unique("walk"), Options::default()).await?;
     case.start().await?;
     case.apply().await?;
     ensure!(case.settled(1, PATIENCE).await? == Verdict::WentOn, "the first refresh fails\n{}", story(&case));

@@ -9,7 +9,7 @@ use serde_json::json;
 use testbed::proxy::Signal;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::case::{Case, Journal, NAME, Options, PATIENCE};
+use super::case::{Case, NAME, Options, PATIENCE};
 use super::plan::{died_with_answer, story};
 use super::random::Random;
 use super::world::{unique, world};
@@ -73,7 +73,7 @@ async fn walk(random: &mut Random, kills: u64, row: &mut Row) -> anyhow::Result<
 
 async fn begin(server: &Server) -> anyhow::Result<Case> {
     let Greeting { url, client_id, client_secret, refresh_token } = &server.greeting;
-    let options = Options { token_api: Some(url.clone()), journal: Journal::None, ..Options::default() };
+    let options = Options { token_api: Some(url.clone()), ..Options::default() };
     let mut case = Case::new(&unique("oidc"), options).await?;
     let address = format!("{}/token", case.token_url());
     case.spec = json!({"provider": {"oauth2": {"tokenURL": address, "clientAuthentication": "Basic"}}});

@@ -50,7 +50,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan without a journal, with tokens that live long.
+    /// A plan with a journal and with tokens that live long.
     pub fn new(cycle: Cycle, index: usize, fault: Fault) -> Self {
         Self { cycle, index, fault, options: Options::default(), patience: PATIENCE }
     }

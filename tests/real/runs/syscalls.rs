@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::case::{Case, Journal, Options, PATIENCE};
+use super::case::{Case, Options, PATIENCE};
 use super::judge::Verdict;
 use super::plan::{Cycle, died_with_answer, story};
 use super::tally::{Played, Tally};
@@ -149,8 +149,7 @@ async fn refresh(case: &Case, cycle: Cycle) -> anyhow::Result<()> {
 
 /// A case at rest before a refresh.
 async fn ready(cycle: Cycle) -> anyhow::Result<Case> {
-    let options = Options { journal: Journal::None, ..Options::default() };
-    let case = Case::new(&unique("strace"), options).await?;
+    let case = Case::new(&unique("strace"), Options::default()).await?;
     case.start().await?;
     if cycle == Cycle::Steady {
         case.apply().await?;
