@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testbed::issuer::Pair;
 use testbed::proxy::{Proxy, Script, Side, Upstream};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::process::{Command, Process};
+use super::relics::Relics;
 use super::world::{World, world};
 use crate::stage;
 
@@ -72,6 +74,7 @@ pub struct Case {
     pub options: Options,
     /// The object's `provider` and `request`.
     pub spec: Value,
+    relics: Mutex<Relics>,
     token_api: Proxy,
     _kubernetes: Proxy,
     folder: TempDir,
@@ -101,6 +104,7 @@ impl Case {
             pair,
             options,
             spec,
+            relics: Mutex::default(),
             token_api,
             _kubernetes: kubernetes,
             folder,
@@ -143,7 +147,7 @@ impl Case {
         for number in 0..self.replicas.len() {
             // Objects and Secrets.
             let wanted = self.script.watches() + 2;
-            if !self.launch(number)? {
+            if !self.launch(number).await? {
                 continue;
             }
             let replica = &self.replicas[number];
@@ -158,12 +162,18 @@ impl Case {
     }
 
     /// Starts a replica if it does not run; says whether.
-    pub fn launch(&self, number: usize) -> anyhow::Result<bool> {
+    pub async fn launch(&self, number: usize) -> anyhow::Result<bool> {
         let replica = &self.replicas[number];
-        if replica.id().is_some() && replica.ended()?.is_none() {
-            return Ok(false);
-        }
+        let dead = match replica.id() {
+            None => false,
+            Some(_) if replica.ended()?.is_none() => return Ok(false),
+            Some(_) => true,
+        };
         let journal = self.folder.path().join(format!("journal-{number}"));
+        if dead {
+            let found = (self.options.journal == Journal::Kept).then_some(journal.as_path());
+            self.relics.lock().await.collect(self, found).await?;
+        }
         if self.options.journal == Journal::Gone && journal.exists() {
             std::fs::remove_dir_all(&journal)?;
         }
@@ -172,6 +182,11 @@ impl Case {
         }
         replica.start()?;
         Ok(true)
+    }
+
+    /// Whether a token was held when an operator died, in the state Secret or in a journal that the next one found.
+    pub async fn was_held(&self, token: &str) -> bool {
+        self.relics.lock().await.hold(token)
     }
 
     /// Waits until the operator has nothing to ask.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::case::{Case, NAME, Options, PATIENCE};
 use super::judge::Verdict;
 use super::plan::{Cycle, begin, commit_of, story, undisturbed};
+use super::relics::KEY_SECRET;
 use super::world::{unique, world};
 use crate::proof::{Extent, Row};
 
@@ -85,6 +86,3 @@ async fn escrows(case: &Case) -> anyhow::Result<usize> {
     let known = |name: &str| name.starts_with(&format!("{NAME}-")) || name == KEY_SECRET;
     Ok(secrets.items.into_iter().filter(|secret| !known(&secret.name_any())).count())
 }
-
-/// The operator's own Secret with its keys.
-const KEY_SECRET: &str = "refreshable-token-operator-key";

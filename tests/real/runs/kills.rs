@@ -6,7 +6,7 @@ use testbed::proxy::Signal;
 
 use super::case::{Case, Options, PATIENCE};
 use super::judge::Verdict;
-use super::plan::{died_with_answer, story};
+use super::plan::{died_with_newest, story};
 use super::random::Random;
 use super::tally::{Played, Tally};
 use super::world::{unique, world};
@@ -61,13 +61,13 @@ async fn try_walk(random: &mut Random, rounds: u64, walked: &mut Walked) -> anyh
         tokio::time::sleep(random.milliseconds(REFRESH)).await;
         case.operator().signal(Signal::Kill);
         while random.below(STARTS) == 0 {
-            case.launch(0)?;
+            case.launch(0).await?;
             tokio::time::sleep(random.milliseconds(START)).await;
             case.operator().signal(Signal::Kill);
         }
         case.start().await?;
         let verdict = case.settled(next, PATIENCE).await?;
-        let (double_spends, may_lose) = (case.double_spends(), died_with_answer(&case));
+        let (double_spends, may_lose) = (case.double_spends(), died_with_newest(&case).await);
         let went_on = verdict == Verdict::WentOn;
         let played = Played { verdict, double_spends, may_lose, wrong: None, story: story(&case) };
         walked.push((format!("{}, round {round}", case.namespace), Ok(played)));

@@ -6,6 +6,7 @@
 //! | `process` | the operator as a process |
 //! | `case` | one object with an operator and proxies of its own |
 //! | `judge` | what became of its chain |
+//! | `relics` | what an operator left behind when it died |
 //! | `tally` | from what came of many plans to one row |
 //! | `plan` | one refresh and what goes wrong in it |
 //! | `matrix` | every request under every fault, SIGTERM and outage |
@@ -27,6 +28,7 @@ mod pace;
 mod plan;
 mod process;
 mod random;
+mod relics;
 mod replicas;
 mod stop;
 mod syscalls;

@@ -9,7 +9,7 @@ use futures::stream::FuturesUnordered;
 use testbed::proxy::{Fault, Rule, Seen, Side, Signal};
 use tokio::time::Instant;
 
-use super::case::{Case, Journal, Options, PATIENCE};
+use super::case::{Case, Options, PATIENCE};
 use super::judge::Verdict;
 use super::tally::{Played, Tally};
 use super::world::{unique, world};
@@ -133,7 +133,7 @@ async fn play(plan: &Plan) -> anyhow::Result<Played> {
     };
     case.start().await?;
     let mut verdict = case.settled(plan.cycle.generation(), plan.patience).await?;
-    let may_lose = may_lose(&case, plan);
+    let may_lose = may_lose(&case, plan).await;
     if verdict == Verdict::WentOn {
         // It is alive: it can be refreshed again.
         let next = case.newest() + 1;
@@ -165,9 +165,9 @@ fn called_in_outage(case: &Case) -> Option<String> {
 }
 
 /// The plans that the protocol cannot save (reference protocol, fault table): the answer was lost on its way, or the process died with it.
-fn may_lose(case: &Case, plan: &Plan) -> bool {
+async fn may_lose(case: &Case, plan: &Plan) -> bool {
     if plan.fault.kills() {
-        return died_with_answer(case);
+        return died_with_newest(case).await;
     }
     let course = case.script.course();
     let at_the_call = course.iter().any(|seen| seen.fault.is_some() && seen.side == Side::TokenApi);
@@ -175,22 +175,12 @@ fn may_lose(case: &Case, plan: &Plan) -> bool {
     at_the_call && plan.fault.forwards(Side::TokenApi) && !answered
 }
 
-/// Whether an operator that died may have taken the only copy of an answer with it. Told by what came after its call: who has a journal
-/// writes to it before the commit leaves, who has none is safe when the commit has arrived.
-pub fn died_with_answer(case: &Case) -> bool {
-    let course = case.script.course();
-    // Every process begins with this request; the last one lives.
-    let mut processes: Vec<_> = course.split(|seen| seen.path.ends_with("/namespaces/kube-system")).collect();
-    processes.pop();
-    processes.into_iter().any(|course| {
-        let Some(call) = course.iter().rposition(|seen| seen.side == Side::TokenApi) else { return false };
-        let mut commits = course.iter().skip(call).filter(|seen| seen.path.ends_with("-state") && seen.method == "PUT");
-        let safe = match case.options.journal {
-            Journal::Kept => commits.next().is_some(),
-            Journal::None | Journal::Gone => commits.any(|seen| seen.server_status == Some(200)),
-        };
-        !safe
-    })
+/// Whether the newest token of the chain was in no place that outlived an operator that died.
+pub async fn died_with_newest(case: &Case) -> bool {
+    match world().issuer.newest(case.pair.chain) {
+        Some(newest) => !case.was_held(newest.refresh()).await,
+        None => false,
+    }
 }
 
 /// Requests and logs.

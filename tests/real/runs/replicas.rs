@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::case::{Case, Journal, Options, PATIENCE};
 use super::judge::Verdict;
 use super::kills::begin_anew;
-use super::plan::{died_with_answer, story};
+use super::plan::{died_with_newest, story};
 use super::random::Random;
 use super::world::{unique, world};
 use crate::proof::{Extent, Row};
@@ -48,7 +48,7 @@ async fn walk(random: &mut Random, rounds: u64, row: &mut Row) -> anyhow::Result
         ensure!(case.double_spends() == 0, "round {round}: spent twice\n{}", story(&case));
         match verdict {
             Verdict::WentOn => continue,
-            Verdict::Lost(_) | Verdict::Waits(_) if died_with_answer(&case) => row.allowed += 1,
+            Verdict::Lost(_) if died_with_newest(&case).await => row.allowed += 1,
             verdict => anyhow::bail!("round {round}: {verdict:?}\n{}", story(&case)),
         }
         begin_anew(&mut case).await?;

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::case::{Case, Options, PATIENCE};
 use super::judge::Verdict;
-use super::plan::{Cycle, died_with_answer, story};
+use super::plan::{Cycle, died_with_newest, story};
 use super::tally::{Played, Tally};
 use super::world::{unique, world};
 use crate::proof::{Extent, Row};
@@ -128,7 +128,7 @@ async fn play(plan: &Plan) -> anyhow::Result<(Played, bool)> {
     detach(strace).await?;
     case.start().await?;
     let mut verdict = case.settled(cycle.generation(), PATIENCE).await?;
-    let may_lose = killed && died_with_answer(&case);
+    let may_lose = killed && died_with_newest(&case).await;
     if verdict == Verdict::WentOn {
         let next = case.newest() + 1;
         case.force("once more").await?;
