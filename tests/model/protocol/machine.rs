@@ -1,0 +1,233 @@
+//! The implementation's step function, asked once per question: every transition of an exchange is `Exchange::start` or
+//! `Exchange::next`, and nothing here knows what they will say.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use refreshable_token_operator::api::RefreshableTokenSpec;
+use refreshable_token_operator::provider::{Delivery, Lost, NotSent, RawBody, Reply};
+use refreshable_token_operator::refresh::exchange::{
+    Brief, Event, Exchange, MarkAnswer, OutputAnswer, StateAnswer, Step, WriteAnswer,
+};
+use refreshable_token_operator::refresh::state::{State, StoredState, Version};
+use refreshable_token_operator::token::FingerprintKey;
+use serde_json::json;
+
+use super::spec;
+use super::table::{Memo, Table};
+
+/// When a model begins, in seconds of Unix time.
+const STARTED: i64 = 1_800_000_000;
+/// What one tick of the model's clock stands for, in seconds: more than a claim is left alone (120 s), more than a late copy
+/// of a request can be on its way, and far more than a request may wait to leave (10 s).
+pub const TICK: i64 = 130;
+/// How many claims can be named at one time. A name is used again once nothing bears it any more.
+pub const CLAIMS: u8 = 16;
+/// How many tokens can be told apart.
+pub const TOKENS: u8 = 16;
+/// Fingerprint of the seed that the chain began with.
+pub const SEED_FINGERPRINT: &str = "hmac:seed";
+
+/// An exchange, and the step that it asks for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Node {
+    /// The exchange.
+    pub exchange: Exchange,
+    /// What it asks for.
+    pub step: Step,
+    /// The contents that the step writes.
+    pub writes: Option<u32>,
+    /// The claims that it knows of, one bit each.
+    pub claims: u16,
+}
+
+/// Contents of the state Secret.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Contents {
+    /// The contents.
+    pub state: State,
+    /// The refresh tokens among them, one bit each, wherever they stand.
+    pub tokens: u16,
+    /// The claims that they name, one bit each.
+    pub claims: u16,
+}
+
+/// What a step came to, in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Answer {
+    /// The state Secret: its contents and its version.
+    Found(u32, u8),
+    /// The state Secret is not there.
+    Absent,
+    /// The API server did not show the state Secret.
+    Unseen,
+    /// Written, as this version.
+    Written(u8),
+    /// Not written; nobody knows whether; or refused.
+    Unwritten(Unwritten),
+    /// The connection stands.
+    Connected,
+    /// The answer to the mark.
+    Marked(MarkAnswer),
+    /// The issuer's pair of this number.
+    Granted(u8),
+    /// The issuer refused.
+    Refused,
+    /// The request was held back.
+    HeldBack,
+    /// The request did not leave.
+    NotSent,
+    /// The end of the sending is not known.
+    Unanswered,
+    /// A pause is over, or an output is written.
+    Went,
+}
+
+/// Why a write is not known to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Unwritten {
+    /// Somebody wrote in between.
+    Conflict,
+    /// The Secret is gone.
+    Missing,
+    /// The API server refused.
+    Denied,
+    /// Nobody knows.
+    Unclear,
+}
+
+/// The implementation, behind numbers.
+pub struct Machine {
+    /// All exchanges.
+    pub nodes: Table<Node>,
+    /// All contents of the state Secret.
+    pub contents: Table<Contents>,
+    /// The key of all fingerprints.
+    pub key: FingerprintKey,
+    /// The spec of the object.
+    pub spec: RefreshableTokenSpec,
+    nexts: Memo<(u32, Answer, u8), u32>,
+}
+
+impl Machine {
+    /// A machine for an issuer that repeats its last answer for `grace` seconds, or is strict.
+    pub fn new(grace: Option<i32>) -> Self {
+        Self {
+            nodes: Table::new(),
+            contents: Table::new(),
+            key: FingerprintKey::new(b"key"),
+            spec: spec::spec(grace),
+            nexts: Memo::new(),
+        }
+    }
+
+    /// Begins an exchange.
+    pub fn start(&self, brief: Brief, time: u8) -> u32 {
+        self.keep(Exchange::start(brief, at(time)))
+    }
+
+    /// What follows on an answer.
+    pub fn next(&self, node: u32, answer: Answer, time: u8) -> u32 {
+        self.nexts.get((node, answer, time), |_| {
+            let node = self.nodes.value(node);
+            let event = self.event(&node.step, answer, time);
+            self.keep(node.exchange.clone().next(event, at(time)))
+        })
+    }
+
+    fn keep(&self, (exchange, step): (Exchange, Step)) -> u32 {
+        let claims = named(&format!("{exchange:?} {step:?}"));
+        let writes = match &step {
+            Step::WriteState(write) => Some(self.hold(write.state.clone())),
+            _ => None,
+        };
+        self.nodes.number(Node { exchange, step, writes, claims })
+    }
+
+    /// The number of contents.
+    pub fn hold(&self, state: State) -> u32 {
+        let kept = state.foreign.values().chain(&state.unparsed).map(|raw| String::from_utf8_lossy(&raw.0).into_owned());
+        let held = state.tokens.refresh_token.iter().map(|token| token.reveal().to_owned());
+        let words: Vec<String> =
+            kept.chain(held).flat_map(|text| text.split(|c| !is_word(c)).map(str::to_owned).collect::<Vec<_>>()).collect();
+        let tokens = (0..TOKENS).filter(|number| words.contains(&token(*number))).map(|number| 1 << number).sum();
+        let claims = named(&format!("{state:?}"));
+        self.contents.number(Contents { state, tokens, claims })
+    }
+
+    fn event(&self, step: &Step, answer: Answer, time: u8) -> Event {
+        let delivered = |delivery| Event::Delivered { delivery, sent: at(time) };
+        match answer {
+            Answer::Found(contents, version) => {
+                let state = self.contents.value(contents).state.clone();
+                let stored = StoredState { state, version: self::version(version), immutable: false, deleting: false };
+                Event::State(StateAnswer::Found(Box::new(stored)))
+            }
+            Answer::Absent => Event::State(StateAnswer::Missing),
+            Answer::Unseen => Event::State(StateAnswer::Unclear),
+            Answer::Written(version) => Event::Wrote(WriteAnswer::Done(Box::new(self::version(version)))),
+            Answer::Unwritten(why) => Event::Wrote(match why {
+                Unwritten::Conflict => WriteAnswer::Conflict,
+                Unwritten::Missing => WriteAnswer::Missing,
+                Unwritten::Denied => WriteAnswer::Denied,
+                Unwritten::Unclear => WriteAnswer::Unclear,
+            }),
+            Answer::Connected => Event::Connected(Ok(())),
+            Answer::Marked(answer) => Event::Marked(answer),
+            Answer::Granted(number) => delivered(Delivery::Answered(granted(number))),
+            Answer::Refused => delivered(Delivery::Answered(reply(400, r#"{"error":"invalid_grant"}"#))),
+            Answer::HeldBack => delivered(Delivery::NotSent(NotSent::HeldBack)),
+            Answer::NotSent => delivered(Delivery::NotSent(NotSent::NotConnected)),
+            Answer::Unanswered => delivered(Delivery::Lost { why: Lost::ConnectionEnded, partial: None }),
+            Answer::Went if matches!(step, Step::Output { .. }) => Event::Output(OutputAnswer::Done),
+            Answer::Went => Event::Paused,
+        }
+    }
+}
+
+/// The instant of a tick.
+pub fn at(time: u8) -> DateTime<Utc> {
+    DateTime::from_timestamp(STARTED, 0).unwrap_or_default() + TimeDelta::seconds(TICK * i64::from(time))
+}
+
+/// The refresh token of a number; each is granted for the one before.
+pub fn token(number: u8) -> String {
+    format!("refresh-{number}")
+}
+
+/// The number of the token in a request.
+pub fn presented(body: &str) -> Option<u8> {
+    let token = body.split('&').find_map(|pair| pair.strip_prefix("refresh_token=refresh-"))?;
+    token.parse().ok()
+}
+
+/// The name of a claim.
+pub fn claim_name(number: u8) -> String {
+    format!("claim-{number}.")
+}
+
+/// The claim of a name, as a bit.
+pub fn claim_bit(name: &str) -> u16 {
+    let number = name.strip_prefix("claim-").and_then(|rest| rest.strip_suffix('.')?.parse::<u8>().ok());
+    number.map_or(0, |number| 1 << number)
+}
+
+/// The claims that are named in a text, one bit each.
+pub fn named(text: &str) -> u16 {
+    (0..CLAIMS).filter(|number| text.contains(&claim_name(*number))).map(|number| 1 << number).sum()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-'
+}
+
+fn version(number: u8) -> Version {
+    Version { uid: "state".to_owned(), resource_version: number.to_string(), ..Version::default() }
+}
+
+fn granted(number: u8) -> Reply {
+    let body = json!({ "access_token": format!("access-{number}"), "refresh_token": token(number), "expires_in": 3600 });
+    reply(200, &body.to_string())
+}
+
+fn reply(status: u16, body: &str) -> Reply {
+    Reply { status, headers: Vec::new(), body: RawBody(body.as_bytes().to_vec()) }
+}
