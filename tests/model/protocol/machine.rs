@@ -212,7 +212,8 @@ pub fn claim_bit(name: &str) -> u16 {
 
 /// The claims that are named in a text, one bit each.
 pub fn named(text: &str) -> u16 {
-    (0..CLAIMS).filter(|number| text.contains(&claim_name(*number))).map(|number| 1 << number).sum()
+    let numbers = text.split("claim-").skip(1).filter_map(|rest| rest.split_once('.')?.0.parse::<u8>().ok());
+    numbers.filter(|number| *number < CLAIMS).fold(0, |all, number| all | 1 << number)
 }
 
 fn is_word(c: char) -> bool {

@@ -78,11 +78,14 @@ impl Protocol {
     pub(super) fn edit(&self, world: &World) -> Option<World> {
         let mut next = world.clone();
         next.left.edits = next.left.edits.checked_sub(1)?;
-        let mut state = self.machine.contents.value(world.secret?).state.clone();
-        if state.foreign.remove(NOTE).is_none() {
-            state.foreign.insert(NOTE.to_owned(), RawBody(b"mine".to_vec()));
-        }
-        next.put_secret(self.machine.hold(state));
+        let edited = self.edits.get(world.secret?, |contents| {
+            let mut state = self.machine.contents.value(*contents).state.clone();
+            if state.foreign.remove(NOTE).is_none() {
+                state.foreign.insert(NOTE.to_owned(), RawBody(b"mine".to_vec()));
+            }
+            self.machine.hold(state)
+        });
+        next.put_secret(edited);
         Some(next)
     }
 

@@ -33,6 +33,7 @@ pub struct Protocol {
     plans: Memo<(u32, u32, u8), Option<Planned>>,
     starts: Memo<(u32, u32, u8, u16, u8), u32>,
     ends: Memo<(u32, u32, u32, u8, u8), End>,
+    edits: Memo<u32, u32>,
     healthy: Memo<world::World, bool>,
 }
 
@@ -47,6 +48,7 @@ impl Protocol {
             plans: Memo::new(),
             starts: Memo::new(),
             ends: Memo::new(),
+            edits: Memo::new(),
             healthy: Memo::new(),
         }
     }
