@@ -3,17 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use refreshable_token_operator::refresh::exchange::Step;
 use refreshable_token_operator::refresh::state::State;
 use refreshable_token_operator::token::{HeldTokens, RefreshToken};
 use stateright::{Checker as _, HasDiscoveries, Model, Path, Property};
 
-use super::machine::{SEED_FINGERPRINT, at, token};
+use super::machine::{LIFE, SEED_FINGERPRINT, at, token};
 use super::spec::owner;
 use super::status::{Known, Recollection};
 use super::steps::Way;
 use super::variant::Variant;
-use super::world::{Doing, Issuer, Replica, Wire, World};
+use super::world::{Doing, Issuer, Replica, Request, Wire, World};
 use super::Protocol;
 
 /// What can happen next.
@@ -23,12 +24,12 @@ pub enum Action {
     Begin(usize, bool),
     /// A replica performs its next step, which ends this way.
     Perform(usize, Way),
-    /// A replica's process dies.
-    Crash(usize),
-    /// A late request with this token arrives.
-    Arrive(u8),
-    /// A late request with this token comes to nothing.
-    Vanish(u8),
+    /// A replica's process dies; true: and its journal with it.
+    Crash(usize, bool),
+    /// A late request arrives.
+    Arrive(Request),
+    /// A late request comes to nothing.
+    Vanish(Request),
     /// A long time passes.
     Tick,
     /// Somebody edits the state Secret.
@@ -46,6 +47,7 @@ impl Model for Protocol {
         let tokens = HeldTokens {
             refresh_token: Some(RefreshToken::new(token(0))),
             issued_time: Some(at(0)),
+            expiration_time: Some(at(0) + TimeDelta::seconds(LIFE)),
             ..HeldTokens::default()
         };
         let state = State {
@@ -58,13 +60,16 @@ impl Model for Protocol {
         };
         let status = self.known.number(Known { generation: 1, ..Known::default() });
         let memory = self.memories.number(Recollection::default());
-        let replica = Replica { memory, view: status, doing: Doing::Idle };
+        let replica =
+            Replica { memory, view: status, process: 0, journal: 0, entry: None, replays: Vec::new(), doing: Doing::Idle };
         vec![World {
             time: 0,
             secret: Some(self.machine.hold(state)),
+            written: Some(0),
+            escrow: Vec::new(),
             copies: Vec::new(),
             status,
-            issuer: Issuer { newest: 0, spent_at: 0, twice: false },
+            issuer: Issuer { newest: 0, spent_at: 0, key: 0, revoked: false, twice: false },
             late: Vec::new(),
             replicas: [replica.clone(), replica],
             left: self.variant.faults,
@@ -87,7 +92,10 @@ impl Model for Protocol {
                 Doing::Exchange(exchange) => self.ways(world, index, exchange.wire, actions),
             }
             if left.crashes > 0 {
-                actions.push(Action::Crash(index));
+                actions.push(Action::Crash(index, false));
+                if left.wipes > 0 {
+                    actions.push(Action::Crash(index, true));
+                }
             }
         }
         for late in &world.late {
@@ -108,9 +116,9 @@ impl Model for Protocol {
         match action {
             Action::Begin(index, stale) => self.begin(world, index, stale),
             Action::Perform(index, way) => self.perform(world, index, way),
-            Action::Crash(index) => self.crash(world, index),
-            Action::Arrive(token) => self.arrive(world, token),
-            Action::Vanish(token) => self.vanish(world, token),
+            Action::Crash(index, wipe) => self.crash(world, index, wipe),
+            Action::Arrive(request) => self.arrive(world, request),
+            Action::Vanish(request) => self.vanish(world, request),
             Action::Tick => self.tick(world),
             Action::Edit => self.edit(world),
             Action::Restore(copy) => self.restore(world, copy),
@@ -138,7 +146,7 @@ impl Protocol {
             (Way::Well, true),
             (Way::AnswerLost, if wire == Wire::None { left.unclear > 0 } else { left.lost > 0 }),
             (Way::NeverArrives, if wire == Wire::None { left.unclear > 0 } else { left.lost > 0 }),
-            (Way::Denied, wire == Wire::None && (left.denials > 0 || left.aborts > 0)),
+            (Way::Denied, wire == Wire::None && (left.denials > 0 || left.aborts > 0 || left.disk > 0)),
             (Way::GivesUp, wire != Wire::None && left.late > 0),
         ];
         actions.extend(ways.iter().filter(|(_, possible)| *possible).map(|(way, _)| Action::Perform(index, *way)));
@@ -227,7 +235,7 @@ pub fn check(variant: Variant, threads: usize, most: usize) -> Report {
         depth: checker.max_depth(),
         exchanges: model.machine.nodes.len(),
         properties,
-        complete: violations.is_empty() && checker.is_done(),
+        complete: violations.is_empty() && checker.state_count() < most,
         violations,
     }
 }

@@ -4,10 +4,13 @@ use refreshable_token_operator::api::Reason;
 
 use super::Protocol;
 use super::steps::Way;
+use super::variant::Promise;
 use super::world::{Doing, Faults, Wire, World};
 
 /// How many turns a chain may need, with nothing in its way, to be refreshed or to say why not.
-const TURNS: usize = 64;
+const TURNS: usize = 200;
+/// How many ticks it is watched for: until the access token has expired.
+const TICKS: u8 = 3;
 
 impl Protocol {
     /// No spent token was presented again.
@@ -22,14 +25,25 @@ impl Protocol {
             Doing::Exchange(exchange) => exchange.holds == newest && newest > 0 || exchange.wire == Wire::Granted(newest),
             Doing::Idle | Doing::Reporting(_) => false,
         });
-        let repeatable = self.window().is_some_and(|window| world.time - world.issuer.spent_at < window);
+        let repeatable = match self.variant.promise {
+            Promise::Strict => false,
+            Promise::Grace(_) => self.variant.promise.window().is_some_and(|window| world.time - world.issuer.spent_at < window),
+            Promise::IdempotencyKey => true,
+        };
         // A restore by itself can put away the newest token.
-        world.excused || world.restored || world.issuer.twice || held || repeatable || self.stored(world)
+        world.excused || world.restored || world.issuer.twice || held || repeatable || self.kept(world)
     }
 
     /// The newest token stands in the state Secret.
     pub(super) fn stored(&self, world: &World) -> bool {
         world.secret.is_some_and(|secret| self.machine.contents.value(secret).tokens & 1 << world.issuer.newest != 0)
+    }
+
+    /// The newest token stands in the state Secret, a journal or an escrow Secret.
+    pub(super) fn kept(&self, world: &World) -> bool {
+        let journals = world.replicas.iter().filter_map(|replica| replica.entry);
+        let mut kept = journals.chain(world.escrow.iter().copied());
+        self.stored(world) || kept.any(|entry| self.machine.kept.value(entry).tokens & 1 << world.issuer.newest != 0)
     }
 
     /// Once nothing is under way, the chain goes on by itself, or the status says why it does not.
@@ -51,15 +65,29 @@ impl Protocol {
 
     fn goes_on(&self, mut world: World) -> bool {
         let before = world.issuer.newest;
-        for _ in 0..TURNS {
+        let (mut rest, mut ticks) = (None, 0);
+        for turn in 0..TURNS {
             if world.issuer.newest > before && self.stored(&world) {
                 return true;
             }
-            let turn = (0..world.replicas.len())
-                .find_map(|index| self.perform(&world, index, Way::Well).or_else(|| self.begin(&world, index, false)));
-            match turn {
+            let resting = world.replicas.iter().all(|replica| replica.doing == Doing::Idle);
+            if resting && rest.as_ref() == Some(&world) {
+                if ticks == TICKS {
+                    break;
+                }
+                ticks += 1;
+                world.time += 1;
+            }
+            rest = Some(world.clone()).filter(|_| resting).or(rest);
+            let count = world.replicas.len();
+            let order = (0..count).map(|place| (place + turn) % count);
+            let step = order
+                .clone()
+                .find_map(|index| self.perform(&world, index, Way::Well))
+                .or_else(|| order.clone().find_map(|index| self.begin(&world, index, false)));
+            match step {
                 Some(next) => world = next,
-                None => break,
+                None => rest = Some(world.clone()),
             }
         }
         self.known.value(world.status).stalled.is_some_and(|reason| self.may_stall(&world, reason))

@@ -5,13 +5,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use refreshable_token_operator::api::RefreshableTokenSpec;
 use refreshable_token_operator::provider::{Delivery, Lost, NotSent, RawBody, Reply};
 use refreshable_token_operator::refresh::exchange::{
-    Brief, Event, Exchange, MarkAnswer, OutputAnswer, StateAnswer, Step, WriteAnswer,
+    Brief, Event, Exchange, MarkAnswer, Memento, OutputAnswer, StateAnswer, Step, WriteAnswer,
 };
+use refreshable_token_operator::refresh::journal::Entry;
 use refreshable_token_operator::refresh::state::{State, StoredState, Version};
 use refreshable_token_operator::token::FingerprintKey;
 use serde_json::json;
 
 use super::spec;
+use super::variant::Promise;
 use super::table::{Memo, Table};
 
 /// When a model begins, in seconds of Unix time.
@@ -19,6 +21,8 @@ const STARTED: i64 = 1_800_000_000;
 /// What one tick of the model's clock stands for, in seconds: more than a claim is left alone (120 s), more than a late copy
 /// of a request can be on its way, and far more than a request may wait to leave (10 s).
 pub const TICK: i64 = 130;
+/// How long an access token lives, in seconds: until the second tick after it was granted.
+pub const LIFE: i64 = 200;
 /// How many claims can be named at one time. A name is used again once nothing bears it any more.
 pub const CLAIMS: u8 = 16;
 /// How many tokens can be told apart.
@@ -33,7 +37,7 @@ pub struct Node {
     pub exchange: Exchange,
     /// What it asks for.
     pub step: Step,
-    /// The contents that the step writes.
+    /// The contents of the state Secret, or the entry of the journal or the escrow, that the step writes.
     pub writes: Option<u32>,
     /// The claims that it knows of, one bit each.
     pub claims: u16,
@@ -50,11 +54,22 @@ pub struct Contents {
     pub claims: u16,
 }
 
+/// What is kept of an exchange in a journal or an escrow Secret.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Kept {
+    /// The entry.
+    pub entry: Entry,
+    /// The refresh tokens in it, one bit each.
+    pub tokens: u16,
+    /// The claims that it names, one bit each.
+    pub claims: u16,
+}
+
 /// What a step came to, in numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Answer {
-    /// The state Secret: its contents and its version.
-    Found(u32, u8),
+    /// The state Secret: its contents, its version, and when the operator wrote it.
+    Found(u32, u8, Option<u8>),
     /// The state Secret is not there.
     Absent,
     /// The API server did not show the state Secret.
@@ -77,6 +92,12 @@ pub enum Answer {
     NotSent,
     /// The end of the sending is not known.
     Unanswered,
+    /// Something was kept or cleared away, or not.
+    Kept(bool),
+    /// What was kept: an entry, or nothing.
+    Remembered(Option<u32>),
+    /// Nobody knows what was kept.
+    Forgotten,
     /// A pause is over, or an output is written.
     Went,
 }
@@ -100,6 +121,8 @@ pub struct Machine {
     pub nodes: Table<Node>,
     /// All contents of the state Secret.
     pub contents: Table<Contents>,
+    /// All entries of journals and escrow Secrets.
+    pub kept: Table<Kept>,
     /// The key of all fingerprints.
     pub key: FingerprintKey,
     /// The spec of the object.
@@ -108,13 +131,14 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine for an issuer that repeats its last answer for `grace` seconds, or is strict.
-    pub fn new(grace: Option<i32>) -> Self {
+    /// A machine for an issuer that promises this.
+    pub fn new(promise: Promise) -> Self {
         Self {
             nodes: Table::new(),
             contents: Table::new(),
+            kept: Table::new(),
             key: FingerprintKey::new(b"key"),
-            spec: spec::spec(grace),
+            spec: spec::spec(promise),
             nexts: Memo::new(),
         }
     }
@@ -122,6 +146,11 @@ impl Machine {
     /// Begins an exchange.
     pub fn start(&self, brief: Brief, time: u8) -> u32 {
         self.keep(Exchange::start(brief, at(time)))
+    }
+
+    /// Begins an exchange for the sake of what was kept.
+    pub fn replay(&self, brief: Brief, kept: u32) -> u32 {
+        self.keep(Exchange::replay(brief, self.kept.value(kept).entry.clone()))
     }
 
     /// What follows on an answer.
@@ -137,6 +166,7 @@ impl Machine {
         let claims = named(&format!("{exchange:?} {step:?}"));
         let writes = match &step {
             Step::WriteState(write) => Some(self.hold(write.state.clone())),
+            Step::Journal(entry) | Step::WriteEscrow(entry) => Some(self.hold_entry(Entry::clone(entry))),
             _ => None,
         };
         self.nodes.number(Node { exchange, step, writes, claims })
@@ -144,26 +174,28 @@ impl Machine {
 
     /// The number of contents.
     pub fn hold(&self, state: State) -> u32 {
-        let kept = state.foreign.values().chain(&state.unparsed).map(|raw| String::from_utf8_lossy(&raw.0).into_owned());
-        let held = state.tokens.refresh_token.iter().map(|token| token.reveal().to_owned());
-        let words: Vec<String> =
-            kept.chain(held).flat_map(|text| text.split(|c| !is_word(c)).map(str::to_owned).collect::<Vec<_>>()).collect();
-        let tokens = (0..TOKENS).filter(|number| words.contains(&token(*number))).map(|number| 1 << number).sum();
-        let claims = named(&format!("{state:?}"));
+        let (tokens, claims) = (tokens_of(&state), named(&format!("{state:?}")));
         self.contents.number(Contents { state, tokens, claims })
+    }
+
+    fn hold_entry(&self, entry: Entry) -> u32 {
+        let answer = entry.answer.as_ref().map_or(0, |answer| tokens_in(&String::from_utf8_lossy(&answer.reply.body.0)));
+        let (tokens, claims) = (tokens_of(&entry.state) | answer, named(&format!("{:?}", entry.state)));
+        self.kept.number(Kept { entry, tokens, claims })
     }
 
     fn event(&self, step: &Step, answer: Answer, time: u8) -> Event {
         let delivered = |delivery| Event::Delivered { delivery, sent: at(time) };
         match answer {
-            Answer::Found(contents, version) => {
+            Answer::Found(contents, version, written) => {
                 let state = self.contents.value(contents).state.clone();
-                let stored = StoredState { state, version: self::version(version), immutable: false, deleting: false };
+                let version = self::version(version, written);
+                let stored = StoredState { state, version, immutable: false, deleting: false };
                 Event::State(StateAnswer::Found(Box::new(stored)))
             }
             Answer::Absent => Event::State(StateAnswer::Missing),
             Answer::Unseen => Event::State(StateAnswer::Unclear),
-            Answer::Written(version) => Event::Wrote(WriteAnswer::Done(Box::new(self::version(version)))),
+            Answer::Written(version) => Event::Wrote(WriteAnswer::Done(Box::new(self::version(version, Some(time))))),
             Answer::Unwritten(why) => Event::Wrote(match why {
                 Unwritten::Conflict => WriteAnswer::Conflict,
                 Unwritten::Missing => WriteAnswer::Missing,
@@ -177,6 +209,12 @@ impl Machine {
             Answer::HeldBack => delivered(Delivery::NotSent(NotSent::HeldBack)),
             Answer::NotSent => delivered(Delivery::NotSent(NotSent::NotConnected)),
             Answer::Unanswered => delivered(Delivery::Lost { why: Lost::ConnectionEnded, partial: None }),
+            Answer::Kept(done) => Event::Kept(done),
+            Answer::Remembered(None) => Event::Remembered(Memento::Nothing),
+            Answer::Remembered(Some(kept)) => {
+                Event::Remembered(Memento::Entry(Box::new(self.kept.value(kept).entry.clone())))
+            }
+            Answer::Forgotten => Event::Remembered(Memento::Unclear),
             Answer::Went if matches!(step, Step::Output { .. }) => Event::Output(OutputAnswer::Done),
             Answer::Went => Event::Paused,
         }
@@ -204,10 +242,14 @@ pub fn claim_name(number: u8) -> String {
     format!("claim-{number}.")
 }
 
+/// The number of the claim of a name.
+pub fn claim_number(name: &str) -> Option<u8> {
+    name.strip_prefix("claim-")?.strip_suffix('.')?.parse().ok()
+}
+
 /// The claim of a name, as a bit.
 pub fn claim_bit(name: &str) -> u16 {
-    let number = name.strip_prefix("claim-").and_then(|rest| rest.strip_suffix('.')?.parse::<u8>().ok());
-    number.map_or(0, |number| 1 << number)
+    claim_number(name).map_or(0, |number| 1 << number)
 }
 
 /// The claims that are named in a text, one bit each.
@@ -216,16 +258,26 @@ pub fn named(text: &str) -> u16 {
     numbers.filter(|number| *number < CLAIMS).fold(0, |all, number| all | 1 << number)
 }
 
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '-'
+/// The refresh tokens in a state, wherever they stand, one bit each.
+fn tokens_of(state: &State) -> u16 {
+    let kept = state.foreign.values().chain(&state.unparsed).map(|raw| tokens_in(&String::from_utf8_lossy(&raw.0)));
+    let held = state.tokens.refresh_token.iter().map(|token| tokens_in(token.reveal()));
+    kept.chain(held).fold(0, |all, tokens| all | tokens)
 }
 
-fn version(number: u8) -> Version {
-    Version { uid: "state".to_owned(), resource_version: number.to_string(), ..Version::default() }
+fn tokens_in(text: &str) -> u16 {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    let numbers = words.filter_map(|word| word.strip_prefix("refresh-")?.parse::<u8>().ok());
+    numbers.filter(|number| *number < TOKENS).fold(0, |all, number| all | 1 << number)
+}
+
+fn version(number: u8, written: Option<u8>) -> Version {
+    let written = written.map(at);
+    Version { uid: "state".to_owned(), resource_version: number.to_string(), written, ..Version::default() }
 }
 
 fn granted(number: u8) -> Reply {
-    let body = json!({ "access_token": format!("access-{number}"), "refresh_token": token(number), "expires_in": 3600 });
+    let body = json!({ "access_token": format!("access-{number}"), "refresh_token": token(number), "expires_in": LIFE });
     reply(200, &body.to_string())
 }
 

@@ -3,57 +3,68 @@
 use refreshable_token_operator::provider::RawBody;
 
 use super::Protocol;
+use super::variant::Promise;
 use super::status::Recollection;
-use super::world::{Doing, Replica, Wire, World};
+use super::world::{Doing, Replica, Request, Wire, World};
 
 /// A key that a person puts into the state Secret, and takes away again.
 const NOTE: &str = "note";
 
 impl World {
     /// A request goes on without anybody who waits for its answer.
-    pub(super) fn send_late(&mut self, token: u8) {
-        self.late.push(token);
+    pub(super) fn send_late(&mut self, request: Request) {
+        self.late.push(request);
         self.late.sort_unstable();
     }
 }
 
 impl Protocol {
-    /// A process dies, and its successor starts.
-    pub(super) fn crash(&self, world: &World, index: usize) -> Option<World> {
+    /// A process dies, with its journal or without, and its successor starts.
+    pub(super) fn crash(&self, world: &World, index: usize, wipe: bool) -> Option<World> {
         let mut next = world.clone();
         next.left.crashes = next.left.crashes.checked_sub(1)?;
+        next.left.wipes = next.left.wipes.checked_sub(u8::from(wipe))?;
+        let kept_before = self.kept(&next);
         let replica = next.replicas.get_mut(index)?;
-        let old = std::mem::replace(
-            replica,
-            Replica { memory: self.memories.number(Recollection::default()), view: world.status, doing: Doing::Idle },
-        );
+        let entry = replica.entry.filter(|_| !wipe);
+        let answers = entry.iter().chain(&world.escrow).filter(|entry| self.machine.kept.value(**entry).entry.answer.is_some());
+        let successor = Replica {
+            memory: self.memories.number(Recollection::default()),
+            view: world.status,
+            process: replica.process + 1,
+            journal: replica.journal + u8::from(wipe),
+            entry,
+            replays: answers.copied().collect(),
+            doing: Doing::Idle,
+        };
+        let old = std::mem::replace(replica, successor);
         if let Doing::Exchange(exchange) = &old.doing {
-            let at_risk = exchange.wire != Wire::None || exchange.holds > 0;
-            if at_risk && !self.variant.dies_in_flight {
+            if let Wire::Sent(request) = exchange.wire {
+                next.send_late(request);
+            }
+            // The answer had come and was nowhere but in memory.
+            let unkept = (matches!(exchange.wire, Wire::Granted(_)) || exchange.holds > 0) && !self.kept(&next);
+            if (unkept || exchange.wire != Wire::None) && !self.variant.dies_in_flight {
                 return None;
             }
-            if let Wire::Sent(token) = exchange.wire {
-                next.send_late(token);
-            }
-            let held = matches!(exchange.wire, Wire::Granted(_)) || exchange.holds > 0;
-            next.excused |= held && !self.stored(&next);
+            next.excused |= unkept && self.variant.promise == Promise::Strict;
         }
-        // A process that has nothing and forgets nothing does not die usefully.
-        (next.replicas.get(index) != Some(&old) && *world != next).then_some(next)
+        next.excused |= wipe && kept_before && !self.kept(&next) && self.variant.promise == Promise::Strict;
+        Some(next)
     }
 
     /// A late request arrives; nobody reads the answer.
-    pub(super) fn arrive(&self, world: &World, token: u8) -> Option<World> {
-        let mut next = self.vanish(world, token)?;
-        let granted = next.issuer.present(token, next.time, self.window());
-        next.excused |= granted.is_some() && self.variant.grace.is_none();
+    pub(super) fn arrive(&self, world: &World, request: Request) -> Option<World> {
+        let mut next = self.vanish(world, request)?;
+        let granted = next.issuer.present(request, next.time, self.variant.promise, next.excused);
+        next.excused |= granted.is_some() && self.variant.promise == Promise::Strict;
         Some(next)
     }
 
     /// A late request comes to nothing.
-    pub(super) fn vanish(&self, world: &World, token: u8) -> Option<World> {
+    pub(super) fn vanish(&self, world: &World, request: Request) -> Option<World> {
         let mut next = world.clone();
-        let place = next.late.iter().position(|late| *late == token)?;
+        let place = next.late.iter().position(|late| *late == request)?;
         next.late.remove(place);
         Some(next)
     }
@@ -85,14 +96,14 @@ impl Protocol {
             }
             self.machine.hold(state)
         });
-        next.put_secret(edited);
+        next.put_secret(edited, world.written);
         Some(next)
     }
 
     /// A person puts an older copy in the place of the state Secret.
     pub(super) fn restore(&self, world: &World, copy: u32) -> Option<World> {
         let mut next = world.clone();
-        next.put_secret(copy);
+        next.put_secret(copy, None);
         next.left.restores = next.left.restores.checked_sub(1)?;
         next.restored = true;
         if next.left.restores == 0 {

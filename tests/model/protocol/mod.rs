@@ -31,7 +31,7 @@ pub struct Protocol {
     known: Table<Known>,
     memories: Table<Recollection>,
     plans: Memo<(u32, u32, u8), Option<Planned>>,
-    starts: Memo<(u32, u32, u8, u16, u8), u32>,
+    starts: Memo<(u32, u32, (u8, u16), u8, (usize, u8, u8)), u32>,
     ends: Memo<(u32, u32, u32, u8, u8), End>,
     edits: Memo<u32, u32>,
     healthy: Memo<world::World, bool>,
@@ -42,7 +42,7 @@ impl Protocol {
     pub fn new(variant: Variant) -> Self {
         Self {
             variant,
-            machine: Machine::new(variant.grace),
+            machine: Machine::new(variant.promise),
             known: Table::new(),
             memories: Table::new(),
             plans: Memo::new(),

@@ -4,12 +4,12 @@
 use refreshable_token_operator::provider::Provider;
 use refreshable_token_operator::refresh::conclude::conclude;
 use refreshable_token_operator::refresh::decide::{Facts, Plan, SeedView, Trigger, decide};
-use refreshable_token_operator::refresh::exchange::{Brief, Step, Task};
+use refreshable_token_operator::refresh::exchange::{Brief, KnownChain, Outcome, Step, Task};
 use refreshable_token_operator::refresh::state::Claim;
 use refreshable_token_operator::token::{Login, SecretText};
 
 use super::machine::{Answer, CLAIMS, TOKENS, at, claim_bit, claim_name, token};
-use super::spec::owner;
+use super::spec::{owner, place};
 use super::status::{Known, Recollection, output_view};
 use super::world::{Doing, Exchanging, Replica, Reporting, Wire, World};
 use super::{Protocol, Rule};
@@ -29,8 +29,22 @@ pub struct End {
     memory: u32,
 }
 
-const TRIGGERS: [Trigger; 6] =
-    [Trigger::Scheduled, Trigger::Retry, Trigger::Manual, Trigger::Spec, Trigger::Seed, Trigger::Drift];
+const TRIGGERS: [Trigger; 7] = [
+    Trigger::Scheduled,
+    Trigger::Retry,
+    Trigger::Manual,
+    Trigger::Spec,
+    Trigger::Seed,
+    Trigger::Drift,
+    Trigger::LastTry,
+];
+/// In the place of a trigger: the exchange ends what another process kept, and nothing follows on it.
+const REPLAY: u8 = u8::MAX;
+
+/// Whether an exchange was begun for the one late repeat.
+pub fn is_last_try(trigger: u8) -> bool {
+    TRIGGERS.get(usize::from(trigger)) == Some(&Trigger::LastTry)
+}
 
 impl Protocol {
     fn with_facts<R>(&self, view: u32, memory: u32, ask: impl FnOnce(&Facts<'_>) -> R) -> R {
@@ -66,6 +80,9 @@ impl Protocol {
     /// A process looks at the object, or at an old copy of it, and begins what is to be done; none if there is nothing.
     pub(super) fn begin(&self, world: &World, index: usize, stale: bool) -> Option<World> {
         let replica = world.replicas.get(index)?;
+        if !replica.replays.is_empty() {
+            return self.replay(world, index);
+        }
         let view = if stale { replica.view } else { world.status };
         let plan = self.plan(view, replica.memory, world.time)?;
         // The last refresh is done: nothing is due any more.
@@ -76,14 +93,19 @@ impl Protocol {
         let free = (0..CLAIMS).find(|number| live & 1 << number == 0).unwrap_or_else(|| unreachable!("too many claims"));
         let stands = world.secret.and_then(|secret| self.machine.contents.value(secret).state.claim.clone()).map(|claim| claim.id);
         let void = stands.filter(|_| self.without(Rule::LeaveOpenClaims));
-        let key = (view, replica.memory, free, void.as_deref().map_or(0, claim_bit), world.time);
+        let void_bit = void.as_deref().map_or(0, claim_bit);
+        let key = (view, replica.memory, (free, void_bit), world.time, (index, replica.process, replica.journal));
         let node = self.starts.get(key, |_| {
-            let brief = self.brief(view, replica.memory, plan, (free, void), world.time);
-            self.machine.start(brief, world.time)
+            let claim = self.claim(index, replica, free);
+            self.machine.start(self.brief(view, replica.memory, plan, (claim, void), world.time), world.time)
         });
+        self.begun(world, index, node, view, plan.trigger)
+    }
+
+    fn begun(&self, world: &World, index: usize, node: u32, view: u32, trigger: u8) -> Option<World> {
         let exchange = Exchanging {
             node,
-            trigger: plan.trigger,
+            trigger,
             object: view,
             current: view == world.status,
             version: 0,
@@ -94,8 +116,47 @@ impl Protocol {
             holds: 0,
         };
         let mut next = world.clone();
-        *next.replicas.get_mut(index)? = Replica { view, doing: Doing::Exchange(exchange), ..replica.clone() };
+        let replica = next.replicas.get_mut(index)?;
+        (replica.view, replica.doing) = (view, Doing::Exchange(exchange));
         Some(next)
+    }
+
+    /// Before anything else a process looks at what was kept. What is committed by now is left alone.
+    fn replay(&self, world: &World, index: usize) -> Option<World> {
+        let mut next = world.clone();
+        let replica = next.replicas.get_mut(index)?;
+        let kept = replica.replays.pop()?;
+        let entry = self.machine.kept.value(kept).entry.clone();
+        if self.known.value(world.status).generation > entry.state.generation {
+            return Some(next);
+        }
+        let claim = entry.state.claim.clone()?;
+        let own = self.claim(index, replica, 0);
+        let brief = Brief {
+            task: Task::Publish,
+            owner: entry.state.owner.clone(),
+            place: entry.place.clone(),
+            claim: Claim { process: own.process, journal: own.journal, ..claim },
+            watched: None,
+            provider: entry.provider.clone(),
+            login: Login::default(),
+            seed: None,
+            outputs: Vec::new(),
+            seen: Vec::new(),
+            known: KnownChain::default(),
+            preflight: false,
+            expects_state: true,
+            void_claims: Vec::new(),
+            key: self.machine.key.clone(),
+        };
+        let node = self.machine.replay(brief, kept);
+        self.begun(&next, index, node, world.status, REPLAY)
+    }
+
+    fn claim(&self, index: usize, replica: &Replica, number: u8) -> Claim {
+        let process = format!("process {index} {}", replica.process);
+        let journal = format!("journal {index} {}", replica.journal);
+        Claim { journal: Some(journal).filter(|_| self.variant.journal), ..Claim::new(claim_name(number), "pod", &process) }
     }
 
     /// The number of the refresh token that the state Secret goes on with.
@@ -105,17 +166,12 @@ impl Protocol {
         (0..TOKENS).find(|number| token(*number) == held.reveal())
     }
 
-    fn brief(&self, view: u32, memory: u32, plan: Planned, (free, void): (u8, Option<String>), time: u8) -> Brief {
+    fn brief(&self, view: u32, memory: u32, plan: Planned, (claim, void): (Claim, Option<String>), time: u8) -> Brief {
         let known = self.known.value(view);
-        let mut void_claims = self.memories.value(memory).void_claims.clone();
+        let recollection = self.memories.value(memory);
+        let mut void_claims = recollection.void_claims.clone();
         void_claims.extend(void);
-        let claim = Claim {
-            id: claim_name(free),
-            holder: "pod".to_owned(),
-            process: "process".to_owned(),
-            fingerprint: String::new(),
-            time: at(time),
-        };
+        let watched = recollection.watched.clone().map(|(id, since)| (id, (at(time) - at(since)).to_std().unwrap_or_default()));
         let spec = &self.machine.spec;
         let login = Login {
             client_id: Some(SecretText::new("client")),
@@ -125,14 +181,16 @@ impl Protocol {
         Brief {
             task: plan.task,
             owner: owner(),
+            place: place(),
             claim,
+            watched,
             provider: Provider::new(spec.provider.clone(), spec.request()),
             login,
             seed: None,
             // Outputs can be written again for ever, from the state Secret alone; nothing of the protocol hangs on them.
             outputs: Vec::new(),
             seen: Vec::new(),
-            known: known.chain(),
+            known: known.chain(recollection.generation),
             preflight: plan.preflight,
             expects_state: true,
             void_claims,
@@ -145,6 +203,11 @@ impl Protocol {
         let known = |number: u32| self.known.value(number).claims();
         let stored = world.copies.iter().chain(&world.secret).map(|contents| self.machine.contents.value(*contents).claims);
         let mut live = stored.fold(known(world.status), |all, claims| all | claims);
+        let kept = world.replicas.iter().flat_map(|replica| replica.entry.iter().chain(&replica.replays)).chain(&world.escrow);
+        live = kept.fold(live, |all, entry| all | self.machine.kept.value(*entry).claims) | 1 << world.issuer.key;
+        for late in &world.late {
+            live |= 1 << late.key;
+        }
         for replica in &world.replicas {
             live |= known(replica.view) | self.memories.value(replica.memory).claims();
             live |= match &replica.doing {
@@ -178,6 +241,10 @@ impl Protocol {
         let time = next.time;
         let replica = next.replicas.get_mut(index)?;
         let Doing::Exchange(exchange) = replica.doing.clone() else { return None };
+        if exchange.trigger == REPLAY {
+            replica.doing = Doing::Idle;
+            return Some(next);
+        }
         let key = (exchange.node, replica.view, replica.memory, exchange.trigger, time);
         let end = self.ends.get(key, |_| self.conclude(&exchange, replica.view, replica.memory, time));
         replica.memory = end.memory;
@@ -198,6 +265,10 @@ impl Protocol {
         let mut recollection = Recollection::of(&conclusion.memory, at(time));
         if self.without(Rule::RestAfterRepeat) {
             recollection.rest_until = None;
+        }
+        if let Outcome::Held { claim, .. } = &finished.outcome {
+            let before = self.memories.value(memory).watched.clone().filter(|(watched, _)| watched == claim);
+            recollection.watched = before.or(Some((claim.clone(), time)));
         }
         End { status: self.known.number(Known::of(&conclusion.status)), memory: self.memories.number(recollection) }
     }

@@ -3,12 +3,19 @@
 use refreshable_token_operator::api::{
     Credential, Oauth2, Opaque, OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation, SeedSecretRef,
 };
+use refreshable_token_operator::refresh::journal::Place;
 use refreshable_token_operator::refresh::state::Owner;
 
 use super::status::OUTPUT;
+use super::variant::Promise;
 
-/// An OAuth 2.0 chain with one output; `grace` in seconds, or a strict issuer.
-pub fn spec(grace: Option<i32>) -> RefreshableTokenSpec {
+/// An OAuth 2.0 chain with one output.
+pub fn spec(promise: Promise) -> RefreshableTokenSpec {
+    let (rotation, grace_seconds) = match promise {
+        Promise::Strict => (Rotation::Strict, None),
+        Promise::Grace(seconds) => (Rotation::Grace, Some(seconds)),
+        Promise::IdempotencyKey => (Rotation::IdempotencyKey, None),
+    };
     let seed = SeedSecretRef {
         name: "seed".to_owned(),
         access_token_key: None,
@@ -20,8 +27,8 @@ pub fn spec(grace: Option<i32>) -> RefreshableTokenSpec {
         token_url: "https://issuer.example.com/token".to_owned(),
         client_authentication: None,
         client_secret_ref: None,
-        rotation: Some(if grace.is_some() { Rotation::Grace } else { Rotation::Strict }),
-        grace_seconds: grace,
+        rotation: Some(rotation),
+        grace_seconds,
         tls: None,
         timeouts: None,
     };
@@ -40,6 +47,11 @@ pub fn spec(grace: Option<i32>) -> RefreshableTokenSpec {
         refresh: None,
         outputs: vec![output],
     }
+}
+
+/// Where the state Secret is.
+pub fn place() -> Place {
+    Place { namespace: "default".to_owned(), state_secret: "token-state".to_owned() }
 }
 
 /// Whom the chain belongs to.

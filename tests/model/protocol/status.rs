@@ -10,7 +10,6 @@ use refreshable_token_operator::api::{
 };
 use refreshable_token_operator::refresh::decide::{Memory, OutputView};
 use refreshable_token_operator::refresh::exchange::{KnownChain, SeenOutput};
-use refreshable_token_operator::token::Fingerprint;
 
 use super::machine::{SEED_FINGERPRINT, claim_bit};
 
@@ -27,6 +26,8 @@ pub struct Known {
     pub spent: Vec<String>,
     /// `attempt`: its id, and whether nobody knows its end.
     pub attempt: Option<(String, bool)>,
+    /// When the request of an attempt whose end nobody knows may be repeated once.
+    pub last_try: Option<DateTime<Utc>>,
     /// There were failures since the last refresh.
     pub failing: bool,
     /// The reason of `Stalled`.
@@ -51,6 +52,7 @@ impl Known {
             conditions: [Some(synced), stalled].into_iter().flatten().collect(),
             seed: Some(SeedStatus { fingerprint: SEED_FINGERPRINT.to_owned(), resource_version: Some("1".to_owned()) }),
             chain_generation: Some(self.generation),
+            next_refresh_time: self.last_try,
             consecutive_failures: Some(i32::from(self.failing)),
             attempt: self.attempt.as_ref().map(|(id, unknown)| AttemptStatus {
                 id: id.clone(),
@@ -75,6 +77,7 @@ impl Known {
             generation: status.chain_generation.unwrap_or(0),
             spent: status.spent_fingerprints.clone(),
             attempt: status.attempt.as_ref().map(|attempt| (attempt.id.clone(), attempt.state == AttemptState::Unknown)),
+            last_try: status.next_refresh_time.filter(|_| status.attempt.is_some()),
             failing: status.consecutive_failures.unwrap_or(0) > 0,
             stalled: stalled.and_then(|condition| Reason::parse(&condition.reason)),
         }
@@ -85,13 +88,9 @@ impl Known {
         self.attempt.as_ref().map_or(0, |(id, _)| claim_bit(id))
     }
 
-    /// What an exchange is told of it.
-    pub fn chain(&self) -> KnownChain {
-        KnownChain {
-            generation: self.generation,
-            spent: self.spent.iter().map(Fingerprint::from_stored).collect(),
-            attempt: self.attempt.as_ref().map(|(id, _)| id.clone()),
-        }
+    /// What an exchange is told of it, by a process that knows of so many refreshes.
+    pub fn chain(&self, generation: i64) -> KnownChain {
+        KnownChain::of(&self.status(), generation)
     }
 }
 
@@ -104,6 +103,10 @@ pub struct Recollection {
     pub looked_at: Option<String>,
     /// Claims that it knows to have spent nothing.
     pub void_claims: Vec<String>,
+    /// Refreshes that it knows to be committed.
+    pub generation: i64,
+    /// The claim of another process that it watches, and since which tick.
+    pub watched: Option<(String, u8)>,
 }
 
 impl Recollection {
@@ -113,13 +116,14 @@ impl Recollection {
             rest_until: self.rest_until,
             looked_at: self.looked_at.clone(),
             void_claims: self.void_claims.clone(),
+            generation: self.generation,
             ..Memory::default()
         }
     }
 
     /// The claims that it names, one bit each.
     pub fn claims(&self) -> u16 {
-        self.void_claims.iter().chain(&self.looked_at).fold(0, |all, id| all | claim_bit(id))
+        self.void_claims.iter().chain(&self.looked_at).chain(self.watched.iter().map(|(id, _)| id)).fold(0, |all, id| all | claim_bit(id))
     }
 
     /// What counts of a memory.
@@ -131,6 +135,8 @@ impl Recollection {
             rest_until: memory.rest_until.filter(|until| *until > now),
             looked_at: memory.looked_at.clone(),
             void_claims,
+            generation: memory.generation,
+            watched: None,
         }
     }
 }

@@ -3,9 +3,11 @@
 use refreshable_token_operator::refresh::conclude::mark;
 use refreshable_token_operator::refresh::exchange::{Mark, MarkAnswer, StateWrite, Step};
 
-use super::machine::{Answer, TICK, Unwritten, presented};
+use super::machine::{Answer, Unwritten, claim_number, presented};
 use super::status::Known;
-use super::world::{Doing, Exchanging, Wire, World};
+use super::operator::is_last_try;
+use super::variant::Promise;
+use super::world::{Doing, Exchanging, Request, Wire, World};
 use super::{Protocol, Rule};
 
 /// How often a status is tried to be stored.
@@ -57,10 +59,20 @@ impl Protocol {
                         _ => return None,
                     },
                     Step::Mark(about) => self.mark(&mut next, index, about, way)?,
-                    Step::Send { request, bound_to_claim } => {
+                    Step::Journal(_) => self.journal(&mut next, index, node.writes, way)?,
+                    Step::ReadJournal => Some(Answer::Remembered(world.replicas.get(index)?.entry)).filter(|_| way == Way::Well)?,
+                    Step::WriteEscrow(_) => self.write_escrow(&mut next, node.writes?, way)?,
+                    Step::ReadEscrow(claim) | Step::DeleteEscrow(claim) => {
+                        let deletes = matches!(node.step, Step::DeleteEscrow(_));
+                        self.look_at_escrow(&mut next, claim, deletes, way)?
+                    }
+                    Step::Send { request, within } => {
                         let body = request.body.as_ref().map(|body| body.content.reveal()).unwrap_or_default();
                         let token = presented(body).unwrap_or_else(|| unreachable!("a request without a token"));
-                        return self.send(next, index, (token, *bound_to_claim), way);
+                        let key = request.headers.iter().find(|(name, _)| *name == "idempotency-key");
+                        let key = key.and_then(|(_, value)| claim_number(value.reveal())).unwrap_or_default();
+                        let request = Request { token, key, last: is_last_try(exchange.trigger) };
+                        return self.send(next, index, (request, within.is_some()), way);
                     }
                     Step::Output { .. } | Step::Pause(_) | Step::Done(_) => unreachable!("gone over at once"),
                 };
@@ -76,7 +88,7 @@ impl Protocol {
         }
         let exchange = exchange(next, index)?;
         let version = exchange.look();
-        Some(next.secret.map_or(Answer::Absent, |contents| Answer::Found(contents, version)))
+        Some(next.secret.map_or(Answer::Absent, |contents| Answer::Found(contents, version, next.written)))
     }
 
     fn write(&self, next: &mut World, index: usize, (write, contents): (&StateWrite, u32), way: Way) -> Option<Answer> {
@@ -111,7 +123,7 @@ impl Protocol {
         if write.dry_run {
             return Some(Answer::Written(self::exchange(next, index)?.version));
         }
-        next.put_secret(contents);
+        next.put_secret(contents, Some(next.time));
         if way == Way::AnswerLost {
             return Some(Answer::Unwritten(Unwritten::Unclear));
         }
@@ -148,30 +160,82 @@ impl Protocol {
         Some(Answer::Marked(MarkAnswer::Done))
     }
 
+    /// A process writes its own journal. The journal that lies says that it did.
+    fn journal(&self, next: &mut World, index: usize, entry: Option<u32>, way: Way) -> Option<Answer> {
+        match way {
+            Way::Well => {}
+            Way::Denied => {
+                next.left.disk = next.left.disk.checked_sub(1)?;
+                return Some(Answer::Kept(false));
+            }
+            Way::AnswerLost | Way::NeverArrives | Way::GivesUp => return None,
+        }
+        if !self.without(Rule::Journal) {
+            next.replicas.get_mut(index)?.entry = entry;
+        }
+        Some(Answer::Kept(true))
+    }
+
+    /// The escrow Secret of a claim is created; one that stands is as good only with the same contents.
+    fn write_escrow(&self, next: &mut World, entry: u32, way: Way) -> Option<Answer> {
+        match way {
+            Way::Well => {}
+            Way::Denied => {
+                next.left.denials = next.left.denials.checked_sub(1)?;
+                return Some(Answer::Kept(false));
+            }
+            Way::AnswerLost | Way::NeverArrives | Way::GivesUp => return None,
+        }
+        let claim = |entry: u32| self.machine.kept.value(entry).entry.claim().to_owned();
+        if next.escrow.iter().any(|stands| claim(*stands) == claim(entry)) {
+            return Some(Answer::Kept(next.escrow.contains(&entry)));
+        }
+        next.escrow.push(entry);
+        next.escrow.sort_unstable();
+        Some(Answer::Kept(true))
+    }
+
+    /// The escrow Secret of a claim is read, or deleted.
+    fn look_at_escrow(&self, next: &mut World, claim: &str, deletes: bool, way: Way) -> Option<Answer> {
+        let place = next.escrow.iter().position(|entry| self.machine.kept.value(*entry).entry.claim() == claim);
+        match way {
+            Way::Well if deletes => {
+                place.map(|place| next.escrow.remove(place));
+                Some(Answer::Kept(true))
+            }
+            Way::Well => Some(Answer::Remembered(place.and_then(|place| next.escrow.get(place).copied()))),
+            Way::NeverArrives => {
+                next.left.unclear = next.left.unclear.checked_sub(1)?;
+                Some(if deletes { Answer::Kept(false) } else { Answer::Forgotten })
+            }
+            Way::AnswerLost | Way::Denied | Way::GivesUp => None,
+        }
+    }
+
     /// The one request that cannot be taken back: it leaves, is handled, and its answer comes; each at its own time.
-    fn send(&self, mut next: World, index: usize, (token, bound): (u8, bool), way: Way) -> Option<World> {
-        let (time, window) = (next.time, self.window());
+    fn send(&self, mut next: World, index: usize, (request, bound): (Request, bool), way: Way) -> Option<World> {
+        let (time, promise, excused) = (next.time, self.variant.promise, next.excused);
         let mut issuer = next.issuer;
         let exchange = exchange(&mut next, index)?;
         let answer = match (exchange.wire, way) {
             (Wire::None, Way::Well) if bound && exchange.overdue => Answer::HeldBack,
             (Wire::None, Way::Well) => {
-                exchange.wire = Wire::Sent(token);
+                exchange.wire = Wire::Sent(request);
                 return Some(next);
             }
             (Wire::None, Way::Denied) => {
                 next.left.aborts = next.left.aborts.checked_sub(1)?;
                 Answer::NotSent
             }
-            (Wire::Sent(token), Way::Well) => {
-                exchange.wire = issuer.present(token, time, window).map_or(Wire::Refused, Wire::Granted);
+            (Wire::Sent(request), Way::Well) => {
+                exchange.wire = issuer.present(request, time, promise, excused).map_or(Wire::Refused, Wire::Granted);
                 next.issuer = issuer;
                 return Some(next);
             }
-            (Wire::Sent(token), Way::GivesUp) => {
+            (Wire::Sent(request), Way::GivesUp) => {
                 exchange.wire = Wire::None;
                 next.left.late = next.left.late.checked_sub(1)?;
-                next.send_late(token);
+                next.send_late(request);
                 Answer::Unanswered
             }
             (Wire::Sent(_), Way::NeverArrives) => {
@@ -190,18 +254,13 @@ impl Protocol {
             (Wire::Granted(_) | Wire::Refused, Way::AnswerLost) => {
                 let granted = exchange.wire != Wire::Refused;
                 exchange.wire = Wire::None;
-                next.excused |= granted && self.variant.grace.is_none();
+                next.excused |= granted && promise == Promise::Strict;
                 next.left.lost = next.left.lost.checked_sub(1)?;
                 Answer::Unanswered
             }
             _ => return None,
         };
         self.go_on(next, index, answer)
-    }
-
-    /// The grace in ticks.
-    pub(super) fn window(&self) -> Option<u8> {
-        self.variant.grace.and_then(|seconds| u8::try_from((i64::from(seconds) - 1) / TICK + 1).ok())
     }
 
     /// Stores a status, over what somebody else has written meanwhile.

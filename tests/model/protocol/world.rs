@@ -2,6 +2,8 @@
 //!
 //! Everything that is not a small number is a number of a [`super::table::Table`].
 
+use super::variant::Promise;
+
 /// How many replicas there are. No election keeps them apart.
 pub const REPLICAS: usize = 2;
 /// How many versions of the state Secret an exchange can tell apart; it never holds one that is so many versions old.
@@ -14,14 +16,18 @@ pub struct World {
     pub time: u8,
     /// The contents of the state Secret.
     pub secret: Option<u32>,
+    /// When the operator last wrote it, as far as the API server says.
+    pub written: Option<u8>,
+    /// What stands in escrow Secrets, in order.
+    pub escrow: Vec<u32>,
     /// Earlier contents of the state Secret that somebody may have a copy of, in order.
     pub copies: Vec<u32>,
     /// The status of the object.
     pub status: u32,
     /// The issuer.
     pub issuer: Issuer,
-    /// Tokens of requests that nobody waits for any more and that may still arrive.
-    pub late: Vec<u8>,
+    /// Requests that nobody waits for any more and that may still arrive, in order.
+    pub late: Vec<Request>,
     /// The replicas.
     pub replicas: [Replica; REPLICAS],
     /// What may still go wrong.
@@ -39,25 +45,44 @@ pub struct Issuer {
     pub newest: u8,
     /// When the token before the newest was first presented.
     pub spent_at: u8,
-    /// A spent token was presented again, outside any grace: the whole chain is revoked.
+    /// The claim whose name was the key of that request.
+    pub key: u8,
+    /// A spent token was presented again, and the issuer does not promise to bear that: the whole chain is revoked.
+    pub revoked: bool,
+    /// It was another presentation than the one late repeat that the protocol allows.
     pub twice: bool,
 }
 
+/// A request to the issuer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Request {
+    /// The token.
+    pub token: u8,
+    /// The claim whose name is the key of the request.
+    pub key: u8,
+    /// It is the one late repeat.
+    pub last: bool,
+}
+
 impl Issuer {
-    /// Handles a request; gives the token that is granted. `window` is the grace in ticks: none at a strict issuer.
-    pub fn present(&mut self, token: u8, time: u8, window: Option<u8>) -> Option<u8> {
-        let repeated = token + 1 == self.newest && window.is_some_and(|window| time - self.spent_at < window);
-        if self.twice {
-            return None;
+    /// Handles a request; gives the token that is granted. `excused`: nobody can have the newest token any more, so that the
+    /// late repeat can spoil nothing.
+    pub fn present(&mut self, request: Request, time: u8, promise: Promise, excused: bool) -> Option<u8> {
+        let before = request.token + 1 == self.newest;
+        let repeated = match promise {
+            Promise::Strict => false,
+            Promise::Grace(_) => promise.window().is_some_and(|window| time - self.spent_at < window),
+            Promise::IdempotencyKey => request.key == self.key,
+        };
+        if self.revoked {
+            self.twice |= request.token < self.newest;
+        } else if request.token == self.newest {
+            (self.newest, self.spent_at, self.key) = (self.newest + 1, time, request.key);
+        } else if !(before && repeated) {
+            self.revoked = true;
+            self.twice |= !(request.last && before && excused);
         }
-        if token == self.newest {
-            self.newest += 1;
-            self.spent_at = time;
-        } else if !repeated {
-            self.twice = true;
-            return None;
-        }
-        Some(self.newest)
+        Some(self.newest).filter(|_| !self.revoked)
     }
 }
 
@@ -84,6 +109,8 @@ pub struct Faults {
     pub aborts: u8,
     /// Somebody puts an older copy in the place of the state Secret.
     pub restores: u8,
+    /// The journal cannot be written.
+    pub disk: u8,
     /// A long time passes.
     pub ticks: u8,
 }
@@ -95,6 +122,14 @@ pub struct Replica {
     pub memory: u32,
     /// The status as it last saw it.
     pub view: u32,
+    /// The number of the process among those of its Pod.
+    pub process: u8,
+    /// The number of its journal among those of its Pod.
+    pub journal: u8,
+    /// What the journal holds.
+    pub entry: Option<u32>,
+    /// What was kept by others before it and must be looked at first.
+    pub replays: Vec<u32>,
     /// What it is doing.
     pub doing: Doing,
 }
@@ -157,8 +192,8 @@ impl Exchanging {
 pub enum Wire {
     /// There is none.
     None,
-    /// On its way to the issuer, with this token.
-    Sent(u8),
+    /// On its way to the issuer.
+    Sent(Request),
     /// The issuer has answered, with a pair of this number.
     Granted(u8),
     /// The issuer has refused.
@@ -189,14 +224,15 @@ impl World {
         }
     }
 
-    /// The state Secret is written; whoever saw it before has an old version.
-    pub fn put_secret(&mut self, contents: u32) {
+    /// The state Secret is written, by the operator at this time or by others; whoever saw it before has an old version.
+    pub fn put_secret(&mut self, contents: u32, written: Option<u8>) {
         if let Some(old) = self.secret.replace(contents)
             && self.left.restores > 0
             && let Err(place) = self.copies.binary_search(&old)
         {
             self.copies.insert(place, old);
         }
+        self.written = written;
         for replica in &mut self.replicas {
             if let Doing::Exchange(exchange) = &mut replica.doing {
                 exchange.knows = false;
