@@ -73,3 +73,8 @@ fn sigkill_with_a_server_that_none_of_us_wrote() {
 fn two_replicas_at_work_on_one_object() {
     holds(&real::replicas(Extent::Short));
 }
+
+#[test]
+fn the_leader_ends_and_the_other_replica_goes_on() {
+    holds(&real::leaders(Extent::Short));
+}

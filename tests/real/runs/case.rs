@@ -49,13 +49,15 @@ pub struct Options {
     pub journal: Journal,
     /// Replicas.
     pub replicas: usize,
+    /// One of the replicas leads, and only that one works.
+    pub elect: bool,
     /// A token API of another kind than the shared issuer; without a slash at its end.
     pub token_api: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(3600), journal: Journal::Kept, replicas: 1, token_api: None }
+        Self { lifetime: Duration::from_secs(3600), journal: Journal::Kept, replicas: 1, elect: false, token_api: None }
     }
 }
 
@@ -121,6 +123,9 @@ impl Case {
         for flag in ["--namespace", "--operator-namespace"] {
             arguments.extend([flag.to_owned(), self.namespace.clone()]);
         }
+        if self.options.elect {
+            arguments.push("--leader-elect".to_owned());
+        }
         if self.options.journal != Journal::None {
             arguments.extend(["--journal-dir".to_owned(), format!("journal-{number}")]);
         }
@@ -147,7 +152,8 @@ impl Case {
         for number in 0..self.replicas.len() {
             // Objects and Secrets.
             let wanted = self.script.watches() + 2;
-            if !self.launch(number).await? {
+            if !self.launch(number).await? || self.options.elect {
+                // Who does not lead does not watch.
                 continue;
             }
             let replica = &self.replicas[number];

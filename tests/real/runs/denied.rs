@@ -33,7 +33,7 @@ pub async fn run(extent: Extent) -> Row {
     };
     let plays = [403, 422].map(|code| {
         tokio::spawn(async move {
-            let _place = world().places.acquire().await;
+            let _place = world().idle_place().await;
             (code, play(commit, code, time).await)
         })
     });

@@ -42,7 +42,7 @@ pub async fn run(_: Extent) -> Row {
     };
     let plays = FAULTS.map(|fault| {
         tokio::spawn(async move {
-            let _place = world().places.acquire().await;
+            let _place = world().idle_place().await;
             (fault, play(call, fault).await)
         })
     });

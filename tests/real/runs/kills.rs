@@ -41,7 +41,7 @@ pub async fn run(extent: Extent) -> Row {
 type Walked = Vec<(String, anyhow::Result<Played>)>;
 
 async fn walk(seed: u64, rounds: u64) -> Walked {
-    let _place = world().places.acquire().await;
+    let _place = world().place().await;
     let mut walked = Walked::new();
     if let Err(error) = try_walk(&mut Random::new(seed), rounds, &mut walked).await {
         walked.push((format!("seed {seed}, round {}", walked.len()), Err(error)));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use testbed::proxy::{Fault, Moment, Side, Signal};
 
+use super::case::Journal;
 use super::plan::{Cycle, Plan, judge, undisturbed};
 use crate::proof::{Extent, Row};
 
@@ -42,6 +43,24 @@ pub async fn faults(extent: Extent) -> Row {
     play(&[Cycle::First, Cycle::Steady], plans, row).await
 }
 
+/// Without its journal a claim is left alone for two minutes (`CLAIM_TTL`).
+const CLAIM_LEFT_ALONE: Duration = Duration::from_secs(150);
+
+/// SIGKILL at every request, and the next process does not find the journal: what was on its way may be lost, nothing is spent twice.
+pub async fn kills_without_journal() -> Row {
+    let row = Row::new("real binary: SIGKILL at each request, journal gone");
+    let plans = |cycle, index| {
+        let kills = MOMENTS.map(|moment| {
+            let mut plan = Plan::new(cycle, index, Fault::Signal(Signal::Kill, moment));
+            plan.options.journal = if cycle == Cycle::First { Journal::None } else { Journal::Gone };
+            (plan.patience, plan.idle) = (CLAIM_LEFT_ALONE, true);
+            plan
+        });
+        kills.into()
+    };
+    play(&[Cycle::First, Cycle::Steady], plans, row).await
+}
+
 /// SIGTERM at every request: the operator finishes what it has begun, ends in time, and the next one goes on.
 pub async fn terminations(extent: Extent) -> Row {
     let row = Row::new("real binary: SIGTERM at each request");
@@ -64,7 +83,7 @@ pub async fn outages(extent: Extent) -> Row {
     let plans = |cycle, index| {
         let mut plan = Plan::new(cycle, index, Fault::Outage(Side::Kubernetes, time));
         plan.options.lifetime = SHORT_LIFE;
-        plan.patience = time + COMMITTED_WITHIN;
+        (plan.patience, plan.idle) = (time + COMMITTED_WITHIN, true);
         vec![plan]
     };
     play(&[Cycle::Steady], plans, row).await

@@ -32,7 +32,7 @@ pub async fn run(extent: Extent) -> Row {
     let mut row = Row::new(WHAT);
     row.note = format!("seed {SEED}");
     let mut random = Random::new(SEED);
-    let _place = world().places.acquire().await;
+    let _place = world().place().await;
     while row.plans < kills && row.holds() {
         match walk(&mut random, kills, &mut row).await {
             Ok(()) => {}

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use testbed::proxy::{Fault, Rule, Seen, Side, Signal};
+use testbed::proxy::{Fault, Moment, Rule, Seen, Side, Signal};
 use tokio::time::Instant;
 
-use super::case::{Case, Options, PATIENCE};
+use super::case::{Case, Journal, Options, PATIENCE};
 use super::judge::Verdict;
 use super::tally::{Played, Tally};
 use super::world::{unique, world};
@@ -47,12 +47,14 @@ pub struct Plan {
     pub options: Options,
     /// How long the chain may take to come to rest.
     pub patience: Duration,
+    /// It waits for most of its time.
+    pub idle: bool,
 }
 
 impl Plan {
     /// A plan with a journal and with tokens that live long.
     pub fn new(cycle: Cycle, index: usize, fault: Fault) -> Self {
-        Self { cycle, index, fault, options: Options::default(), patience: PATIENCE }
+        Self { cycle, index, fault, options: Options::default(), patience: PATIENCE, idle: false }
     }
 }
 
@@ -109,7 +111,7 @@ pub async fn begin(case: &Case, cycle: Cycle, rule: Option<Rule>) -> anyhow::Res
 pub async fn judge(plans: Vec<Plan>, row: Row) -> Row {
     let mut tally = Tally::new(row);
     let cases = plans.into_iter().map(|plan| async move {
-        let _place = world().places.acquire().await;
+        let _place = if plan.idle { world().idle_place().await } else { world().place().await };
         let played = play(&plan).await;
         (plan, played)
     });
@@ -140,7 +142,7 @@ async fn play(plan: &Plan) -> anyhow::Result<Played> {
         case.force("once more").await?;
         verdict = case.settled(next, PATIENCE).await?;
     }
-    let wrong = wrong.or_else(|| called_in_outage(&case));
+    let wrong = wrong.or_else(|| called_in_outage(&case)).or_else(|| waits_for_nothing(&case, plan, &verdict));
     let played = Played { verdict, double_spends: case.double_spends(), may_lose, wrong, story: story(&case) };
     case.close().await;
     Ok(played)
@@ -162,6 +164,17 @@ fn called_in_outage(case: &Case) -> Option<String> {
     let within = |at: Instant| at > begun && at < begun + time;
     let call = seen.iter().find(|seen| seen.side == Side::TokenApi && within(seen.begun))?;
     Some(format!("a token call was begun {:?} after the API server had gone: {call}", call.begun - begun))
+}
+
+/// With a journal an outcome is unknown only if the call may have left: everything else is known to be unspent, or held.
+fn waits_for_nothing(case: &Case, plan: &Plan, verdict: &Verdict) -> Option<String> {
+    let Verdict::Waits(reason) = verdict else { return None };
+    let course = case.script.course();
+    let struck = course.iter().find(|seen| seen.fault.is_some())?;
+    // The mark's answer is the last thing before the call.
+    let marked = plan.fault == Fault::Signal(Signal::Kill, Moment::AfterAnswer) && struck.path.ends_with("/status");
+    let fair = struck.side == Side::TokenApi || marked || plan.options.journal != Journal::Kept;
+    (!fair).then(|| format!("it stands still for no reason: {reason}"))
 }
 
 /// The plans that the protocol cannot save (reference protocol, fault table): the answer was lost on its way, or the process died with it.

@@ -77,6 +77,11 @@ impl Process {
         self.lock().child.as_ref().map(Supervised::id)
     }
 
+    /// Name of the replica.
+    pub fn pod(&self) -> &str {
+        &self.command.pod
+    }
+
     /// How it ended; none while it runs.
     pub fn ended(&self) -> anyhow::Result<Option<ExitStatus>> {
         self.lock().child.as_mut().context("not started")?.try_wait().context("ask for the end of the operator")

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub async fn run(extent: Extent) -> Row {
     let time = if extent == Extent::Extended { Duration::from_secs(40) } else { Duration::from_secs(7) };
     let mut row = Row::new("real binary: SIGTERM again with the token in memory only");
-    let _place = world().places.acquire().await;
+    let _place = world().idle_place().await;
     row.plans = 1;
     match try_run(time).await {
         Ok((note, double_spends)) => (row.note, row.double_spends) = (note, double_spends),

@@ -82,7 +82,7 @@ async fn judge(plans: Vec<Plan>, row: Row) -> Row {
     let (mut killed, all) = (0, plans.len());
     let mut tally = Tally::new(row);
     let cases = plans.into_iter().map(|plan| async move {
-        let _place = world().places.acquire().await;
+        let _place = world().place().await;
         let played = play(&plan).await;
         (plan, played)
     });

@@ -12,12 +12,15 @@ use kube::{Api, Client};
 use testbed::control_plane::ControlPlane;
 use testbed::issuer::{Client as OauthClient, ClientAuth, Issuer, Rotation};
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::stage;
 
 /// How many operators work at the same time. Our choice: more only wait for each other on a small machine.
 const AT_ONCE: usize = 10;
+
+/// How many wait for most of their time.
+const IDLE_AT_ONCE: usize = 40;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     stage::crypto();
@@ -36,8 +39,8 @@ pub struct World {
     pub client: Client,
     /// The operator's binary.
     pub binary: PathBuf,
-    /// Places for cases that work.
-    pub places: Semaphore,
+    places: Semaphore,
+    idle: Semaphore,
 }
 
 /// A name that no other case has.
@@ -70,7 +73,25 @@ impl World {
         let client = OauthClient { secret: "secret".into(), auth: ClientAuth::Basic, scope: "read write".into() };
         let issuer = Issuer::builder().client("client", client).rotation(Rotation::Strict).family_revocation(true);
         let client = Client::try_from(stage::config(plane.kubeconfig_yaml()).await?)?;
-        Ok(Self { plane, issuer: issuer.start().await?, client, binary, places: Semaphore::new(AT_ONCE) })
+        Ok(Self {
+            plane,
+            issuer: issuer.start().await?,
+            client,
+            binary,
+            places: Semaphore::new(AT_ONCE),
+            idle: Semaphore::new(IDLE_AT_ONCE),
+        })
+    }
+
+    /// A place for a case that works.
+    pub async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        // They are never closed.
+        self.places.acquire().await.ok()
+    }
+
+    /// A place for a case that waits for most of its time.
+    pub async fn idle_place(&self) -> Option<SemaphorePermit<'_>> {
+        self.idle.acquire().await.ok()
     }
 
     /// Makes a namespace.
