@@ -228,6 +228,21 @@ impl FingerprintKey {
     }
 }
 
+/// Keys of one name are one key.
+impl PartialEq for FingerprintKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for FingerprintKey {}
+
+impl std::hash::Hash for FingerprintKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
 impl fmt::Debug for FingerprintKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FingerprintKey([redacted])")

@@ -43,8 +43,8 @@ pub const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// How long after a claim nobody else takes it over; also how long a late copy of a request may still arrive (step 13).
 pub const CLAIM_TTL: Duration = Duration::from_secs(120);
 
-/// An exchange in progress.
-#[derive(Clone, Debug)]
+/// An exchange in progress. Equal exchanges go on equally: they answer the same events with the same steps.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one fact that the exchange has established")]
 pub struct Exchange {
     brief: Arc<Brief>,

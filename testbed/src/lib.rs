@@ -7,8 +7,12 @@
 //! | [`control_plane`] | a real etcd and kube-apiserver, with kubectl, per test |
 //! | [`fake_cluster`] | a Kubernetes API server in memory, for simulations |
 //! | [`issuer`] | token issuers that can be watched and broken: JFrog Access and Distribution, ECE, OAuth 2.0 |
+//! | [`proxy`] | breaks the way between a program and its servers, and the program, at a request of one's choice |
+//! | [`supervised`] | child processes that do not outlive this one |
 
 pub mod cache;
 pub mod control_plane;
 pub mod fake_cluster;
 pub mod issuer;
+pub mod proxy;
+pub mod supervised;

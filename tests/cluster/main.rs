@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 
+#[path = "../support/oidc.rs"]
+mod oidc_server;
 #[path = "../support/stage.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of the stage")]
 mod stage;

@@ -12,7 +12,7 @@ use crate::refresh::state::{Claim, Malformed, Owner, State, StoredState, Version
 use crate::token::{Fingerprint, FingerprintKey, HeldTokens, Login};
 
 /// What an exchange is to do, fixed for its run.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Brief {
     /// Refresh, or only bring the outputs up to what the state holds.
     pub task: Task,

@@ -13,7 +13,7 @@ use super::client::ApiClient;
 use super::daemons::{self, ApiserverOptions};
 use super::folder::InstanceFolder;
 use super::stopwatch::Stopwatch;
-use super::supervised::Supervised;
+use crate::supervised::Supervised;
 
 /// The group that may do everything (Kubernetes documentation, "Using RBAC Authorization").
 const ADMIN_GROUP: &str = "system:masters";

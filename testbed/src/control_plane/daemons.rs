@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::access::{ServerCertificates, User, token_file, write_private};
-use super::supervised::Launch;
+use crate::supervised::Launch;
 
 /// Metadata of every request once it is answered; bodies would hold Secrets.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
@@ -15,6 +15,9 @@ rules:
 ";
 
 pub(super) const AUDIT_LOG: &str = "audit.log";
+
+/// The certificate authority that signed the API server's certificate.
+pub(super) const AUTHORITY: &str = "ca.crt";
 
 /// Options of the API server.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +32,7 @@ pub(super) struct ApiserverOptions {
 pub(super) fn write_files(folder: &Path, certificates: &ServerCertificates, users: &[User]) -> anyhow::Result<()> {
     let tokens = rcgen::KeyPair::generate()?;
     for (name, text) in [
-        ("ca.crt", certificates.authority.as_str()),
+        (AUTHORITY, certificates.authority.as_str()),
         ("server.crt", &certificates.certificate),
         ("server.key", &certificates.key),
         ("service-accounts.key", &tokens.serialize_pem()),

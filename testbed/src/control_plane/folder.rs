@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context;
 use tempfile::TempDir;
 
-/// Waits for the end of the pipe that only this process holds (see [`super::supervised`]). The
+/// Waits for the end of the pipe that only this process holds (see [`crate::supervised`]). The
 /// pauses let the killed daemons finish dying, which else would write while it removes.
 const SWEEP: &str = "read -r _
 for pause in 1 1 2 4; do sleep \"$pause\"; rm -rf -- \"$1\" && exit; done";

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 
 use super::stopwatch::Stopwatch;
-use super::supervised::{Launch, Supervised, tail};
+use crate::supervised::{Launch, Supervised, tail};
 
 /// The module that pins every version; embedded, so that it is found wherever this runs.
 const GO_MOD: &str = include_str!("../../control-plane/go.mod");

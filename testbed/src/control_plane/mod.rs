@@ -21,7 +21,7 @@
 //! |---|---|
 //! | `binaries`, `go_build` | finding the programs, and building them once |
 //! | `builder`, `daemons` | options, the start, command lines |
-//! | `supervised`, `folder` | children and files that do not outlive this process |
+//! | `folder` | files that do not outlive this process |
 //! | `access`, `client`, `kubectl` | users and ways to the API |
 //! | `metrics`, `audit` | what was asked of the API server |
 //! | `stopwatch` | the clock |
@@ -37,7 +37,6 @@ mod go_build;
 mod kubectl;
 mod metrics;
 mod stopwatch;
-mod supervised;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,9 +51,9 @@ pub use builder::Builder;
 pub use kubectl::Output;
 pub use metrics::{RequestCounts, RequestKey, requests_between};
 
+use crate::supervised::Supervised;
 use client::ApiClient;
 use folder::InstanceFolder;
-use supervised::Supervised;
 
 /// A running control plane; dropping it kills the daemons and removes the folder.
 #[derive(Debug)]
@@ -95,6 +94,12 @@ impl ControlPlane {
     #[must_use]
     pub fn kubeconfig_path(&self) -> &Path {
         &self.admin.path
+    }
+
+    /// Certificate authority of the API server, PEM: for whoever stands between it and its clients.
+    pub fn authority_pem(&self) -> anyhow::Result<String> {
+        let path = self.folder().join(daemons::AUTHORITY);
+        fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     }
 
     /// Content of [`Self::kubeconfig_path`].

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// `$@` is the command. The watcher reads the pipe from descriptor 3 because a shell gives
 /// background jobs an empty standard input; `exec` keeps the process id, so that the [`Child`] is
@@ -28,7 +29,7 @@ exec \"$@\" 3<&-";
 
 /// A running command; dropping it kills the command and everything that it started.
 #[derive(Debug)]
-pub(super) struct Supervised {
+pub struct Supervised {
     child: Child,
     /// Closing it is the signal to the watcher.
     lifeline: Option<ChildStdin>,
@@ -36,20 +37,24 @@ pub(super) struct Supervised {
 }
 
 /// A command to start.
-pub(super) struct Launch {
-    pub(super) program: PathBuf,
-    pub(super) arguments: Vec<OsString>,
+#[derive(Debug)]
+pub struct Launch {
+    /// The program; looked up in `PATH` if it has no slash in it.
+    pub program: PathBuf,
+    /// What follows the program.
+    pub arguments: Vec<OsString>,
     /// All of the environment besides `PATH`: etcd reads every `ETCD_*` variable and Go programs
     /// obey proxies, neither of which a daemon of a test should inherit.
-    pub(super) environment: Vec<(OsString, OsString)>,
+    pub environment: Vec<(OsString, OsString)>,
     /// Working folder.
-    pub(super) folder: PathBuf,
+    pub folder: PathBuf,
     /// Gets standard output and error; truncated at the start.
-    pub(super) log: PathBuf,
+    pub log: PathBuf,
 }
 
 impl Supervised {
-    pub(super) fn start(launch: &Launch) -> anyhow::Result<Self> {
+    /// Starts a command; fails only if no shell can be started: see the log for whether the program could.
+    pub fn start(launch: &Launch) -> anyhow::Result<Self> {
         let log = &launch.log;
         let output = File::create(log).with_context(|| format!("create the log {}", log.display()))?;
         let errors = output.try_clone().context("share the log")?;
@@ -72,18 +77,35 @@ impl Supervised {
         Ok(Self { child, lifeline, log: log.clone() })
     }
 
+    /// Asks the command to end (SIGTERM); nothing happens if it has ended.
+    pub fn terminate(&mut self) -> io::Result<()> {
+        // Once it was waited for, its number may be another's.
+        match (self.try_wait()?, Pid::from_raw(self.child.id().cast_signed())) {
+            (None, Some(id)) => Ok(kill_process(id, Signal::TERM)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the command (SIGKILL) and returns when it is dead.
+    pub fn kill(&mut self) -> io::Result<ExitStatus> {
+        // Fails only when it has been waited for already, and then its status is known.
+        let _ = self.child.kill();
+        self.child.wait()
+    }
+
     /// Process id of the command itself.
-    pub(super) fn id(&self) -> u32 {
+    #[must_use]
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The exit status if the command has ended.
-    pub(super) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
     /// Fails with the end of its log if the command has ended.
-    pub(super) fn ensure_running(&mut self) -> anyhow::Result<()> {
+    pub fn ensure_running(&mut self) -> anyhow::Result<()> {
         match self.try_wait()? {
             None => Ok(()),
             Some(status) => bail!("ended with {status}: {}", self.log_end()),
@@ -91,12 +113,14 @@ impl Supervised {
     }
 
     /// Whether it has ended because another process listens on its port.
-    pub(super) fn lost_its_port(&self) -> bool {
+    #[must_use]
+    pub fn lost_its_port(&self) -> bool {
         tail(&self.log, 100).contains("address already in use")
     }
 
     /// Path and last lines of its log.
-    pub(super) fn log_end(&self) -> String {
+    #[must_use]
+    pub fn log_end(&self) -> String {
         format!("{}\n{}", self.log.display(), tail(&self.log, 15))
     }
 }
@@ -111,7 +135,8 @@ impl Drop for Supervised {
 }
 
 /// The last `lines` lines of the log at `path`, for error messages; empty if it cannot be read.
-pub(super) fn tail(path: &Path, lines: usize) -> String {
+#[must_use]
+pub fn tail(path: &Path, lines: usize) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let all: Vec<&str> = text.lines().collect();

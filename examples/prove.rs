@@ -1,0 +1,68 @@
+//! Proves, by running it, that no refresh token is ever lost or spent twice, and prints a table of what was counted.
+//!
+//! `cargo run --release --example prove` runs the share that every change has to pass, `-- --extended` all of it. The end is 1 if any claim
+//! does not hold.
+
+#[path = "../tests/support/oidc.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for tests, which use more and may panic")]
+mod oidc_server;
+#[path = "../tests/support/proof.rs"]
+mod proof;
+#[path = "../tests/real/runs/mod.rs"]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "written for tests, which may panic")]
+mod real;
+#[path = "../tests/support/stage.rs"]
+#[allow(dead_code, reason = "tests use more of the stage than the proofs do")]
+mod stage;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser;
+use proof::{Extent, Section};
+use tokio::time::Instant;
+
+/// Proves that no refresh token is ever lost or spent twice.
+#[derive(Parser)]
+struct Arguments {
+    /// Run everything; without it the share that every change has to pass.
+    #[arg(long)]
+    extended: bool,
+    /// Run this section only; may be repeated.
+    #[arg(long, value_name = "SECTION", value_parser = SECTIONS.map(|(name, _)| name))]
+    only: Vec<String>,
+}
+
+/// Every section, in the order of the table.
+const SECTIONS: [(&str, Section); 1] = [("real", real::prove)];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let extent = if arguments.extended { Extent::Extended } else { Extent::Short };
+    let (mut rows, mut failed) = (0, 0);
+    let mut begun = Instant::now();
+    say(&proof::head());
+    for (name, section) in SECTIONS {
+        if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == name) {
+            continue;
+        }
+        let ended = section(extent, &mut |row| {
+            rows += 1;
+            failed += u32::from(!row.holds());
+            say(&row.line(begun.elapsed().as_secs()));
+            begun = Instant::now();
+        });
+        if let Err(error) = ended {
+            failed += 1;
+            say(&format!("section {name} cannot run: {error:#}\n"));
+        }
+    }
+    say(&format!("\n{rows} rows, {failed} failed\n"));
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // A closed pipe is no reason to stop: the end of this program still tells.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

@@ -1,0 +1,59 @@
+//! The never-lose protocol under a model checker: every course that two replicas, an issuer and a cluster can take.
+//!
+//! The transitions of an exchange are the implementation's own step function, and what follows on an exchange is its own
+//! `decide`, `mark` and `conclude`. What is modelled here is the world around it: the API server's compare and swap, the issuer,
+//! the network, crashes, people.
+
+mod checking;
+mod judge;
+mod machine;
+mod meddling;
+mod operator;
+mod spec;
+mod status;
+mod steps;
+mod table;
+mod variant;
+mod world;
+
+pub use checking::{Report, check};
+pub use variant::{RIGHT, Rule, Variant, WRONG};
+
+use machine::Machine;
+use operator::{End, Planned};
+use status::{Known, Recollection};
+use table::{Memo, Table};
+
+/// The model: a variant, and all values that its states name by number.
+pub struct Protocol {
+    variant: Variant,
+    machine: Machine,
+    known: Table<Known>,
+    memories: Table<Recollection>,
+    plans: Memo<(u32, u32, u8), Option<Planned>>,
+    starts: Memo<(u32, u32, (u8, u16), u8, (usize, u8, u8)), u32>,
+    ends: Memo<(u32, u32, u32, u8, u8), End>,
+    edits: Memo<u32, u32>,
+    healthy: Memo<world::World, bool>,
+}
+
+impl Protocol {
+    /// The model of a variant.
+    pub fn new(variant: Variant) -> Self {
+        Self {
+            variant,
+            machine: Machine::new(variant.promise),
+            known: Table::new(),
+            memories: Table::new(),
+            plans: Memo::new(),
+            starts: Memo::new(),
+            ends: Memo::new(),
+            edits: Memo::new(),
+            healthy: Memo::new(),
+        }
+    }
+
+    fn without(&self, rule: Rule) -> bool {
+        self.variant.without == Some(rule)
+    }
+}
