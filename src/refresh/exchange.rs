@@ -316,8 +316,7 @@ impl Exchange {
 
     /// The state without the claim, which is thereby closed.
     fn released(&self) -> State {
-        let closed_claim = self.state.claim.as_ref().map(|claim| claim.id.clone()).or_else(|| self.state.closed_claim.clone());
-        State { claim: None, closed_claim, ..self.state.clone() }
+        self.state.released()
     }
 
     fn finish(mut self, outcome: Outcome) -> Next {

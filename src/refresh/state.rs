@@ -28,6 +28,8 @@ pub(super) const ORPHANED: &str = "orphaned.";
 /// Size of the padding in bytes. Our choice: an access and a refresh token of 16 KiB each, the most that
 /// common HTTP servers accept in a header field.
 pub const PADDING_SIZE: usize = 32 * 1024;
+/// How many closed claims are remembered. Our choice: more than can be released before somebody writes a newer mark.
+const MOST_CLOSED: usize = 8;
 /// How many seeds are remembered. Our choice: far more than people put in by hand, and a bound.
 const MOST_SEEDS: usize = 32;
 
@@ -46,8 +48,10 @@ pub struct State {
     pub seeds: Vec<Fingerprint>,
     /// The exchange that is open.
     pub claim: Option<Claim>,
-    /// The id of the last claim that was closed, by a commit or by a release: a mark in the status that bears it is void.
-    pub closed_claim: Option<String>,
+    /// The claims that were closed since the tokens came, oldest first: the one of the commit that brought them, and those that
+    /// were released. A mark in the status that bears one of them is void. Not only the last: the status can still bear the mark
+    /// of one that was released while others came and went.
+    pub closed_claims: Vec<String>,
     /// The token API said that this chain is over: its tokens are never presented again.
     pub chain_over: bool,
     /// An answer that could not be read, byte for byte.
@@ -147,8 +151,8 @@ struct Facts {
     seeds: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     claim: Option<Claim>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    closed_claim: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    closed_claims: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     chain_over: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,6 +173,16 @@ struct Facts {
 const VERSION: u32 = 1;
 
 impl State {
+    /// The state without its claim, which is thereby closed.
+    #[must_use]
+    pub fn released(&self) -> Self {
+        let mut closed_claims = self.closed_claims.clone();
+        closed_claims.extend(self.claim.as_ref().map(|claim| claim.id.clone()));
+        let surplus = closed_claims.len().saturating_sub(MOST_CLOSED);
+        closed_claims.drain(..surplus);
+        Self { claim: None, closed_claims, ..self.clone() }
+    }
+
     /// Remembers a seed.
     pub fn adopt(&mut self, seed: Fingerprint) {
         self.seeds.retain(|known| *known != seed);
@@ -197,7 +211,7 @@ impl State {
             key: self.key.as_ref().map(ToString::to_string),
             seeds: self.seeds.iter().map(ToString::to_string).collect(),
             claim: self.claim.clone(),
-            closed_claim: self.closed_claim.clone(),
+            closed_claims: self.closed_claims.clone(),
             chain_over: self.chain_over,
             issued_time: tokens.issued_time,
             expiration_time: tokens.expiration_time,
@@ -259,7 +273,7 @@ impl State {
             key: facts.key.map(Fingerprint::from_stored),
             seeds: facts.seeds.into_iter().map(Fingerprint::from_stored).collect(),
             claim: facts.claim,
-            closed_claim: facts.closed_claim,
+            closed_claims: facts.closed_claims,
             chain_over: facts.chain_over,
             unparsed,
             foreign: data.into_iter().map(|(key, value)| (key, RawBody(value))).collect(),
@@ -321,7 +335,7 @@ mod tests {
             key: Some(Fingerprint::from_stored("hmac:0")),
             seeds: vec![Fingerprint::from_stored("hmac:1")],
             claim: None,
-            closed_claim: Some("closed".into()),
+            closed_claims: vec!["closed".into()],
             chain_over: true,
             unparsed: Some(RawBody(vec![0, 255])),
             foreign: BTreeMap::from([("note".to_owned(), RawBody(b"x".to_vec()))]),

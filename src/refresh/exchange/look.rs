@@ -111,7 +111,7 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
     }
     // The mark bears a claim that was closed, or that this process knows to have spent nothing.
     let void = state.claim.as_ref().map(|claim| &claim.id);
-    let settled = brief.known.attempt.as_ref().is_some_and(|id| state.closed_claim.as_ref() == Some(id) || void == Some(id));
+    let settled = brief.known.attempt.as_ref().is_some_and(|id| state.closed_claims.contains(id) || void == Some(id));
     if state.generation < brief.known.generation || (spent && !settled && !state.chain_over) {
         return Err(regressed());
     }

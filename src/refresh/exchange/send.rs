@@ -84,7 +84,9 @@ impl Exchange {
                 let generation = self.state.generation.saturating_add(1);
                 // Without a new refresh token the one that was just spent is all there is: it is never presented again.
                 let chain_over = granted.refresh_token.is_none() && !self.brief.provider.keeps_omitted_refresh_token();
-                let commit = State { tokens, generation, chain_over, unparsed: None, ..self.released() };
+                let mut commit = State { tokens, generation, chain_over, unparsed: None, ..self.released() };
+                let older = commit.closed_claims.len().saturating_sub(1);
+                commit.closed_claims.drain(..older);
                 self.secure(commit, Then::Publish)
             }
             Err(error) => match error.class {

@@ -79,10 +79,11 @@ const fn strict(name: &'static str, faults: Faults) -> Variant {
 }
 
 /// Compare and swap, and people who edit.
-pub const D: Variant = strict("D: 3 edits", Faults { edits: 3, ..CALM });
+pub const D: Variant = Variant { journal: false, ..strict("D: 3 edits", Faults { edits: 3, ..CALM }) };
 
 /// The same, and writes that are refused.
-pub const F: Variant = strict("F: 3 edits, 3 denials", Faults { edits: 3, denials: 3, ..CALM });
+pub const F: Variant =
+    Variant { journal: false, ..strict("F: 3 edits, 3 denials", Faults { edits: 3, denials: 3, ..CALM }) };
 
 /// Crashes outside the two open points, edits, denials.
 pub const K: Variant = Variant {
