@@ -286,7 +286,7 @@ fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) 
                 Event::Marked(answer)
             }
             Step::Journal(entry) => {
-                Event::Kept(cluster(world, plan, "journal", false, false, |world, _| world.journal_write(*entry))?)
+                Event::Kept(cluster(world, plan, "journal", false, false, |world, _| world.journal_write(&entry))?)
             }
             Step::ReadJournal => {
                 Event::Remembered(cluster(world, plan, "read journal", Memento::Unclear, Memento::Unclear, |world, _| {

@@ -104,7 +104,7 @@ impl World {
         self.now += TimeDelta::seconds(seconds);
     }
 
-    pub fn journal_write(&mut self, entry: Entry) -> bool {
+    pub fn journal_write(&mut self, entry: &Entry) -> bool {
         if let Some(journal) = &mut self.journal {
             journal.entry = Some(entry.encode());
         }
