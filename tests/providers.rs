@@ -46,6 +46,7 @@ fn spec(api: Api, url: &str) -> ProviderSpec {
 fn oauth2(url: &str) -> Oauth2 {
     Oauth2 {
         token_url: url.to_owned(),
+        revocation_url: Some("https://api.example.com/revoke".to_owned()),
         client_authentication: None,
         client_secret_ref: None,
         rotation: None,

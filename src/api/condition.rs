@@ -152,6 +152,14 @@ reasons! {
     RefreshOutcomeUnknown = "RefreshOutcomeUnknown",
     /// The chain is over: the token will never be accepted again.
     ChainLost = "ChainLost",
+    /// The object is being deleted, and its tokens were revoked.
+    TokenRevoked = "TokenRevoked",
+    /// The object is being deleted, and its tokens could not be revoked.
+    RevocationFailed = "RevocationFailed",
+    /// The object is being deleted, and its state Secret was.
+    StateDeleted = "StateDeleted",
+    /// The deletion policy cannot be followed: the finalizer cannot be set, or the state Secret not be deleted.
+    CleanupFailed = "CleanupFailed",
 }
 
 /// What a condition shall say now.

@@ -23,7 +23,9 @@ pub use provider::{
     Oauth2, ProviderSpec, Rotation, Timeouts, Tls,
 };
 pub use schema::crd;
-pub use spec::{Credential, RefreshSpec, RefreshableToken, RefreshableTokenSpec, RequestSpec, RetrySpec, SeedSecretRef};
+pub use spec::{
+    Credential, DeletionPolicy, RefreshSpec, RefreshableToken, RefreshableTokenSpec, RequestSpec, RetrySpec, SeedSecretRef,
+};
 pub use status::{AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, RefreshableTokenStatus, SeedStatus, TokenStatus};
 pub use validate::{Invalid, validate};
 
@@ -39,6 +41,8 @@ pub const REFRESH_REQUESTED_ANNOTATION: &str = "refreshabletoken.io/refresh-requ
 pub const CONTENT_HASH_ANNOTATION: &str = "refreshabletoken.io/content-hash";
 /// Finalizer of a state Secret while an exchange is open.
 pub const CLAIM_FINALIZER: &str = "refreshabletoken.io/open-claim";
+/// Finalizer of a `RefreshableToken` while its deletion has work to do: `deletionPolicy` `Delete` or `Revoke`.
+pub const CLEANUP_FINALIZER: &str = "refreshabletoken.io/cleanup";
 /// Field manager of output Secrets.
 pub const OUTPUT_MANAGER: &str = "refreshable-token-operator";
 /// Field manager of status and state.

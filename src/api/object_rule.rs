@@ -118,6 +118,17 @@ pub(super) fn refresh_token_exists() -> Rule {
     .field_path(".outputs")
 }
 
+/// Who can be asked to revoke a token has told where.
+pub(super) fn revocation_url() -> Rule {
+    Rule::new(
+        "!has(self.deletionPolicy) || self.deletionPolicy != 'Revoke' || !has(self.provider.oauth2) || \
+         has(self.provider.oauth2.revocationURL)",
+    )
+    .message("must be set with deletionPolicy: Revoke, such as https://idp.example.com/oauth2/revoke")
+    .field_path(".provider.oauth2.revocationURL")
+    .reason(Reason::FieldValueRequired)
+}
+
 // Rules of smaller objects.
 
 /// The grace period is given where there is one.

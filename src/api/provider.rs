@@ -138,6 +138,12 @@ pub struct Oauth2 {
     #[schemars(length(max = 1024))]
     #[x_kube(validation = value_rule::token_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
     pub token_url: String,
+    /// The revocation endpoint (RFC 7009 section 2), such as `https://idp.example.com/oauth2/revoke`. For
+    /// `deletionPolicy: Revoke`, which needs it.
+    #[serde(rename = "revocationURL", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    #[x_kube(validation = value_rule::token_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
+    pub revocation_url: Option<String>,
     /// How the client authenticates (RFC 6749 section 2.3.1): `Basic` (default) sends `client_id` and `client_secret` in the
     /// Authorization header, `Post` in the body, `None` sends only `client_id` (a public client).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::value_rule::LONGEST;
@@ -45,7 +46,8 @@ use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, obje
     validation = object_rule::scope_asked(),
     validation = object_rule::access_asked(),
     validation = object_rule::reference_token_asked(),
-    validation = object_rule::refresh_token_exists()
+    validation = object_rule::refresh_token_exists(),
+    validation = object_rule::revocation_url()
 )]
 pub struct RefreshableTokenSpec {
     /// true: no call to the token API and no write to a Secret; expiry is still reported. For maintenance, and to stop before
@@ -72,9 +74,20 @@ pub struct RefreshableTokenSpec {
     #[schemars(length(min = 1, max = 20))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["secretName".into()]))]
     pub outputs: Vec<OutputSpec>,
+    /// What becomes of the chain when this object is deleted. `Retain` (default): nothing; the state Secret stays, and the tokens
+    /// stay valid. `Delete`: the state Secret is deleted. `Revoke`: the tokens are revoked at the token API too; if that does not
+    /// come about within a minute, the deletion goes on and an event says so. The output Secrets always go with the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
 }
 
 impl RefreshableTokenSpec {
+    /// What becomes of the chain, default filled in.
+    #[must_use]
+    pub fn deletion_policy(&self) -> DeletionPolicy {
+        self.deletion_policy.unwrap_or_default()
+    }
+
     /// What is asked for, default (nothing) filled in.
     #[must_use]
     pub fn request(&self) -> RequestSpec {
@@ -98,6 +111,18 @@ impl RefreshableTokenSpec {
     pub fn state_secret_name(&self, name: &str) -> String {
         self.state_secret_name.clone().unwrap_or_else(|| format!("{name}-state"))
     }
+}
+
+/// What becomes of a chain when its object is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// Nothing.
+    #[default]
+    Retain,
+    /// The state Secret is deleted.
+    Delete,
+    /// The tokens are revoked and the state Secret is deleted.
+    Revoke,
 }
 
 /// What a chain of tokens begins with.

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use thiserror::Error;
 
 use super::name::{is_key, is_name};
-use super::{OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation, SpecDuration};
+use super::{DeletionPolicy, OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation, SpecDuration};
 
 /// Longest duration in seconds: 99999h, as [`SpecDuration`] says.
 const LONGEST: u64 = 99_999 * 3600;
@@ -43,6 +43,7 @@ pub fn validate(name: &str, spec: &RefreshableTokenSpec) -> Result<(), Invalid> 
     require(differ(keys), "spec.credential.seedSecretRef", "accessTokenKey and refreshTokenKey must differ")?;
     require(seed.name != state, "spec.stateSecretName", "the seed must not be the state Secret")?;
     provider(&spec.provider, &state)?;
+    deletion(spec)?;
     request(spec)?;
     refresh(spec)?;
     outputs(spec, &state)
@@ -89,7 +90,12 @@ fn check_url(field: &str, url: &str, most: usize, query: bool) -> Result<(), Inv
 
 fn provider(spec: &ProviderSpec, state: &str) -> Result<(), Invalid> {
     match spec {
-        ProviderSpec::Oauth2(oauth2) => check_url("spec.provider.oauth2.tokenURL", &oauth2.token_url, 1024, true)?,
+        ProviderSpec::Oauth2(oauth2) => {
+            check_url("spec.provider.oauth2.tokenURL", &oauth2.token_url, 1024, true)?;
+            if let Some(url) = &oauth2.revocation_url {
+                check_url("spec.provider.oauth2.revocationURL", url, 1024, true)?;
+            }
+        }
         ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => {
             check_url(&format!("spec.provider.{}.url", spec.name()), spec.url(), 512, false)?;
         }
@@ -143,6 +149,15 @@ fn request(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     }
     let asked = access || wish.include_reference_token.is_none();
     require(asked, "spec.request.includeReferenceToken", "can be asked for with jfrogAccess only")
+}
+
+fn deletion(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
+    let told = match &spec.provider {
+        ProviderSpec::Oauth2(oauth2) => oauth2.revocation_url.is_some(),
+        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => true,
+    };
+    let what = "must be set with deletionPolicy: Revoke";
+    require(told || spec.deletion_policy() != DeletionPolicy::Revoke, "spec.provider.oauth2.revocationURL", what)
 }
 
 fn refresh(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {

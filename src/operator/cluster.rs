@@ -1,5 +1,6 @@
 //! All requests to Kubernetes. Each has a deadline, none is repeated here: what an answer proves is the protocol's business.
 
+mod cleanup;
 mod escrow;
 pub(super) mod lease;
 

@@ -48,6 +48,14 @@ impl KeptAnswers {
         written.is_ok()
     }
 
+    /// Forgets a place, whose chain has ended.
+    pub(super) async fn remove(&self, place: &Place) {
+        let Some(store) = &self.store else { return };
+        if let Err(error) = store.remove(&place.entry_name()).await {
+            tracing::warn!(%error, "an entry of the journal cannot be removed");
+        }
+    }
+
     /// What is kept about a place.
     pub(super) async fn read(&self, place: &Place) -> Memento {
         let Some(store) = &self.store else { return Memento::Nothing };

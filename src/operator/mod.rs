@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod cluster;
 mod credential;
+mod deletion;
 mod drive;
 pub mod endpoint;
 pub mod journal;

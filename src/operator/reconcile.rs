@@ -1,5 +1,6 @@
 //! One object's turn: gather facts, decide, run what was decided, report. Nothing is decided here.
 
+use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tracing::Instrument as _;
 use super::Context;
 use super::cluster::{Owner, Trouble, is_owned_by};
 use super::credential::{self, Unusable};
+use super::deletion;
 use super::drive::{Driven, Job};
 use super::memory::{LoginVersions, Remembered};
 use super::rival;
@@ -65,6 +67,12 @@ async fn undecodable(context: &Context, invalid: &InvalidObject) -> Action {
     let (Some(namespace), Some(name)) = (metadata.namespace.as_deref(), metadata.name.as_deref()) else {
         return Action::await_change();
     };
+    let reference = kube::runtime::reflector::ObjectRef::<RefreshableToken>::new(name).within(namespace);
+    let mut reference: k8s_openapi::api::core::v1::ObjectReference = reference.into();
+    reference.uid = metadata.uid.clone();
+    if deletion::let_go(context, metadata, &reference).await {
+        return Action::await_change();
+    }
     let uid = metadata.uid.clone().unwrap_or_default();
     if !context.memory.first_report(&uid, metadata.generation) {
         return Action::await_change();
@@ -81,9 +89,6 @@ async fn undecodable(context: &Context, invalid: &InvalidObject) -> Action {
     if context.cluster.patch_status(namespace, name, &patch).await.is_err() {
         tracing::warn!(namespace, name, "the status of the object could not be written");
     }
-    let reference = kube::runtime::reflector::ObjectRef::<RefreshableToken>::new(name).within(namespace);
-    let mut reference: k8s_openapi::api::core::v1::ObjectReference = reference.into();
-    reference.uid = metadata.uid.clone();
     let note = Note { warning: true, reason: Reason::InvalidSpec, message: message.to_owned() };
     context.cluster.publish_event(&reference, &note).await;
     Action::await_change()
@@ -124,6 +129,9 @@ impl Turn {
     }
 
     async fn run(mut self) -> Action {
+        if let ControlFlow::Break(action) = deletion::attend(&self.context, &mut self.object).await {
+            return action;
+        }
         let mut plan = self.decide();
         if plan == Plan::ReadSeed {
             if let Err(action) = self.read_seed().await {

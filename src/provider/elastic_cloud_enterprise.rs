@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::reply::{Members, error, error_codes, has_object, token_set};
+use super::reply::{Members, error, error_codes, has_object, revoked, token_set};
 use super::request::{bearer, below, needed, post};
 use super::{Class, RefreshInput, Reply, RequestError, TokenError, TokenRequest};
 use crate::api::ElasticCloudEnterprise;
@@ -56,5 +56,19 @@ fn refusal(status: u16, reply: &Reply) -> (Class, &'static str) {
         404 | 405 | 415 => (Class::Configuration, "there is no Elastic Cloud Enterprise API at this URL"),
         400..=499 => (Class::Configuration, "the API refuses the request"),
         _ => (Class::Unknown, "the answer is none that the API is documented to give"),
+    }
+}
+
+/// `POST {url}/api/v1/users/auth/_logout`: destroys the session that the token belongs to (API description of cloud-sdk-go).
+pub(super) fn revocation(spec: &ElasticCloudEnterprise, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+    let token = needed(input.held.access_token.as_ref().map(|token| &token.0), "access_token (state Secret)")?;
+    Ok(post(below(&spec.url, "/api/v1/users/auth/_logout")?, Some(bearer(token, "access_token")?), None))
+}
+
+/// 200; or what says that the session has ended before.
+pub(super) fn read_revocation(reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError> {
+    match refusal(reply.status, reply) {
+        (Class::ChainOver, _) => Ok(()),
+        _ => revoked(reply, sent, &[200]),
     }
 }

@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::reply::{Members, error, error_codes, spending_refusal, token_set};
-use super::request::{Form, basic, bearer, below, needed, post, present};
+use super::reply::{Members, error, error_codes, revoked, spending_refusal, token_set};
+use super::request::{Form, basic, bearer, below, delete, needed, post, present};
 use super::{Class, RefreshInput, Reply, RequestError, TokenError, TokenRequest};
 use crate::api::{JfrogAccess, RequestSpec};
 use crate::token::{SecretText, TokenSet};
@@ -70,4 +70,23 @@ pub(super) fn read(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, Token
         status => spending_refusal(status),
     };
     Err(error(reply, sent, class, detail))
+}
+
+/// `DELETE {url}/access/api/v1/tokens/{token_id}`; without an id that fits a path, the token that the request itself bears (`me`).
+/// The refresh token goes with its token (JFrog's REST reference, "Revoke Token by ID").
+pub(super) fn revocation(spec: &JfrogAccess, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+    let plain = |id: &&str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let held = input.held;
+    let (id, authorization) = if let Some(id) = held.token_id.as_deref().filter(plain) {
+        (id, authorization(input)?)
+    } else {
+        let token = held.access_token.as_ref().map(|token| &token.0).or(held.reference_token.as_ref());
+        ("me", bearer(needed(token, "access_token (state Secret)")?, "access_token")?)
+    };
+    Ok(delete(below(&spec.url, &format!("/access/api/v1/tokens/{id}"))?, authorization))
+}
+
+/// 200: revoked; 204: it was already; 404: no such token is left (JFrog's REST reference).
+pub(super) fn read_revocation(reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError> {
+    revoked(reply, sent, &[200, 204, 404])
 }

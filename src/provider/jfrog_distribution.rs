@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::reply::{Members, error, error_codes, spending_refusal, token_set};
+use super::reply::{Members, error, error_codes, revoked, spending_refusal, token_set};
 use super::request::{Form, basic, below, needed, post};
 use super::{Class, RefreshInput, Reply, RequestError, TokenError, TokenRequest};
 use crate::api::{JfrogDistribution, RequestSpec};
@@ -47,4 +47,24 @@ pub(super) fn read(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, Token
         status => spending_refusal(status),
     };
     Err(error(reply, sent, class, detail))
+}
+
+/// `POST {url}/distribution/api/v1/security/token/revoke` with exactly one of `token_id` and `token`, by an administrator
+/// (JFrog's REST reference, "Revoke Token").
+pub(super) fn revocation(spec: &JfrogDistribution, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+    let form = if let Some(id) = input.held.token_id.as_deref() {
+        Form::empty().wish("token_id", Some(id))
+    } else {
+        let token = input.held.access_token.as_ref().map(|token| &token.0);
+        Form::empty().secret("token", needed(token, "access_token (state Secret)")?)?
+    };
+    let username = needed(input.login.username.as_ref(), "username (seed Secret)")?;
+    let password = needed(input.login.password.as_ref(), "password (seed Secret)")?;
+    let url = below(&spec.url, "/distribution/api/v1/security/token/revoke")?;
+    Ok(post(url, Some(basic(username, password)?), Some(form.body())))
+}
+
+/// 200: revoked; 404: no such token (JFrog's REST reference).
+pub(super) fn read_revocation(reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError> {
+    revoked(reply, sent, &[200, 204, 404])
 }

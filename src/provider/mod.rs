@@ -79,7 +79,7 @@ pub struct RefreshInput<'a> {
 /// An HTTP request to a token API. `Debug` shows method and URL only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TokenRequest {
-    /// HTTP method; every provider so far uses POST.
+    /// HTTP method: POST, but for one revocation.
     pub method: Method,
     /// Absolute URL without secrets.
     pub url: String,
@@ -94,6 +94,8 @@ pub struct TokenRequest {
 pub enum Method {
     /// HTTP POST.
     Post,
+    /// HTTP DELETE.
+    Delete,
 }
 
 /// A request body.
@@ -302,6 +304,32 @@ impl Provider {
             ProviderSpec::JfrogDistribution(_) => jfrog_distribution::read(reply, sent),
             ProviderSpec::ElasticCloudEnterprise(_) => elastic_cloud_enterprise::read(reply, sent),
             ProviderSpec::Oauth2(_) => oauth2::read(reply, sent),
+        }
+    }
+
+    /// The one request that revokes what is held, for a chain that ends with its object; none if there is nothing to revoke or
+    /// the spec does not say where. It may be repeated as often as one likes.
+    #[must_use]
+    pub fn revocation(&self, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+        let held = input.held;
+        if held.access_token.is_none() && held.refresh_token.is_none() && held.reference_token.is_none() {
+            return None;
+        }
+        match &self.spec {
+            ProviderSpec::JfrogAccess(spec) => Some(jfrog_access::revocation(spec, input)),
+            ProviderSpec::JfrogDistribution(spec) => Some(jfrog_distribution::revocation(spec, input)),
+            ProviderSpec::ElasticCloudEnterprise(spec) => Some(elastic_cloud_enterprise::revocation(spec, input)),
+            ProviderSpec::Oauth2(spec) => oauth2::revocation(spec, input),
+        }
+    }
+
+    /// Reads the answer to a revocation: success means that the API no longer accepts what was held.
+    pub fn read_revocation(&self, reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError> {
+        match &self.spec {
+            ProviderSpec::JfrogAccess(_) => jfrog_access::read_revocation(reply, sent),
+            ProviderSpec::JfrogDistribution(_) => jfrog_distribution::read_revocation(reply, sent),
+            ProviderSpec::ElasticCloudEnterprise(_) => elastic_cloud_enterprise::read_revocation(reply, sent),
+            ProviderSpec::Oauth2(_) => oauth2::read_revocation(reply, sent),
         }
     }
 }

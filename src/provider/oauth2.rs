@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::reply::{Fields, Members, error, spending_refusal, tokens};
+use super::reply::{Fields, Members, error, revoked, spending_refusal, tokens};
 use super::request::{Form, absolute, client_basic, needed, post};
 use super::{Class, RefreshInput, Reply, RequestError, Semantics, TokenError, TokenRequest};
 use crate::api::{ClientAuthentication, Oauth2, RequestSpec, Rotation};
@@ -62,7 +62,11 @@ pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_
     let refresh_token = input.held.refresh_token.as_ref().map(|token| &token.0);
     let form =
         Form::refresh(needed(refresh_token, "refresh_token (seed or state Secret)")?)?.wish("scope", wish.scope.as_deref());
-    let url = absolute(&spec.token_url)?.into();
+    authenticated(spec, absolute(&spec.token_url)?.into(), form, input)
+}
+
+/// A form with the client's credentials (RFC 6749 section 2.3).
+fn authenticated(spec: &Oauth2, url: String, form: Form, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
     let id = needed(input.login.client_id.as_ref(), "client_id (Secret of clientSecretRef, or the seed)")?;
     let secret = || needed(input.login.client_secret.as_ref(), "client_secret (Secret of clientSecretRef, or the seed)");
     let mut request = match spec.client_authentication.unwrap_or_default() {
@@ -122,4 +126,22 @@ pub(super) fn semantics(spec: &Oauth2) -> Semantics {
         (Rotation::IdempotencyKey, _) => Semantics::IdempotencyKey,
         (Rotation::Reusable, _) => Semantics::Reusable,
     }
+}
+
+/// RFC 7009 section 2.1: the refresh token, with which a server ends the whole grant; without one, the access token.
+pub(super) fn revocation(spec: &Oauth2, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+    let url = spec.revocation_url.as_deref()?;
+    let refresh_token = input.held.refresh_token.as_ref().map(|token| (&token.0, "refresh_token"));
+    let access_token = input.held.access_token.as_ref().map(|token| (&token.0, "access_token"));
+    let (token, hint) = refresh_token.or(access_token)?;
+    let request = || {
+        let form = Form::empty().secret("token", token)?.wish("token_type_hint", Some(hint));
+        authenticated(spec, absolute(url)?.into(), form, input)
+    };
+    Some(request())
+}
+
+/// RFC 7009 section 2.2: 200, for a token that is not known too.
+pub(super) fn read_revocation(reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError> {
+    revoked(reply, sent, &[200, 204])
 }

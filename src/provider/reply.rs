@@ -204,6 +204,22 @@ pub(super) fn spending_refusal(status: u16) -> (Class, &'static str) {
     }
 }
 
+/// What the answer to a revocation proves. `done` are the statuses by which the API says that the token is not valid any more.
+///
+/// Revoking twice is as good as once, so whatever may pass by itself is worth another try.
+pub(super) fn revoked(reply: &Reply, sent: DateTime<Utc>, done: &[u16]) -> Result<(), TokenError> {
+    let (class, detail) = match reply.status {
+        status if done.contains(&status) => return Ok(()),
+        401 | 403 => (Class::Configuration, "the API does not let this token or login revoke"),
+        429 => (Class::Throttled, "the API asks for fewer requests"),
+        408 | 500..=599 => (Class::Transient, "the API or a server in front of it could not answer"),
+        300..=399 => (Class::Configuration, "the API redirects, and a token is never sent twice: check the URL"),
+        404 | 405 | 415 => (Class::Configuration, "what answers at this URL takes no such request"),
+        _ => (Class::Configuration, "the API refuses the request"),
+    };
+    Err(error(reply, sent, class, detail))
+}
+
 /// An error with the pause that the answer asks for, where a pause has a meaning.
 pub(super) fn error(reply: &Reply, sent: DateTime<Utc>, class: Class, detail: &'static str) -> TokenError {
     let retry_after = match class {

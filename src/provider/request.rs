@@ -19,6 +19,11 @@ pub(super) fn post(url: String, authorization: Option<SecretText>, body: Option<
     TokenRequest { method: Method::Post, url, headers, body }
 }
 
+/// A DELETE of `url`.
+pub(super) fn delete(url: String, authorization: SecretText) -> TokenRequest {
+    TokenRequest { method: Method::Delete, ..post(url, Some(authorization), None) }
+}
+
 /// The URL of an API below a base URL: trailing slashes of `base` do not count, a path prefix stays.
 pub(super) fn below(base: &str, path: &str) -> Result<String, RequestError> {
     let url = absolute(base)?;
@@ -63,6 +68,11 @@ pub(super) fn present(value: Option<&SecretText>) -> Option<&SecretText> {
 pub(super) struct Form(form_urlencoded::Serializer<'static, String>);
 
 impl Form {
+    /// An empty form.
+    pub(super) fn empty() -> Self {
+        Self(form_urlencoded::Serializer::new(String::new()))
+    }
+
     /// A form that asks for the refresh token grant (RFC 6749 section 6) with this token.
     pub(super) fn refresh(refresh_token: &SecretText) -> Result<Self, RequestError> {
         let mut serializer = form_urlencoded::Serializer::new(String::new());

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use kube::core::Status;
 use kube::core::params::PostParams;
 use kube::{Client, core::Request};
-use refreshable_token_operator::api::{RefreshableToken, validate};
+use refreshable_token_operator::api::{ProviderSpec, RefreshableToken, validate};
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
 use serde_json::Value;
 
@@ -164,7 +164,12 @@ fn what_admission_refuses_the_operator_refuses_too() {
         decoded += 1;
         let name = object.metadata.name.unwrap();
         // Whether an address may be called, the endpoint rules tell.
-        let allowed = EndpointPolicy::default().check_url(object.spec.provider.url()).is_ok();
+        let revocation = match &object.spec.provider {
+            ProviderSpec::Oauth2(oauth2) => oauth2.revocation_url.as_deref(),
+            _ => None,
+        };
+        let mut urls = std::iter::once(object.spec.provider.url()).chain(revocation);
+        let allowed = urls.all(|url| EndpointPolicy::default().check_url(url).is_ok());
         if allowed && validate(&name, &object.spec).is_ok() {
             complaints.push(case.name);
         }

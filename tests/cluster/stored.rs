@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use refreshable_token_operator::api::ConditionType;
+use refreshable_token_operator::api::{CLEANUP_FINALIZER, ConditionType};
 use serde_json::{Value, json};
 
 use crate::manifest::{LONG, keys};
@@ -55,6 +55,9 @@ fn an_object_that_does_not_decode_does_not_stop_the_others() {
         scene.put_seed("bad", &keys(&bad)).await;
         let mut bad_object = scene.access("bad", LONG);
         bad_object["spec"]["provider"]["jfrogAccess"]["tls"] = json!({"caBundleRef": {"kind": "Folder", "name": "ca"}});
+        let mut held = scene.access("held", LONG);
+        held["metadata"]["finalizers"] = json!([CLEANUP_FINALIZER, "example.com/other"]);
+        held["spec"]["deletionPolicy"] = "Orphan".into();
         let mut metadata = scene.access("metadata", LONG);
         metadata["spec"]["provider"]["jfrogAccess"]["url"] = "https://169.254.169.254".into();
         let mut localhost = scene.access("localhost", LONG);
@@ -64,6 +67,7 @@ fn an_object_that_does_not_decode_does_not_stop_the_others() {
         let pairs = [scene.hour("metadata").await, scene.hour("localhost").await, scene.hour("invalid").await];
         under_an_older_schema(scene, async {
             scene.put(&bad_object).await;
+            scene.put(&held).await;
             scene.put(&scene.access("worse", "an hour")).await;
             for (object, pair) in [&metadata, &localhost, &invalid].into_iter().zip(&pairs) {
                 scene.put_seed(object["metadata"]["name"].as_str().unwrap(), &keys(pair)).await;
@@ -92,6 +96,7 @@ fn an_object_that_does_not_decode_does_not_stop_the_others() {
         scene.refreshed("good", 2).await;
         scene.holds_newest("good", &good).await;
         assert_eq!(scene.calls(&bad), 0);
+        is_let_go(scene).await;
 
         bad_object["spec"]["provider"]["jfrogAccess"].as_object_mut().unwrap().remove("tls");
         scene.put(&bad_object).await;
@@ -101,6 +106,21 @@ fn an_object_that_does_not_decode_does_not_stop_the_others() {
         assert_eq!(Scene::message(&mended, ConditionType::Stalled), "");
         operator.stop().await.unwrap();
     });
+}
+
+/// Its policy is not known, and nobody could mend that once it is being deleted.
+async fn is_let_go(scene: Scene<'_>) {
+    scene.kubectl(&["delete", "rtok", "held", "--wait=false"], None).await.checked().unwrap();
+    crate::sight::wait("the end of the finalizer", || async {
+        let left = ["get", "rtok", "held", "-o", "jsonpath={.metadata.finalizers}"];
+        let left = scene.kubectl(&left, None).await.checked().unwrap();
+        (left == r#"["example.com/other"]"#).then_some(())
+    })
+    .await;
+    let told = scene.event("held", "CleanupFailed").await;
+    assert!(told.contains("cannot be read"), "{told}");
+    let patch = r#"{"metadata":{"finalizers":null}}"#;
+    scene.kubectl(&["patch", "rtok", "held", "--type=merge", "-p", patch], None).await.checked().unwrap();
 }
 
 /// The object that does not decode, once it says so.

@@ -53,6 +53,7 @@ pub fn spec(kind: Kind) -> RefreshableTokenSpec {
         suspend: None,
         provider: ProviderSpec::Oauth2(Oauth2 {
             token_url: "https://issuer.example.com/token".into(),
+            revocation_url: None,
             client_authentication: None,
             client_secret_ref: None,
             rotation: Some(rotation),
@@ -65,6 +66,7 @@ pub fn spec(kind: Kind) -> RefreshableTokenSpec {
         request: None,
         refresh: None,
         outputs: vec![output("out")],
+        deletion_policy: None,
     }
 }
 

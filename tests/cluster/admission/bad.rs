@@ -546,6 +546,36 @@ const ELASTIC_ROWS: &[Row] = &[
 ];
 
 const OAUTH2_ROWS: &[Row] = &[
+    (
+        "Revoke without a place for it",
+        "spec: {deletionPolicy: Revoke}",
+        "spec.provider.oauth2.revocationURL",
+        "Required value: must be set with deletionPolicy: Revoke",
+    ),
+    (
+        "an unknown deletion policy",
+        "spec: {deletionPolicy: Orphan}",
+        "spec.deletionPolicy",
+        r#"supported values: "Retain", "Delete", "Revoke""#,
+    ),
+    (
+        "a revocation URL with a fragment",
+        "spec: {provider: {oauth2: {revocationURL: 'https://a.example.com/#x'}}}",
+        "spec.provider.oauth2.revocationURL",
+        URL,
+    ),
+    (
+        "a revocation URL with a hidden address",
+        "spec: {provider: {oauth2: {revocationURL: 'https://0x7f.1/'}}}",
+        "spec.provider.oauth2.revocationURL",
+        HOST,
+    ),
+    (
+        "a revocation URL in the cluster",
+        "spec: {provider: {oauth2: {revocationURL: 'https://kubernetes.default.svc'}}}",
+        "spec.provider.oauth2.revocationURL",
+        OUTSIDE,
+    ),
     ("a lifetime", "spec: {request: {lifetime: 1h}}", "spec.request.lifetime", "the other APIs decide themselves"),
     ("a user name", "spec: {request: {username: x}}", "spec.request", "can be asked for with jfrogAccess only"),
     (

@@ -117,6 +117,18 @@ const ROWS: &[(&str, &str, &str)] = &[
         "spec: {provider: {oauth2: {clientAuthentication: Post, rotation: Grace, graceSeconds: 86400, clientSecretRef: {name: c, \
          clientIDKey: id, clientSecretKey: secret}}}}",
     ),
+    ("a chain that is deleted with its object", DISTRIBUTION, "spec: {deletionPolicy: Delete}"),
+    ("tokens that are revoked with their object", ELASTIC, "spec: {deletionPolicy: Revoke}"),
+    (
+        "tokens that are revoked at an endpoint of its own",
+        OAUTH2,
+        "spec: {deletionPolicy: Revoke, provider: {oauth2: {revocationURL: 'https://idp.example.com/revoke?tenant=a'}}}",
+    ),
+    (
+        "a revocation endpoint that is not used",
+        OAUTH2,
+        "spec: {deletionPolicy: Retain, provider: {oauth2: {revocationURL: 'https://idp.example.com/r'}}}",
+    ),
     ("the shortest grace", OAUTH2, "spec: {provider: {oauth2: {rotation: Grace, graceSeconds: 1}}}"),
     ("a public client", OAUTH2, "spec: {provider: {oauth2: {clientAuthentication: None, rotation: Reusable}}}"),
     ("the client in the seed's Secret", OAUTH2, "spec: {provider: {oauth2: {clientSecretRef: {name: seed}}}}"),
