@@ -32,7 +32,7 @@ use crate::api::Reason;
 use crate::provider::{Delivery, Lost, RefreshInput, RequestError, Semantics, TokenRequest};
 use crate::refresh::journal::{Answer, Entry};
 use crate::refresh::output::{Rendered, largest_tokens, render};
-use crate::refresh::state::{State, Version};
+use crate::refresh::state::{Claim, State, Version};
 use crate::token::Fingerprint;
 
 use look::Footing;
@@ -77,8 +77,8 @@ pub struct Exchange {
     resumed: bool,
     /// The exchange is ended for the sake of its answer only; its object may be gone.
     replaying: bool,
-    /// The claim was another's before.
-    taken: bool,
+    /// The claim that this one was to be put in the place of.
+    taken: Option<Claim>,
     /// Until when a repeat arrives inside the grace window.
     repeat_until: Option<DateTime<Utc>>,
     /// A new pair is committed.
@@ -142,7 +142,7 @@ impl Exchange {
             escrow: secure::Escrow::None,
             resumed: false,
             replaying: false,
-            taken: false,
+            taken: None,
             repeat_until: None,
             refreshed: false,
             outputs: Vec::new(),
@@ -334,7 +334,7 @@ impl Exchange {
             unmark: self.marked.clone().filter(|_| unspent),
             void_claim: own.filter(|_| !self.presented),
             adopted: self.adopted.clone().filter(|_| self.stands && self.version.is_some()),
-            rest: (self.repeats > 0 || self.taken).then_some(CLAIM_TTL),
+            rest: (self.repeats > 0 || self.taken.is_some()).then_some(CLAIM_TTL),
             open,
             claim: self.state.claim.clone(),
             outcome,

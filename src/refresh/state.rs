@@ -183,6 +183,14 @@ impl State {
         Self { claim: None, closed_claims, ..self.clone() }
     }
 
+    /// Remembers the claims that somebody else has closed since, before those that were closed here.
+    pub fn keep_closed(&mut self, closed: &[String]) {
+        let ours = std::mem::replace(&mut self.closed_claims, closed.to_vec());
+        self.closed_claims.extend(ours.into_iter().filter(|id| !closed.contains(id)));
+        let surplus = self.closed_claims.len().saturating_sub(MOST_CLOSED);
+        self.closed_claims.drain(..surplus);
+    }
+
     /// Remembers a seed.
     pub fn adopt(&mut self, seed: Fingerprint) {
         self.seeds.retain(|known| *known != seed);

@@ -58,11 +58,17 @@ impl Exchange {
 
     /// The claim was not written, for certain.
     fn unclaimed(mut self, outcome: Outcome) -> Next {
-        // A claim that was to be taken over stands as it was: what became of its request is not known.
-        if !self.repeating() {
-            self.state.claim = None;
+        self.state.claim = self.taken.take();
+        // A claim that was to be taken over stands as it was, or somebody else has ended it: there is nothing new to say of it.
+        if self.state.claim.is_some() {
+            self.marked = None;
         }
         self.finish(outcome)
+    }
+
+    /// The claim does not stand, and its write can still arrive.
+    fn perhaps_claimed(self, outcome: Outcome) -> Next {
+        if self.taken.is_some() { self.unclaimed(outcome) } else { self.finish(outcome) }
     }
 
     pub(super) fn looked_for_claim(mut self, answer: StateAnswer, now: DateTime<Utc>) -> Next {
@@ -80,9 +86,9 @@ impl Exchange {
                 self.write_claim()
             }
             StateAnswer::Missing if self.version.take().is_some() => self.write_claim(),
-            StateAnswer::Found(_) | StateAnswer::Malformed(..) | StateAnswer::Missing => self.finish(Outcome::Stale),
+            StateAnswer::Found(_) | StateAnswer::Malformed(..) | StateAnswer::Missing => self.perhaps_claimed(Outcome::Stale),
             StateAnswer::Denied | StateAnswer::Unclear if self.late(now) => {
-                self.finish(unclear("the API server gave no clear answer to the claim"))
+                self.perhaps_claimed(unclear("the API server gave no clear answer to the claim"))
             }
             StateAnswer::Denied | StateAnswer::Unclear => self.at(Phase::WaitingToLook, Step::Pause(Duration::from_secs(1))),
         }

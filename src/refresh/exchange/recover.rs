@@ -225,7 +225,7 @@ impl Exchange {
             return self.finish(Outcome::Unknown(None));
         }
         let written = self.version.as_ref().and_then(|version| version.written).filter(|_| before.first.is_none());
-        (self.claim_begun, self.claimed, self.taken) = (Some(now), false, true);
+        (self.claim_begun, self.claimed, self.taken) = (Some(now), false, Some(before.clone()));
         let (first, since) = (Some(before.first_id().to_owned()), before.since.or(written));
         let own = self.brief.claim.clone();
         self.state.claim = Some(Claim { fingerprint: before.fingerprint, time: now, first, since, last_try, ..own });

@@ -224,6 +224,9 @@ impl Exchange {
         // Other people's keys as they are now; what was set aside stays, even where an older copy does not know of it.
         let aside = std::mem::replace(&mut securing.target.foreign, found.foreign.clone());
         securing.target.foreign.extend(aside.into_iter().filter(|(name, _)| name.starts_with(ORPHANED)));
+        if found.tokens == securing.target.tokens {
+            securing.target.keep_closed(&found.closed_claims);
+        }
         if securing.may_give_up && self.claimed_by_another(&found) {
             self.state = found;
             return self.conclude(securing.then);

@@ -28,11 +28,16 @@ impl Exchange {
         }
     }
 
-    /// How long after the claim the request may leave. A repeat by the process that sent first is not bound to the claim's age:
-    /// the window bounds it.
+    /// How long after the claim the request may leave. A repeat by the process that sent first is bound by the window: the
+    /// process can be suspended at any moment.
     fn send_within(&self, now: DateTime<Utc>) -> Option<Duration> {
-        if !self.semantics().spends() || self.repeats > 0 {
+        if !self.semantics().spends() {
             return None;
+        }
+        if self.repeats > 0 {
+            let Semantics::Grace(window) = self.semantics() else { return None };
+            let taken_over = self.repeat_until.zip(self.claim_begun).map(|(until, begun)| (until - begun).to_std().unwrap_or_default());
+            return Some(taken_over.unwrap_or(window.saturating_sub(GRACE_MARGIN)));
         }
         let left = self.repeat_until.map(|until| (until - now).to_std().unwrap_or_default());
         Some(left.unwrap_or(SEND_WITHIN).min(SEND_WITHIN))

@@ -42,8 +42,9 @@ impl Protocol {
             if let Wire::Sent(request) = exchange.wire {
                 next.send_late(request);
             }
-            // The answer had come and was nowhere but in memory.
-            let unkept = (matches!(exchange.wire, Wire::Granted(_)) || exchange.holds > 0) && !self.kept(&next);
+            // The answer had come and was nowhere but in memory, as far as the process could know.
+            let held = exchange.holds > 0 && !exchange.journaled;
+            let unkept = (matches!(exchange.wire, Wire::Granted(_)) || held) && !self.kept(&next);
             if (unkept || exchange.wire != Wire::None) && !self.variant.dies_in_flight {
                 return None;
             }
@@ -74,15 +75,8 @@ impl Protocol {
         let mut next = world.clone();
         next.left.ticks = next.left.ticks.checked_sub(1).filter(|_| world.late.is_empty())?;
         next.time += 1;
-        for replica in &mut next.replicas {
-            if let Doing::Exchange(exchange) = &mut replica.doing {
-                if exchange.wire != Wire::None {
-                    return None;
-                }
-                exchange.overdue |= exchange.claimed;
-            }
-        }
-        Some(next)
+        let busy = |replica: &Replica| matches!(&replica.doing, Doing::Exchange(exchange) if exchange.wire != Wire::None);
+        (!next.replicas.iter().any(busy)).then_some(next)
     }
 
     /// A person adds a key to the state Secret, or takes it away.

@@ -17,7 +17,7 @@ mod variant;
 mod world;
 
 pub use checking::{Report, check};
-pub use variant::{RIGHT, Rule, Variant, WRONG};
+pub use variant::{RIGHT, Rule, TRY, Variant, WRONG};
 
 use machine::Machine;
 use operator::{End, Planned};

@@ -110,10 +110,10 @@ impl Protocol {
             current: view == world.status,
             version: 0,
             knows: false,
-            claimed: false,
-            overdue: false,
+            claimed: None,
             wire: Wire::None,
             holds: 0,
+            journaled: false,
         };
         let mut next = world.clone();
         let replica = next.replicas.get_mut(index)?;
@@ -204,7 +204,8 @@ impl Protocol {
         let stored = world.copies.iter().chain(&world.secret).map(|contents| self.machine.contents.value(*contents).claims);
         let mut live = stored.fold(known(world.status), |all, claims| all | claims);
         let kept = world.replicas.iter().flat_map(|replica| replica.entry.iter().chain(&replica.replays)).chain(&world.escrow);
-        live = kept.fold(live, |all, entry| all | self.machine.kept.value(*entry).claims) | 1 << world.issuer.key;
+        live = kept.fold(live, |all, entry| all | self.machine.kept.value(*entry).claims) ;
+        live = world.issuer.keys.iter().fold(live, |all, key| all | 1 << key);
         for late in &world.late {
             live |= 1 << late.key;
         }

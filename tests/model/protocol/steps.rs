@@ -3,7 +3,7 @@
 use refreshable_token_operator::refresh::conclude::mark;
 use refreshable_token_operator::refresh::exchange::{Mark, MarkAnswer, StateWrite, Step};
 
-use super::machine::{Answer, Unwritten, claim_number, presented};
+use super::machine::{Answer, TICK, Unwritten, claim_number, presented};
 use super::status::Known;
 use super::operator::is_last_try;
 use super::variant::Promise;
@@ -72,7 +72,9 @@ impl Protocol {
                         let key = request.headers.iter().find(|(name, _)| *name == "idempotency-key");
                         let key = key.and_then(|(_, value)| claim_number(value.reveal())).unwrap_or_default();
                         let request = Request { token, key, last: is_last_try(exchange.trigger) };
-                        return self.send(next, index, (request, within.is_some()), way);
+                        let passed = exchange.claimed.map_or(0, |claimed| TICK * i64::from(world.time - claimed));
+                        let late = within.is_some_and(|within| passed > i64::try_from(within.as_secs()).unwrap_or(i64::MAX));
+                        return self.send(next, index, (request, late), way);
                     }
                     Step::Output { .. } | Step::Pause(_) | Step::Done(_) => unreachable!("gone over at once"),
                 };
@@ -93,9 +95,11 @@ impl Protocol {
 
     fn write(&self, next: &mut World, index: usize, (write, contents): (&StateWrite, u32), way: Way) -> Option<Answer> {
         let claims = write.state.claim.is_some();
-        let exists = next.secret.is_some();
+        let (exists, time) = (next.secret.is_some(), next.time);
         let exchange = exchange(next, index)?;
-        exchange.claimed |= claims && !write.dry_run;
+        if claims && !write.dry_run {
+            exchange.claimed.get_or_insert(time);
+        }
         let named = write.replaces.as_ref().map(|version| version.resource_version.clone());
         let fresh = exchange.knows && named.as_ref() == Some(&exchange.version.to_string()) || self.without(Rule::CompareAndSwap);
         let refusal = match named {
@@ -170,8 +174,12 @@ impl Protocol {
             }
             Way::AnswerLost | Way::NeverArrives | Way::GivesUp => return None,
         }
+        let replica = next.replicas.get_mut(index)?;
+        if let Doing::Exchange(exchange) = &mut replica.doing {
+            exchange.journaled = exchange.holds > 0;
+        }
         if !self.without(Rule::Journal) {
-            next.replicas.get_mut(index)?.entry = entry;
+            replica.entry = entry;
         }
         Some(Answer::Kept(true))
     }
@@ -213,12 +221,12 @@ impl Protocol {
     }
 
     /// The one request that cannot be taken back: it leaves, is handled, and its answer comes; each at its own time.
-    fn send(&self, mut next: World, index: usize, (request, bound): (Request, bool), way: Way) -> Option<World> {
+    fn send(&self, mut next: World, index: usize, (request, late): (Request, bool), way: Way) -> Option<World> {
         let (time, promise, excused) = (next.time, self.variant.promise, next.excused);
         let mut issuer = next.issuer;
         let exchange = exchange(&mut next, index)?;
         let answer = match (exchange.wire, way) {
-            (Wire::None, Way::Well) if bound && exchange.overdue => Answer::HeldBack,
+            (Wire::None, Way::Well) if late => Answer::HeldBack,
             (Wire::None, Way::Well) => {
                 exchange.wire = Wire::Sent(request);
                 return Some(next);
@@ -244,7 +252,7 @@ impl Protocol {
                 Answer::Unanswered
             }
             (Wire::Granted(number), Way::Well) => {
-                (exchange.wire, exchange.holds) = (Wire::None, number);
+                (exchange.wire, exchange.holds, exchange.journaled) = (Wire::None, number, false);
                 Answer::Granted(number)
             }
             (Wire::Refused, Way::Well) => {

@@ -119,6 +119,19 @@ pub const UNCLEAR: Variant = strict("unclear answers of the API server", Faults 
 /// The variants of the reference protocol that must hold.
 pub const RIGHT: &[Variant] = &[D, F, K, M, I, Q, R_PRIME, UNCLEAR];
 
+/// Tried.
+pub const TRY: &[Variant] = &[
+    Variant { name: "M1", faults: Faults { refreshes: 2, late: 2, crashes: 1, ..CALM }, ..M },
+    Variant { name: "M2", faults: Faults { refreshes: 2, late: 1, lost: 1, crashes: 1, ticks: 1, ..CALM }, ..M },
+    Variant { name: "I1", faults: Faults { refreshes: 2, late: 2, crashes: 1, ..CALM }, ..I },
+    Variant {
+        name: "G30",
+        promise: Promise::Grace(30),
+        faults: Faults { refreshes: 2, lost: 1, ticks: 1, ..CALM },
+        ..M
+    },
+];
+
 /// The wrong variants: each must be caught.
 pub const WRONG: &[Variant] = &[
     Variant { name: "A: no compare and swap", without: Some(Rule::CompareAndSwap), faults: CALM, ..D },
@@ -127,5 +140,10 @@ pub const WRONG: &[Variant] = &[
     Variant { name: "H: a successor spends again at once", without: Some(Rule::LeaveOpenClaims), ..Q },
     Variant { name: "P: no mark before the send", without: Some(Rule::Mark), ..Q },
     Variant { name: "K without a journal that keeps", without: Some(Rule::Journal), ..K },
-    Variant { name: "N: M without a rest after a repeat", without: Some(Rule::RestAfterRepeat), ..M },
+    Variant {
+        name: "N: M without a rest after a repeat",
+        without: Some(Rule::RestAfterRepeat),
+        faults: Faults { refreshes: 2, late: 2, ..CALM },
+        ..M
+    },
 ];

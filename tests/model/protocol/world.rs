@@ -6,6 +6,8 @@ use super::variant::Promise;
 
 /// How many replicas there are. No election keeps them apart.
 pub const REPLICAS: usize = 2;
+/// How many requests the issuer remembers the keys of: more than there are refreshes.
+pub const KEYS: usize = 4;
 /// How many versions of the state Secret an exchange can tell apart; it never holds one that is so many versions old.
 const VERSIONS: u8 = 4;
 
@@ -45,8 +47,8 @@ pub struct Issuer {
     pub newest: u8,
     /// When the token before the newest was first presented.
     pub spent_at: u8,
-    /// The claim whose name was the key of that request.
-    pub key: u8,
+    /// The claims whose names were the keys of the requests that spent the tokens.
+    pub keys: [u8; KEYS],
     /// A spent token was presented again, and the issuer does not promise to bear that: the whole chain is revoked.
     pub revoked: bool,
     /// It was another presentation than the one late repeat that the protocol allows.
@@ -68,21 +70,27 @@ impl Issuer {
     /// Handles a request; gives the token that is granted. `excused`: nobody can have the newest token any more, so that the
     /// late repeat can spoil nothing.
     pub fn present(&mut self, request: Request, time: u8, promise: Promise, excused: bool) -> Option<u8> {
-        let before = request.token + 1 == self.newest;
+        let before = match promise {
+            Promise::IdempotencyKey => request.token < self.newest,
+            Promise::Strict | Promise::Grace(_) => request.token + 1 == self.newest,
+        };
         let repeated = match promise {
             Promise::Strict => false,
             Promise::Grace(_) => promise.window().is_some_and(|window| time - self.spent_at < window),
-            Promise::IdempotencyKey => request.key == self.key,
+            Promise::IdempotencyKey => self.keys.get(usize::from(request.token)) == Some(&request.key),
         };
         if self.revoked {
             self.twice |= request.token < self.newest;
         } else if request.token == self.newest {
-            (self.newest, self.spent_at, self.key) = (self.newest + 1, time, request.key);
+            (self.newest, self.spent_at) = (self.newest + 1, time);
+            if let Some(key) = self.keys.get_mut(usize::from(request.token)) {
+                *key = request.key;
+            }
         } else if !(before && repeated) {
             self.revoked = true;
             self.twice |= !(request.last && before && excused);
         }
-        Some(self.newest).filter(|_| !self.revoked)
+        Some(request.token + 1).filter(|_| !self.revoked)
     }
 }
 
@@ -160,14 +168,14 @@ pub struct Exchanging {
     pub version: u8,
     /// The state Secret still has that version.
     pub knows: bool,
-    /// The claim was written, or tried to.
-    pub claimed: bool,
-    /// More time has passed since than a request may wait.
-    pub overdue: bool,
+    /// When the claim was first written, or tried to.
+    pub claimed: Option<u8>,
     /// Where the request is.
     pub wire: Wire,
     /// The pair that the issuer gave to this exchange: its number, 0 for none.
     pub holds: u8,
+    /// The exchange was told that this pair stands in its journal.
+    pub journaled: bool,
 }
 
 impl Exchanging {
