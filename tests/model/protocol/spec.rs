@@ -24,6 +24,7 @@ pub fn spec(promise: Promise) -> RefreshableTokenSpec {
         password_key: None,
     };
     let oauth2 = Oauth2 {
+        revocation_url: None,
         token_url: "https://issuer.example.com/token".to_owned(),
         client_authentication: None,
         client_secret_ref: None,
@@ -39,6 +40,7 @@ pub fn spec(promise: Promise) -> RefreshableTokenSpec {
         basic_auth: None,
     };
     RefreshableTokenSpec {
+        deletion_policy: None,
         suspend: None,
         provider: ProviderSpec::Oauth2(oauth2),
         credential: Credential { seed_secret_ref: seed },
