@@ -9,13 +9,13 @@ use refreshable_token_operator::refresh::state::State;
 use refreshable_token_operator::token::{HeldTokens, RefreshToken};
 use stateright::{Checker as _, HasDiscoveries, Model, Path, Property};
 
+use super::Protocol;
 use super::machine::{LIFE, SEED_FINGERPRINT, at, token};
 use super::spec::owner;
 use super::status::{Known, Recollection};
 use super::steps::Way;
 use super::variant::Variant;
 use super::world::{Doing, Issuer, KEYS, Replica, Request, Wire, World};
-use super::Protocol;
 
 /// What can happen next.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -3,8 +3,8 @@
 use refreshable_token_operator::provider::RawBody;
 
 use super::Protocol;
-use super::variant::Promise;
 use super::status::Recollection;
+use super::variant::Promise;
 use super::world::{Doing, Replica, Request, Wire, World};
 
 /// A key that a person puts into the state Secret, and takes away again.

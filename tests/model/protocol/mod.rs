@@ -17,7 +17,7 @@ mod variant;
 mod world;
 
 pub use checking::{Report, check};
-pub use variant::{RIGHT, Rule, TRY, Variant, WRONG};
+pub use variant::{R, RIGHT, Rule, Variant, WRONG};
 
 use machine::Machine;
 use operator::{End, Planned};
@@ -42,7 +42,7 @@ impl Protocol {
     pub fn new(variant: Variant) -> Self {
         Self {
             variant,
-            machine: Machine::new(variant.promise),
+            machine: Machine::new(variant.promise, variant.without != Some(Rule::RestAfterRepeat)),
             known: Table::new(),
             memories: Table::new(),
             plans: Memo::new(),
