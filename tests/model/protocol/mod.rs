@@ -19,6 +19,8 @@ mod world;
 pub use checking::{Report, check};
 pub use variant::{R, RIGHT, Rule, Variant, WRONG};
 
+use std::sync::atomic::AtomicBool;
+
 use machine::Machine;
 use operator::{End, Planned};
 use status::{Known, Recollection};
@@ -35,6 +37,7 @@ pub struct Protocol {
     ends: Memo<(u32, u32, u32, u8, u8), End>,
     edits: Memo<u32, u32>,
     healthy: Memo<world::World, bool>,
+    found: AtomicBool,
 }
 
 impl Protocol {
@@ -50,6 +53,7 @@ impl Protocol {
             ends: Memo::new(),
             edits: Memo::new(),
             healthy: Memo::new(),
+            found: AtomicBool::new(false),
         }
     }
 
