@@ -314,9 +314,9 @@ impl Exchange {
         self.state.claim.as_ref().is_some_and(|claim| claim.first.is_some())
     }
 
-    /// The state without the claim, which is thereby closed.
+    /// The state without the claim. It is thereby closed, which only matters where a mark can bear it.
     fn released(&self) -> State {
-        self.state.released()
+        if self.marked.is_some() { self.state.released() } else { State { claim: None, ..self.state.clone() } }
     }
 
     fn finish(mut self, outcome: Outcome) -> Next {

@@ -52,6 +52,9 @@ pub struct State {
     /// were released. A mark in the status that bears one of them is void. Not only the last: the status can still bear the mark
     /// of one that was released while others came and went.
     pub closed_claims: Vec<String>,
+    /// The tokens came in a repeat: until then, on the API server's clock, a copy of an earlier request can still arrive, which must
+    /// not be two generations old.
+    pub rest_until: Option<DateTime<Utc>>,
     /// The token API said that this chain is over: its tokens are never presented again.
     pub chain_over: bool,
     /// An answer that could not be read, byte for byte.
@@ -153,6 +156,8 @@ struct Facts {
     claim: Option<Claim>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     closed_claims: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rest_until: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     chain_over: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -220,6 +225,7 @@ impl State {
             seeds: self.seeds.iter().map(ToString::to_string).collect(),
             claim: self.claim.clone(),
             closed_claims: self.closed_claims.clone(),
+            rest_until: self.rest_until,
             chain_over: self.chain_over,
             issued_time: tokens.issued_time,
             expiration_time: tokens.expiration_time,
@@ -282,6 +288,7 @@ impl State {
             seeds: facts.seeds.into_iter().map(Fingerprint::from_stored).collect(),
             claim: facts.claim,
             closed_claims: facts.closed_claims,
+            rest_until: facts.rest_until,
             chain_over: facts.chain_over,
             unparsed,
             foreign: data.into_iter().map(|(key, value)| (key, RawBody(value))).collect(),
@@ -344,6 +351,7 @@ mod tests {
             seeds: vec![Fingerprint::from_stored("hmac:1")],
             claim: None,
             closed_claims: vec!["closed".into()],
+            rest_until: DateTime::from_timestamp(5, 0),
             chain_over: true,
             unparsed: Some(RawBody(vec![0, 255])),
             foreign: BTreeMap::from([("note".to_owned(), RawBody(b"x".to_vec()))]),

@@ -112,6 +112,13 @@ impl Exchange {
         if self.repeating() && !self.may_still_repeat(now) {
             return self.release(Outcome::Unknown(None));
         }
+        let rests = self.state.rest_until.filter(|_| !self.repeating());
+        if rests.is_some_and(|until| written.unwrap_or(now) < until) {
+            return self.release(postpone(
+                Reason::RefreshRetrying,
+                "the last refresh was repeated, and a copy of its first request may still be on its way: the next one waits",
+            ));
+        }
         if !self.brief.preflight || self.repeating() {
             return self.mark(now);
         }

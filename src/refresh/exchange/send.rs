@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::secure::Then;
 use super::step::{Outcome, Step, Task};
-use super::{Exchange, Next, Phase, SEND_WITHIN};
+use super::{CLAIM_TTL, Exchange, Next, Phase, SEND_WITHIN};
 use crate::api::Reason;
 use crate::provider::{Class, Delivery, Lost, NotSent, RawBody, Reply, RequestError, Semantics, TokenError};
 use crate::refresh::journal::Answer;
@@ -36,7 +36,8 @@ impl Exchange {
         }
         if self.repeats > 0 {
             let Semantics::Grace(window) = self.semantics() else { return None };
-            let taken_over = self.repeat_until.zip(self.claim_begun).map(|(until, begun)| (until - begun).to_std().unwrap_or_default());
+            let taken_over =
+                self.repeat_until.zip(self.claim_begun).map(|(until, begun)| (until - begun).to_std().unwrap_or_default());
             return Some(taken_over.unwrap_or(window.saturating_sub(GRACE_MARGIN)));
         }
         let left = self.repeat_until.map(|until| (until - now).to_std().unwrap_or_default());
@@ -90,6 +91,7 @@ impl Exchange {
                 // Without a new refresh token the one that was just spent is all there is: it is never presented again.
                 let chain_over = granted.refresh_token.is_none() && !self.brief.provider.keeps_omitted_refresh_token();
                 let mut commit = State { tokens, generation, chain_over, unparsed: None, ..self.released() };
+                commit.rest_until = self.rest();
                 let older = commit.closed_claims.len().saturating_sub(1);
                 commit.closed_claims.drain(..older);
                 self.secure(commit, Then::Publish)
@@ -106,6 +108,14 @@ impl Exchange {
                 Class::Transient | Class::Throttled | Class::Configuration | Class::Unknown => self.lost(None, Some(reply), now),
             },
         }
+    }
+
+    /// Until when nothing follows on an answer that came in a repeat: a copy of what was sent before can still arrive, and a grace
+    /// holds for the token before the newest only.
+    fn rest(&self) -> Option<DateTime<Utc>> {
+        let Semantics::Grace(window) = self.semantics() else { return None };
+        let since = self.state.claim.as_ref().and_then(|claim| claim.since).filter(|_| !self.first_sending())?;
+        Some(crate::refresh::schedule::after(since, window.saturating_add(CLAIM_TTL)))
     }
 
     /// The chain is over: its token is never presented again.

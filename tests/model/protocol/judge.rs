@@ -8,9 +8,11 @@ use super::variant::Promise;
 use super::world::{Doing, Faults, Wire, World};
 
 /// How many turns a chain may need, with nothing in its way, to be refreshed or to say why not.
-const TURNS: usize = 200;
-/// How many ticks it is watched for: until the access token has expired.
-const TICKS: u8 = 3;
+const TURNS: usize = 400;
+/// How often it comes to rest before a long time passes.
+const RESTS: u8 = 4;
+/// How many ticks it is watched for: until every rest is over.
+const TICKS: u8 = 6;
 
 impl Protocol {
     /// No spent token was presented again.
@@ -65,29 +67,28 @@ impl Protocol {
 
     fn goes_on(&self, mut world: World) -> bool {
         let before = world.issuer.newest;
-        let (mut rest, mut ticks) = (None, 0);
+        let (mut rests, mut ticks) = (0, 0);
         for turn in 0..TURNS {
             if world.issuer.newest > before && self.stored(&world) {
                 return true;
             }
             let resting = world.replicas.iter().all(|replica| replica.doing == Doing::Idle);
-            if resting && rest.as_ref() == Some(&world) {
+            rests += u8::from(resting);
+            if rests == RESTS {
                 if ticks == TICKS {
                     break;
                 }
-                ticks += 1;
+                (rests, ticks) = (0, ticks + 1);
                 world.time += 1;
             }
-            rest = Some(world.clone()).filter(|_| resting).or(rest);
             let count = world.replicas.len();
             let order = (0..count).map(|place| (place + turn) % count);
             let step = order
                 .clone()
                 .find_map(|index| self.perform(&world, index, Way::Well))
                 .or_else(|| order.clone().find_map(|index| self.begin(&world, index, false)));
-            match step {
-                Some(next) => world = next,
-                None => rest = Some(world.clone()),
+            if let Some(next) = step {
+                world = next;
             }
         }
         self.known.value(world.status).stalled.is_some_and(|reason| self.may_stall(&world, reason))

@@ -13,8 +13,8 @@ use refreshable_token_operator::token::FingerprintKey;
 use serde_json::json;
 
 use super::spec;
-use super::variant::Promise;
 use super::table::{Memo, Table};
+use super::variant::Promise;
 
 /// When a model begins, in seconds of Unix time.
 const STARTED: i64 = 1_800_000_000;
@@ -127,18 +127,21 @@ pub struct Machine {
     pub key: FingerprintKey,
     /// The spec of the object.
     pub spec: RefreshableTokenSpec,
+    /// Whether a rest that is written stands.
+    pub rests: bool,
     nexts: Memo<(u32, Answer, u8), u32>,
 }
 
 impl Machine {
     /// A machine for an issuer that promises this.
-    pub fn new(promise: Promise) -> Self {
+    pub fn new(promise: Promise, rests: bool) -> Self {
         Self {
             nodes: Table::new(),
             contents: Table::new(),
             kept: Table::new(),
             key: FingerprintKey::new(b"key"),
             spec: spec::spec(promise),
+            rests,
             nexts: Memo::new(),
         }
     }
@@ -173,7 +176,10 @@ impl Machine {
     }
 
     /// The number of contents.
-    pub fn hold(&self, state: State) -> u32 {
+    pub fn hold(&self, mut state: State) -> u32 {
+        if !self.rests {
+            state.rest_until = None;
+        }
         let (tokens, claims) = (tokens_of(&state), named(&format!("{state:?}")));
         self.contents.number(Contents { state, tokens, claims })
     }
@@ -211,9 +217,7 @@ impl Machine {
             Answer::Unanswered => delivered(Delivery::Lost { why: Lost::ConnectionEnded, partial: None }),
             Answer::Kept(done) => Event::Kept(done),
             Answer::Remembered(None) => Event::Remembered(Memento::Nothing),
-            Answer::Remembered(Some(kept)) => {
-                Event::Remembered(Memento::Entry(Box::new(self.kept.value(kept).entry.clone())))
-            }
+            Answer::Remembered(Some(kept)) => Event::Remembered(Memento::Entry(Box::new(self.kept.value(kept).entry.clone()))),
             Answer::Forgotten => Event::Remembered(Memento::Unclear),
             Answer::Went if matches!(step, Step::Output { .. }) => Event::Output(OutputAnswer::Done),
             Answer::Went => Event::Paused,

@@ -3,8 +3,8 @@
 use refreshable_token_operator::provider::RawBody;
 
 use super::Protocol;
-use super::variant::Promise;
 use super::status::Recollection;
+use super::variant::Promise;
 use super::world::{Doing, Replica, Request, Wire, World};
 
 /// A key that a person puts into the state Secret, and takes away again.
@@ -70,11 +70,14 @@ impl Protocol {
         Some(next)
     }
 
-    /// A long time passes. Until then every request has arrived or come to nothing.
+    /// A long time passes. Until then every request has arrived or come to nothing; and nobody promises anything to a process
+    /// that sleeps longer than a grace.
     pub(super) fn tick(&self, world: &World) -> Option<World> {
         let mut next = world.clone();
         next.left.ticks = next.left.ticks.checked_sub(1).filter(|_| world.late.is_empty())?;
         next.time += 1;
+        let open = |time: u8| self.variant.promise.window().is_some_and(|window| time - world.issuer.spent_at < window);
+        next.excused |= open(world.time) && !open(next.time) && !self.kept(world);
         let busy = |replica: &Replica| matches!(&replica.doing, Doing::Exchange(exchange) if exchange.wire != Wire::None);
         (!next.replicas.iter().any(busy)).then_some(next)
     }

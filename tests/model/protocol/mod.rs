@@ -17,7 +17,9 @@ mod variant;
 mod world;
 
 pub use checking::{Report, check};
-pub use variant::{RIGHT, Rule, TRY, Variant, WRONG};
+pub use variant::{R, RIGHT, Rule, Variant, WRONG};
+
+use std::sync::atomic::AtomicBool;
 
 use machine::Machine;
 use operator::{End, Planned};
@@ -35,6 +37,7 @@ pub struct Protocol {
     ends: Memo<(u32, u32, u32, u8, u8), End>,
     edits: Memo<u32, u32>,
     healthy: Memo<world::World, bool>,
+    found: AtomicBool,
 }
 
 impl Protocol {
@@ -42,7 +45,7 @@ impl Protocol {
     pub fn new(variant: Variant) -> Self {
         Self {
             variant,
-            machine: Machine::new(variant.promise),
+            machine: Machine::new(variant.promise, variant.without != Some(Rule::RestAfterRepeat)),
             known: Table::new(),
             memories: Table::new(),
             plans: Memo::new(),
@@ -50,6 +53,7 @@ impl Protocol {
             ends: Memo::new(),
             edits: Memo::new(),
             healthy: Memo::new(),
+            found: AtomicBool::new(false),
         }
     }
 

@@ -29,15 +29,8 @@ pub struct End {
     memory: u32,
 }
 
-const TRIGGERS: [Trigger; 7] = [
-    Trigger::Scheduled,
-    Trigger::Retry,
-    Trigger::Manual,
-    Trigger::Spec,
-    Trigger::Seed,
-    Trigger::Drift,
-    Trigger::LastTry,
-];
+const TRIGGERS: [Trigger; 7] =
+    [Trigger::Scheduled, Trigger::Retry, Trigger::Manual, Trigger::Spec, Trigger::Seed, Trigger::Drift, Trigger::LastTry];
 /// In the place of a trigger: the exchange ends what another process kept, and nothing follows on it.
 const REPLAY: u8 = u8::MAX;
 
@@ -91,7 +84,8 @@ impl Protocol {
         }
         let live = self.live_claims(world);
         let free = (0..CLAIMS).find(|number| live & 1 << number == 0).unwrap_or_else(|| unreachable!("too many claims"));
-        let stands = world.secret.and_then(|secret| self.machine.contents.value(secret).state.claim.clone()).map(|claim| claim.id);
+        let stands =
+            world.secret.and_then(|secret| self.machine.contents.value(secret).state.claim.clone()).map(|claim| claim.id);
         let void = stands.filter(|_| self.without(Rule::LeaveOpenClaims));
         let void_bit = void.as_deref().map_or(0, claim_bit);
         let key = (view, replica.memory, (free, void_bit), world.time, (index, replica.process, replica.journal));
@@ -204,7 +198,7 @@ impl Protocol {
         let stored = world.copies.iter().chain(&world.secret).map(|contents| self.machine.contents.value(*contents).claims);
         let mut live = stored.fold(known(world.status), |all, claims| all | claims);
         let kept = world.replicas.iter().flat_map(|replica| replica.entry.iter().chain(&replica.replays)).chain(&world.escrow);
-        live = kept.fold(live, |all, entry| all | self.machine.kept.value(*entry).claims) ;
+        live = kept.fold(live, |all, entry| all | self.machine.kept.value(*entry).claims);
         live = world.issuer.keys.iter().fold(live, |all, key| all | 1 << key);
         for late in &world.late {
             live |= 1 << late.key;

@@ -123,7 +123,11 @@ impl Recollection {
 
     /// The claims that it names, one bit each.
     pub fn claims(&self) -> u16 {
-        self.void_claims.iter().chain(&self.looked_at).chain(self.watched.iter().map(|(id, _)| id)).fold(0, |all, id| all | claim_bit(id))
+        self.void_claims
+            .iter()
+            .chain(&self.looked_at)
+            .chain(self.watched.iter().map(|(id, _)| id))
+            .fold(0, |all, id| all | claim_bit(id))
     }
 
     /// What counts of a memory.

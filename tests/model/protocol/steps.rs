@@ -4,8 +4,8 @@ use refreshable_token_operator::refresh::conclude::mark;
 use refreshable_token_operator::refresh::exchange::{Mark, MarkAnswer, StateWrite, Step};
 
 use super::machine::{Answer, TICK, Unwritten, claim_number, presented};
-use super::status::Known;
 use super::operator::is_last_try;
+use super::status::Known;
 use super::variant::Promise;
 use super::world::{Doing, Exchanging, Request, Wire, World};
 use super::{Protocol, Rule};
@@ -60,7 +60,9 @@ impl Protocol {
                     },
                     Step::Mark(about) => self.mark(&mut next, index, about, way)?,
                     Step::Journal(_) => self.journal(&mut next, index, node.writes, way)?,
-                    Step::ReadJournal => Some(Answer::Remembered(world.replicas.get(index)?.entry)).filter(|_| way == Way::Well)?,
+                    Step::ReadJournal => {
+                        Some(Answer::Remembered(world.replicas.get(index)?.entry)).filter(|_| way == Way::Well)?
+                    }
                     Step::WriteEscrow(_) => self.write_escrow(&mut next, node.writes?, way)?,
                     Step::ReadEscrow(claim) | Step::DeleteEscrow(claim) => {
                         let deletes = matches!(node.step, Step::DeleteEscrow(_));
@@ -110,7 +112,9 @@ impl Protocol {
         };
         match way {
             Way::Well => {}
-            Way::AnswerLost => next.left.unclear = next.left.unclear.checked_sub(1).filter(|_| refusal.is_none() && !write.dry_run)?,
+            Way::AnswerLost => {
+                next.left.unclear = next.left.unclear.checked_sub(1).filter(|_| refusal.is_none() && !write.dry_run)?
+            }
             Way::NeverArrives => {
                 next.left.unclear = next.left.unclear.checked_sub(1)?;
                 return Some(Answer::Unwritten(Unwritten::Unclear));

@@ -77,6 +77,10 @@ impl<K: Eq + Hash, V: Clone> Memo<K, V> {
 
     fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, V>> {
         let index = usize::try_from(self.hasher.hash_one(key)).unwrap_or_default() % SHARDS;
-        self.shards.get(index).unwrap_or_else(|| unreachable!("an index below the length")).lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards
+            .get(index)
+            .unwrap_or_else(|| unreachable!("an index below the length"))
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

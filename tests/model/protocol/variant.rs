@@ -82,8 +82,7 @@ const fn strict(name: &'static str, faults: Faults) -> Variant {
 pub const D: Variant = Variant { journal: false, ..strict("D: 3 edits", Faults { edits: 3, ..CALM }) };
 
 /// The same, and writes that are refused.
-pub const F: Variant =
-    Variant { journal: false, ..strict("F: 3 edits, 3 denials", Faults { edits: 3, denials: 3, ..CALM }) };
+pub const F: Variant = Variant { journal: false, ..strict("F: 3 edits, 3 denials", Faults { edits: 3, denials: 3, ..CALM }) };
 
 /// Crashes outside the two open points, edits, denials.
 pub const K: Variant = Variant {
@@ -117,29 +116,39 @@ pub const R_PRIME: Variant = Variant {
 pub const UNCLEAR: Variant = strict("unclear answers of the API server", Faults { unclear: 2, denials: 1, ..CALM });
 
 /// The variants of the reference protocol that must hold.
-pub const RIGHT: &[Variant] = &[D, F, K, M, I, Q, R_PRIME, UNCLEAR];
+pub const RIGHT: &[Variant] = &[D, F, K, M, M_LATE, M_SLEEP, I, Q, R_PRIME, UNCLEAR];
 
-/// Tried.
-pub const TRY: &[Variant] = &[
-    Variant { name: "M1", faults: Faults { refreshes: 2, late: 2, crashes: 1, ..CALM }, ..M },
-    Variant { name: "M2", faults: Faults { refreshes: 2, late: 1, lost: 1, crashes: 1, ticks: 1, ..CALM }, ..M },
-    Variant { name: "I1", faults: Faults { refreshes: 2, late: 2, crashes: 1, ..CALM }, ..I },
-    Variant {
-        name: "G30",
-        promise: Promise::Grace(30),
-        faults: Faults { refreshes: 2, lost: 1, ticks: 1, ..CALM },
-        ..M
-    },
-];
+/// Requests that arrive late at an issuer with a grace.
+pub const M_LATE: Variant =
+    Variant { name: "M: grace, 2 late, 1 crash", faults: Faults { refreshes: 2, late: 2, crashes: 1, ..CALM }, ..M };
+
+/// A process that sleeps longer than the grace.
+pub const M_SLEEP: Variant = Variant {
+    name: "M: grace of 30 s, 1 lost, a long sleep",
+    promise: Promise::Grace(30),
+    faults: Faults { refreshes: 2, lost: 1, ticks: 1, ..CALM },
+    ..M
+};
+
+/// The whole protocol: restores of any earlier copy, crashes anywhere, and everything else.
+pub const R: Variant = strict(
+    "R: everything",
+    Faults { refreshes: 2, restores: 2, crashes: 2, lost: 1, late: 1, aborts: 2, edits: 1, denials: 1, ticks: 2, ..CALM },
+);
 
 /// The wrong variants: each must be caught.
 pub const WRONG: &[Variant] = &[
     Variant { name: "A: no compare and swap", without: Some(Rule::CompareAndSwap), faults: CALM, ..D },
     Variant { name: "C: a conflict at the commit is given up", without: Some(Rule::Rebase), ..D },
     Variant { name: "E: a denied commit is given up", without: Some(Rule::HoldWhenDenied), ..F },
-    Variant { name: "H: a successor spends again at once", without: Some(Rule::LeaveOpenClaims), ..Q },
-    Variant { name: "P: no mark before the send", without: Some(Rule::Mark), ..Q },
-    Variant { name: "K without a journal that keeps", without: Some(Rule::Journal), ..K },
+    Variant {
+        name: "H: a successor spends again at once",
+        without: Some(Rule::LeaveOpenClaims),
+        faults: Faults { crashes: 1, ..CALM },
+        ..Q
+    },
+    Variant { name: "P: no mark before the send", without: Some(Rule::Mark), faults: Faults { restores: 1, ..CALM }, ..Q },
+    Variant { name: "K without a journal that keeps", without: Some(Rule::Journal), faults: Faults { crashes: 1, ..CALM }, ..K },
     Variant {
         name: "N: M without a rest after a repeat",
         without: Some(Rule::RestAfterRepeat),
