@@ -15,6 +15,9 @@ use super::tally::{Played, Tally};
 use super::world::{unique, world};
 use crate::proof::Row;
 
+/// What the object may say for a while of a seed that could not be read.
+const PASSING: [&str; 2] = ["SeedMissing", "SeedNotAllowed"];
+
 /// Which refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cycle {
@@ -134,7 +137,7 @@ async fn play(plan: &Plan) -> anyhow::Result<Played> {
         _ => None,
     };
     case.start().await?;
-    let mut verdict = case.settled(plan.cycle.generation(), plan.patience).await?;
+    let mut verdict = case.settled_beyond(&PASSING, plan.cycle.generation(), plan.patience).await?;
     let may_lose = may_lose(&case, plan).await;
     if verdict == Verdict::WentOn {
         // It is alive: it can be refreshed again.
