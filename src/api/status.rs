@@ -62,6 +62,15 @@ pub struct RefreshableTokenStatus {
     pub outputs: Vec<OutputStatus>,
 }
 
+impl RefreshableTokenStatus {
+    /// Whether both say the same about the chain: what one replica must not write over what another has found out since.
+    #[must_use]
+    pub fn same_chain(&self, other: &Self) -> bool {
+        let facts = |status: &Self| (status.attempt.clone(), status.spent_fingerprints.clone(), status.chain_generation);
+        facts(self) == facts(other)
+    }
+}
+
 /// The newest access token.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

@@ -375,8 +375,10 @@ impl Turn {
         Action::requeue(sleep.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP))
     }
 
-    /// PUT the status. Somebody who wrote to the object in between is no reason to lose what we know.
+    /// PUT the status. Somebody who wrote to the object in between is no reason to lose what we know; another replica that has
+    /// written about the chain knows more, and its mark must not be written over.
     async fn store(&mut self, status: &RefreshableTokenStatus) -> bool {
+        let base = self.object.status.clone().unwrap_or_default();
         for _ in 0..3 {
             self.object.status = Some(status.clone());
             match self.context.cluster.put_status(&self.namespace, &self.object).await {
@@ -385,7 +387,13 @@ impl Turn {
                     return true;
                 }
                 Err(Trouble::Conflict) => match self.context.cluster.object(&self.namespace, &self.name).await {
-                    Ok(object) if is_owned_by(&object, &self.uid) => self.object = object,
+                    Ok(object) if is_owned_by(&object, &self.uid) => {
+                        let same = object.status.as_ref().is_none_or(|live| live.same_chain(&base));
+                        self.object = object;
+                        if !same {
+                            break;
+                        }
+                    }
                     Ok(_) | Err(Trouble::Missing) => return true,
                     Err(Trouble::Conflict | Trouble::Denied | Trouble::Unclear) => break,
                 },

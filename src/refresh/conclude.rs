@@ -359,6 +359,10 @@ impl<'a> Draft<'a> {
     fn resolved(&mut self) {
         self.status.attempt = None;
         self.memory.looked_at = None;
+        // What became of it is known now.
+        self.status
+            .conditions
+            .retain(|c| c.type_ != ConditionType::Stalled || c.reason != Reason::RefreshOutcomeUnknown.as_str());
     }
 
     fn published(&mut self, finished: &Finished) -> Option<Trouble> {

@@ -258,6 +258,14 @@ impl Exchange {
         if self.claimed {
             return self.open_claim();
         }
+        if self.unsettled() {
+            return self.recall(recover::Recall::Unsettled);
+        }
+        self.go_on(now)
+    }
+
+    /// From a state that stands, with no exchange of anybody's open.
+    fn go_on(self, now: DateTime<Utc>) -> Next {
         let nothing_new = self.brief.task == Task::Adopt && self.adopted.is_none();
         if self.brief.task == Task::Publish || nothing_new {
             return self.publish();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use refreshable_token_operator::api::{RefreshableTokenSpec, RefreshableTokenStatus};
+use refreshable_token_operator::api::{CLAIM_FINALIZER, RefreshableTokenSpec, RefreshableTokenStatus};
 use refreshable_token_operator::refresh::exchange::{
     MarkAnswer, OutputAction, OutputAnswer, Seed, SeenOutput, StateAnswer, StateWrite, WriteAnswer,
 };
@@ -247,6 +247,7 @@ impl Stored {
             resource_version: self.version.to_string(),
             labels: self.labels.clone(),
             written: self.written,
+            finalizers: self.held.then(|| CLAIM_FINALIZER.to_owned()).into_iter().collect(),
             ..Version::default()
         }
     }

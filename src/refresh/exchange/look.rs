@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::Reason;
+use crate::api::{CLAIM_FINALIZER, Reason};
 use crate::provider::{RawBody, Semantics};
 use crate::token::{AccessToken, Fingerprint, FingerprintKey, HeldTokens, Purpose, RefreshToken};
 
@@ -103,7 +103,8 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
         return if older { Err(regressed()) } else { Ok(Footing { state, adopted: None, claimed: true }) };
     }
     // A claim's finalizer is ours to take away, and what it kept is put back; any other we wait for.
-    if stored.deleting && state.claim.is_none() {
+    let ours = stored.version.finalizers.iter().any(|name| name == CLAIM_FINALIZER);
+    if stored.deleting && state.claim.is_none() && !ours {
         return Err(refuse(
             Reason::StateLost,
             "the state Secret is being deleted: let that finish, then put a new token into the seed Secret",

@@ -15,7 +15,7 @@ use super::{CLAIM_TTL, Exchange, Next, Phase, SEND_WITHIN, unclear};
 use crate::api::Reason;
 use crate::provider::Semantics;
 use crate::refresh::journal::Entry;
-use crate::refresh::state::{Claim, State};
+use crate::refresh::state::{Claim, ORPHANED, State};
 use crate::token::Fingerprint;
 
 /// Why something that was kept is asked for.
@@ -28,6 +28,8 @@ pub(super) enum Recall {
     },
     /// The state Secret is refused for this; what was kept may be newer.
     Refused(Outcome),
+    /// The status names an attempt that the state Secret knows nothing of: an older copy stands there, or somebody's edit.
+    Unsettled,
 }
 
 impl Exchange {
@@ -88,7 +90,7 @@ impl Exchange {
         }
     }
 
-    fn recall(self, recall: Recall) -> Next {
+    pub(super) fn recall(self, recall: Recall) -> Next {
         if self.brief.claim.journal.is_some() {
             self.at(Phase::Recalling(recall), Step::ReadJournal)
         } else {
@@ -99,13 +101,19 @@ impl Exchange {
     fn ask_escrow(self, recall: Recall) -> Next {
         let claim = match &recall {
             Recall::OpenClaim { .. } => self.state.claim.as_ref().map(|claim| claim.id.clone()),
-            Recall::Refused(_) => self.brief.known.attempt.clone(),
+            Recall::Refused(_) | Recall::Unsettled => self.brief.known.attempt.clone(),
         };
         match (claim, recall) {
             (Some(claim), recall) => self.at(Phase::AskingEscrow(recall), Step::ReadEscrow(claim)),
             (None, Recall::Refused(outcome)) => self.finish(outcome),
-            (None, Recall::OpenClaim { .. }) => self.finish(Outcome::Stale),
+            (None, Recall::OpenClaim { .. } | Recall::Unsettled) => self.finish(Outcome::Stale),
         }
+    }
+
+    /// Whether the status names an attempt that is neither open nor closed in the state Secret.
+    pub(super) fn unsettled(&self) -> bool {
+        let known = |id: &String| self.state.closed_claims.contains(id) || self.brief.void_claims.contains(id);
+        self.semantics().spends() && self.adopted.is_none() && self.brief.known.attempt.as_ref().is_some_and(|id| !known(id))
     }
 
     /// What the journal holds.
@@ -124,7 +132,7 @@ impl Exchange {
                 let unspent = self.state.claim.as_ref().is_some_and(own);
                 self.ask_escrow(Recall::OpenClaim { unspent })
             }
-            (Recall::Refused(_), Memento::Entry(entry)) if self.is_newer(&entry) => self.resume(*entry, now),
+            (Recall::Refused(_) | Recall::Unsettled, Memento::Entry(entry)) if self.is_newer(&entry) => self.resume(*entry, now),
             (recall, _) => self.ask_escrow(recall),
         }
     }
@@ -136,7 +144,7 @@ impl Exchange {
                 self.escrow = Escrow::Stands;
                 self.resume(*entry, now)
             }
-            (Recall::Refused(_), Memento::Entry(entry)) if self.is_newer(&entry) => {
+            (Recall::Refused(_) | Recall::Unsettled, Memento::Entry(entry)) if self.is_newer(&entry) => {
                 self.escrow = Escrow::Stands;
                 self.resume(*entry, now)
             }
@@ -151,6 +159,7 @@ impl Exchange {
             (Recall::OpenClaim { unspent: true }, _) => self.release(Outcome::Stale),
             (Recall::OpenClaim { unspent: false }, _) => self.undecided(now),
             (Recall::Refused(outcome), _) => self.finish(outcome),
+            (Recall::Unsettled, _) => self.go_on(now),
         }
     }
 
@@ -177,7 +186,10 @@ impl Exchange {
     /// Goes on with an answer that was kept, as if it had just come.
     fn resume(mut self, entry: Entry, now: DateTime<Utc>) -> Next {
         let Some(claim) = entry.state.claim.clone() else { return self.finish(Outcome::Stale) };
-        let foreign = std::mem::take(&mut self.state.foreign);
+        // Other people's keys as they are now, and what was set aside even where the Secret does not know of it.
+        let mut foreign = entry.state.foreign;
+        foreign.retain(|name, _| self.version.is_none() || name.starts_with(ORPHANED));
+        foreign.append(&mut self.state.foreign);
         self.state = State { foreign, owner: self.brief.owner.clone(), ..entry.state };
         self.marked = Some(Fingerprint::from_stored(claim.fingerprint.clone()));
         self.claimed = false;
