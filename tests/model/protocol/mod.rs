@@ -4,6 +4,8 @@
 //! `decide`, `mark` and `conclude`. What is modelled here is the world around it: the API server's compare and swap, the issuer,
 //! the network, crashes, people.
 
+#![expect(clippy::unused_self, reason = "whether a transition asks what its variant switches off changes with the variants")]
+
 mod checking;
 mod judge;
 mod machine;
@@ -26,6 +28,9 @@ use operator::{End, Planned};
 use status::{Known, Recollection};
 use table::{Memo, Table};
 
+/// What the first step of an exchange depends on, as the numbers of its parts.
+type Beginning = (u32, u32, (u8, u16), u8, (usize, u8, u8));
+
 /// The model: a variant, and all values that its states name by number.
 pub struct Protocol {
     variant: Variant,
@@ -33,7 +38,7 @@ pub struct Protocol {
     known: Table<Known>,
     memories: Table<Recollection>,
     plans: Memo<(u32, u32, u8), Option<Planned>>,
-    starts: Memo<(u32, u32, (u8, u16), u8, (usize, u8, u8)), u32>,
+    starts: Memo<Beginning, u32>,
     ends: Memo<(u32, u32, u32, u8, u8), End>,
     edits: Memo<u32, u32>,
     healthy: Memo<world::World, bool>,

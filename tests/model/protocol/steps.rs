@@ -113,7 +113,7 @@ impl Protocol {
         match way {
             Way::Well => {}
             Way::AnswerLost => {
-                next.left.unclear = next.left.unclear.checked_sub(1).filter(|_| refusal.is_none() && !write.dry_run)?
+                next.left.unclear = next.left.unclear.checked_sub(1).filter(|_| refusal.is_none() && !write.dry_run)?;
             }
             Way::NeverArrives => {
                 next.left.unclear = next.left.unclear.checked_sub(1)?;

@@ -41,7 +41,7 @@ impl<T: Eq + Hash> Table<T> {
     pub fn value(&self, number: u32) -> Arc<T> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let index = usize::try_from(number).unwrap_or(usize::MAX);
-        inner.values.get(index).map(Arc::clone).unwrap_or_else(|| unreachable!("a number of another table"))
+        inner.values.get(index).map_or_else(|| unreachable!("a number of another table"), Arc::clone)
     }
 
     /// How many values there are.
