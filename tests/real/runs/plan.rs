@@ -143,7 +143,8 @@ async fn play(plan: &Plan) -> anyhow::Result<Played> {
         // It is alive: it can be refreshed again.
         let next = case.newest() + 1;
         case.force("once more").await?;
-        verdict = case.settled(next, PATIENCE).await?;
+        // An outage may not be over.
+        verdict = case.settled(next, plan.patience.max(PATIENCE)).await?;
     }
     let wrong = wrong.or_else(|| called_in_outage(&case)).or_else(|| waits_for_nothing(&case, plan, &verdict));
     let played = Played { verdict, double_spends: case.double_spends(), may_lose, wrong, story: story(&case) };

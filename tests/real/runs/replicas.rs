@@ -75,7 +75,9 @@ pub async fn with_election(extent: Extent) -> Row {
         }
     };
     let mut row = tally.row();
-    row.add_note(&format!("refreshed by the next leader after at most {:.1} s", slowest.as_secs_f64()));
+    if extent == Extent::Short {
+        row.add_note(&format!("refreshed by the next leader after at most {:.1} s", slowest.as_secs_f64()));
+    }
     row
 }
 
