@@ -94,7 +94,10 @@ impl Exchange {
                 commit.rest_until = self.rest();
                 let older = commit.closed_claims.len().saturating_sub(1);
                 commit.closed_claims.drain(..older);
-                self.secure(commit, Then::Publish)
+                // An answer that was committed before is put back: that is no refresh.
+                let known = self.resumed && generation <= self.brief.known.generation;
+                let then = if known { Then::Finish(Outcome::Stale) } else { Then::Publish };
+                self.secure(commit, then)
             }
             Err(error) => match error.class {
                 // After a lost answer a refusal proves nothing about the first sending.
