@@ -10,6 +10,9 @@ use tokio::time::Instant;
 /// When every simulation begins (seconds since the epoch).
 const STARTED: i64 = 1_800_000_000;
 
+/// How often a machine's wall clock is set to what its time source says; until then its rate makes it drift. Our choice.
+const SYNC: Duration = Duration::from_secs(3600);
+
 /// The true time, which the cluster and the issuer go by.
 #[derive(Clone, Copy, Debug)]
 pub struct Time {
@@ -65,7 +68,10 @@ impl SkewedClock {
 
 impl Clock for SkewedClock {
     fn now(&self) -> DateTime<Utc> {
-        let counted = TimeDelta::from_std(self.since_boot()).unwrap();
+        let (elapsed, error) = (self.time.elapsed(), self.skew.rate - 1.0);
+        let since_sync = elapsed.as_secs_f64() % SYNC.as_secs_f64();
+        let drift = TimeDelta::from_std(Duration::from_secs_f64(error.abs() * since_sync)).unwrap();
+        let counted = TimeDelta::from_std(elapsed).unwrap() + if error < 0.0 { -drift } else { drift };
         DateTime::from_timestamp(STARTED + self.skew.offset, 0).unwrap() + counted
     }
 

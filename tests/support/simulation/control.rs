@@ -339,8 +339,10 @@ impl Plan for ControlPlan {
     fn request(&mut self, seen: &Seen<'_>) -> Fate {
         let request = seen.request;
         let name = if request.name.is_empty() { request.body["metadata"]["name"].as_str().unwrap_or("*") } else { &request.name };
+        // kube names events after the machine's clock.
+        let shown = if request.kind == testbed::fake_cluster::Kind::Event { "*" } else { name };
         let (status, dry) = (if request.status { "/status" } else { "" }, if request.dry_run { " (dry)" } else { "" });
-        let what = format!("{:?} {}{status} {name}{dry}", request.verb, request.kind.name());
+        let what = format!("{:?} {}{status} {shown}{dry}", request.verb, request.kind.name());
         let fault = self.0.effect(seen.client, &Effect::Kubernetes(what));
         if self.0.is_dead(seen.client) {
             return fault.unwrap_or(Fault::CrashBefore).fate();

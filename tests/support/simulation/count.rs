@@ -24,6 +24,10 @@ pub struct Count {
     pub destroyed: u64,
     /// Chains lost otherwise.
     pub lost: u64,
+    /// Chains given up after the one late repeat had no clear answer either, though the token was not spent.
+    pub given_up: u64,
+    /// Runs that wait for a person to undo what a person did.
+    pub waiting: u64,
     /// Runs that did not come back to health though nothing was lost.
     pub stuck: u64,
     /// Descriptions of what must not be, the first few.
@@ -35,7 +39,8 @@ impl Count {
     pub fn of(verdict: &Verdict, hit: bool, what: impl FnOnce() -> String) -> Self {
         let one = u64::from;
         let lost = verdict.lost && !verdict.excused && !verdict.destroyed;
-        let stuck = !verdict.healthy && !verdict.lost && !verdict.destroyed;
+        let given_up = !verdict.lost && verdict.stalled.as_deref() == Some("ChainLost");
+        let stuck = !verdict.healthy && !verdict.lost && !verdict.destroyed && !given_up;
         let bad = lost || stuck || verdict.double_spends > 0;
         Self {
             plans: 1,
@@ -46,6 +51,8 @@ impl Count {
             allowed_losses: one(verdict.lost && verdict.excused && !verdict.destroyed),
             destroyed: one(verdict.lost && verdict.destroyed),
             lost: one(lost),
+            given_up: one(given_up),
+            waiting: 0,
             stuck: one(stuck),
             problems: if bad { vec![format!("{verdict:?}: {}", what())] } else { Vec::new() },
         }
@@ -73,6 +80,8 @@ impl AddAssign for Count {
         self.allowed_losses += other.allowed_losses;
         self.destroyed += other.destroyed;
         self.lost += other.lost;
+        self.given_up += other.given_up;
+        self.waiting += other.waiting;
         self.stuck += other.stuck;
         self.problems.extend(other.problems);
         self.problems.truncate(20);
@@ -83,7 +92,7 @@ impl fmt::Display for Count {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{} plans ({} without effect), {} refreshes, {} double spends, {} lost, {} lost where it is allowed, {} destroyed by people, {} late repeats, {} stuck",
+            "{} plans ({} without effect), {} refreshes, {} double spends, {} lost, {} lost where it is allowed, {} destroyed by people, {} late repeats, {} given up, {} waiting for a person, {} stuck",
             self.plans,
             self.idle,
             self.refreshes,
@@ -92,6 +101,8 @@ impl fmt::Display for Count {
             self.allowed_losses,
             self.destroyed,
             self.last_tries,
+            self.given_up,
+            self.waiting,
             self.stuck
         )
     }

@@ -5,9 +5,6 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-/// How long an access token lives.
-pub const LIFETIME: TimeDelta = TimeDelta::seconds(600);
-
 /// What the issuer does with a refresh token that was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -51,6 +48,8 @@ struct Use {
 #[derive(Debug)]
 pub struct Issuer {
     kind: Kind,
+    /// How long an access token lives.
+    lifetime: TimeDelta,
     current: String,
     access: String,
     access_expires: DateTime<Utc>,
@@ -74,12 +73,13 @@ pub type Answer = (u16, String);
 
 impl Issuer {
     /// Begins a chain; its first refresh token is [`current`](Self::current).
-    pub fn new(kind: Kind, now: DateTime<Utc>) -> Self {
+    pub fn new(kind: Kind, lifetime: TimeDelta, now: DateTime<Utc>) -> Self {
         Self {
             kind,
+            lifetime,
             current: "refresh-0".into(),
-            access: access(0, now + LIFETIME),
-            access_expires: now + LIFETIME,
+            access: access(0, now + lifetime),
+            access_expires: now + lifetime,
             revoked: false,
             serial: 0,
             used: BTreeMap::new(),
@@ -136,7 +136,7 @@ impl Issuer {
         }
         self.serial += 1;
         self.rotations += 1;
-        let expired = std::mem::replace(&mut self.access_expires, now + LIFETIME);
+        let expired = std::mem::replace(&mut self.access_expires, now + self.lifetime);
         self.access = access(self.serial, self.access_expires);
         if self.kind != Kind::Reusable {
             let successor = format!("refresh-{}", self.serial);
@@ -147,7 +147,7 @@ impl Issuer {
     }
 
     fn grant(&self) -> Answer {
-        let seconds = LIFETIME.num_seconds();
+        let seconds = self.lifetime.num_seconds();
         let body = json!({
             "access_token": self.access, "refresh_token": self.current, "token_type": "Bearer", "expires_in": seconds,
         });

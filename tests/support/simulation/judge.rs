@@ -117,7 +117,8 @@ impl Judge {
     /// Whether the newest refresh token is anywhere in the operator's reach: state Secret, journal, escrow, seed.
     pub fn is_held(&self) -> bool {
         let newest = self.issuer().current().to_owned();
-        let secrets = [NAMESPACE, OPERATOR_NAMESPACE].into_iter().flat_map(|namespace| self.cluster.list(Kind::Secret, namespace));
+        let secrets =
+            [NAMESPACE, OPERATOR_NAMESPACE].into_iter().flat_map(|namespace| self.cluster.list(Kind::Secret, namespace));
         let kept = self.facts().disks.iter().flat_map(Disk::contents).any(|bytes| holds(&bytes, &newest));
         kept || secrets.into_iter().any(|secret| in_secret(&secret, &newest))
     }

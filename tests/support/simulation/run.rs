@@ -24,7 +24,7 @@ pub enum Start {
 const FAULTY: Duration = Duration::from_secs(30);
 /// How long a run goes on after its faults at most: longer than a claim's time, an access token's life, the hour after which a
 /// refusal for configuration is tried again, and one more refresh.
-const LONGEST: Duration = Duration::from_secs(2 * 3600);
+const LONGEST: Duration = Duration::from_secs(5 * 3600);
 
 /// Runs a world in paused time.
 pub fn simulate<T>(body: impl AsyncFnOnce() -> T) -> T {

@@ -42,6 +42,8 @@ pub struct Setup {
     pub kind: Kind,
     /// The journal of each Pod.
     pub journal: Journal,
+    /// How long an access token lives, in seconds.
+    pub lifetime: i64,
     /// One clock for each replica.
     pub skews: &'static [Skew],
 }
@@ -49,7 +51,7 @@ pub struct Setup {
 impl Setup {
     /// One replica with a true clock and a journal that is kept.
     pub const fn of(kind: Kind) -> Self {
-        Self { kind, journal: Journal::Kept, skews: &[Skew { offset: 0, rate: 1.0 }] }
+        Self { kind, journal: Journal::Kept, lifetime: 600, skews: &[Skew { offset: 0, rate: 1.0 }] }
     }
 
     /// The same with another journal.
@@ -90,8 +92,13 @@ impl World {
         for namespace in [NAMESPACE, OPERATOR_NAMESPACE] {
             cluster.create_namespace(namespace);
         }
-        let issuer = Issuer::new(setup.kind, time.now());
-        let values = [("refresh_token", issuer.current()), ("access_token", issuer.access()), ("client_id", "client"), ("client_secret", "secret")];
+        let issuer = Issuer::new(setup.kind, chrono::TimeDelta::seconds(setup.lifetime), time.now());
+        let values = [
+            ("refresh_token", issuer.current()),
+            ("access_token", issuer.access()),
+            ("client_id", "client"),
+            ("client_secret", "secret"),
+        ];
         let labels = json!({ "refreshabletoken.io/role": "seed" });
         cluster.put(Resource::Secret, FakeCluster::secret(NAMESPACE, "demo-seed", &labels, &values));
         let judge = Judge::new(issuer, &cluster, time);
@@ -125,9 +132,7 @@ impl World {
         let stop = CancellationToken::new();
         let journal = match self.setup.journal {
             Journal::None => None,
-            Journal::Kept | Journal::Lost => {
-                Some(disk.journal(&process, &self.control, self.setup.journal == Journal::Kept))
-            }
+            Journal::Kept | Journal::Lost => Some(disk.journal(&process, &self.control, self.setup.journal == Journal::Kept)),
         };
         let calls = SimulatedCalls { process: process.clone(), control: self.control.clone(), judge: Arc::clone(&self.judge) };
         let (calls, clock) = (Arc::new(calls), Arc::new(SkewedClock::new(self.time, skew, &process)));

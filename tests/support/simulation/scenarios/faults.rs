@@ -12,8 +12,7 @@ const BEYOND: usize = 14;
 
 /// Every effect of a refresh, each of the fourteen faults.
 pub fn single(setup: Setup, start: Start) -> Count {
-    let plans: Vec<(usize, Fault)> =
-        (0..effects(setup, start)).flat_map(|index| FAULTS.map(|fault| (index, fault))).collect();
+    let plans: Vec<(usize, Fault)> = (0..effects(setup, start)).flat_map(|index| FAULTS.map(|fault| (index, fault))).collect();
     sum(&plans, |(index, fault)| {
         let what = || format!("{setup:?} {start:?} {fault:?} at {index}");
         run(setup, start, |world| world.control.fault(*index, *fault), what)

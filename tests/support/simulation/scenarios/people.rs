@@ -56,6 +56,15 @@ pub const DEEDS: [Deed; 12] = [
 ];
 
 impl Deed {
+    /// The reason with which the object waits for a person afterwards.
+    fn waits_as(self) -> Option<&'static str> {
+        match self {
+            Self::MakeImmutable => Some("StateImmutable"),
+            Self::Empty => Some("StateConflict"),
+            _ => None,
+        }
+    }
+
     /// It takes no token away, and brings no old one back.
     pub fn is_gentle(self) -> bool {
         match self {
@@ -77,7 +86,15 @@ pub fn deeds(setup: Setup) -> Count {
         (0..effects(setup, Start::Steady)).flat_map(|index| DEEDS.map(|deed| (index, deed))).collect();
     sum(&plans, |(index, deed)| {
         let what = || format!("{setup:?} {deed:?} at {index}");
-        run(setup, Start::Steady, |world| arrange(world, *index, *deed), what)
+        let mut count = run(setup, Start::Steady, |world| arrange(world, *index, *deed), what);
+        // Some deeds only a person can undo: the object says so and waits, and the newest pair is kept.
+        let waits =
+            |problem: &String| deed.waits_as().is_some_and(|reason| problem.contains(&format!("stalled: Some({reason:?})")));
+        if count.lost == 0 && count.double_spends == 0 && count.problems.iter().all(waits) {
+            (count.waiting, count.stuck) = (count.stuck, 0);
+            count.problems.clear();
+        }
+        count
     })
 }
 
@@ -106,14 +123,19 @@ fn perform(cluster: &FakeCluster, deed: Deed, copy: Option<Value>) {
         Deed::MakeImmutable => edit(&|secret| secret["immutable"] = true.into()),
         Deed::Empty => edit(&|secret| secret["data"] = json!({})),
         Deed::EditSpec => {
-            cluster.edit(Resource::RefreshableToken, NAMESPACE, NAME, |object| object["spec"]["request"] = json!({ "scope": "a" }));
+            cluster
+                .edit(Resource::RefreshableToken, NAMESPACE, NAME, |object| object["spec"]["request"] = json!({ "scope": "a" }));
         }
         Deed::ClearStatus => {
-            cluster.edit(Resource::RefreshableToken, NAMESPACE, NAME, |object| object["status"] = json!({ "observedGeneration": -1 }));
+            cluster.edit(Resource::RefreshableToken, NAMESPACE, NAME, |object| {
+                object["status"] = json!({ "observedGeneration": -1 })
+            });
         }
         Deed::DeleteOutput => cluster.delete(Resource::Secret, NAMESPACE, "demo-token"),
         Deed::EditOutput => {
-            cluster.edit(Resource::Secret, NAMESPACE, "demo-token", |secret| set_secret_value(secret, "access_token", Some(b"edited")));
+            cluster.edit(Resource::Secret, NAMESPACE, "demo-token", |secret| {
+                set_secret_value(secret, "access_token", Some(b"edited"))
+            });
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::simulation::world::{Journal, Setup, World};
 /// Two replicas whose clocks are ten minutes off in opposite directions, and run 5 % slow and fast.
 const APART: [Skew; 2] = [Skew { offset: -600, rate: 0.95 }, Skew { offset: 600, rate: 1.05 }];
 const ALIKE: [Skew; 2] = [Skew { offset: 0, rate: 1.0 }, Skew { offset: 0, rate: 1.0 }];
+/// Longer than the clocks of two replicas are apart: else one would call expired what the other calls fresh.
+const LONG: i64 = 7200;
 const ALONE: [Skew; 1] = [Skew { offset: 0, rate: 1.0 }];
 
 /// Two replicas without an election, until the issuer has granted so many refreshes in each of so many worlds.
@@ -24,7 +26,7 @@ pub fn two_replicas(worlds: u64, refreshes: u32) -> Count {
     let plans: Vec<u64> = (0..worlds).collect();
     sum(&plans, |number| {
         let skews: &'static [Skew] = if number % 4 == 3 { &ALIKE } else { &APART };
-        let setup = Setup { skews, ..Setup::of(Kind::Strict) };
+        let setup = Setup { skews, lifetime: LONG, ..Setup::of(Kind::Strict) };
         let name = format!("world {number}, {skews:?}");
         guarded(&name, || {
             simulate(async || {
@@ -34,8 +36,8 @@ pub fn two_replicas(worlds: u64, refreshes: u32) -> Count {
                 world.start();
                 world.control.arm();
                 world.control.chance(Chance { stale: lag, events: lag, ..calm(*number) });
-                let end = Instant::now() + Duration::from_secs(u64::from(refreshes) * 2000);
-                let often = Duration::from_secs(60);
+                let end = Instant::now() + Duration::from_secs(u64::from(refreshes) * 9000);
+                let often = Duration::from_secs(300);
                 let done = world.until(end, often, |world| world.judge.issuer().rotations >= refreshes).await;
                 world.control.disarm();
                 come_to_rest(&mut world).await;
@@ -85,7 +87,7 @@ pub fn walk(seed: u64) -> (Count, Vec<String>) {
     let kind = *random.pick(&[Kind::Strict, Kind::Strict, Kind::Grace(30), Kind::IdempotencyKey, Kind::Overlap, Kind::Reusable]);
     let journal = *random.pick(&[Journal::Kept, Journal::Kept, Journal::Lost, Journal::None]);
     let skews: &'static [Skew] = *random.pick(&[&ALONE[..], &ALONE[..], &ALIKE[..], &APART[..]]);
-    let setup = Setup { kind, journal, skews };
+    let setup = Setup { kind, journal, skews, lifetime: if skews.len() > 1 { LONG } else { 600 } };
     let chance = Chance {
         faults: *random.pick(&[4, 8, 16, 40]),
         stale: *random.pick(&[0, 0, 4]),
@@ -96,9 +98,8 @@ pub fn walk(seed: u64) -> (Count, Vec<String>) {
     };
     // Nobody's deed that can itself destroy the newest token: what then is lost proves nothing.
     let gentle: Vec<Deed> = DEEDS.into_iter().filter(|deed| deed.is_gentle()).collect();
-    let deeds: Vec<(usize, Deed)> = (0..random.below(3))
-        .map(|_| (usize::try_from(random.below(60)).unwrap(), *random.pick(&gentle)))
-        .collect();
+    let deeds: Vec<(usize, Deed)> =
+        (0..random.below(3)).map(|_| (usize::try_from(random.below(60)).unwrap(), *random.pick(&gentle))).collect();
     let name = format!("SIM_SEED={seed}: {setup:?}, one fault in {}, {deeds:?}", chance.faults);
     let mut log = Vec::new();
     let count = guarded(&name, || {
