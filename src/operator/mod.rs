@@ -24,7 +24,7 @@ pub mod transport;
 mod watch;
 
 pub use run::Operator;
-pub use start::{JournalPlace, Parts, Settings, StartError};
+pub use start::{JournalPlace, Parts, READ_TIMEOUT, Settings, StartError};
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -30,6 +30,10 @@ use crate::refresh::journal::Place;
 /// How many objects are listed at a time. Our choice: what kube's own watches ask for.
 const PAGE: u32 = 500;
 
+/// How long the API server may be silent on a connection. A watch or a list on a dead connection would otherwise last for ever
+/// (other requests have a deadline of their own). A little more than the 290 s after which kube's watches end by themselves.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(295);
+
 /// How the operator runs.
 #[derive(Debug)]
 pub struct Settings {
@@ -111,6 +115,7 @@ impl Operator {
         let mut config = settings.config;
         // A repeated PUT would answer 409 for our own first write; a repeated anything hides how long an outage lasts.
         config.default_retry = false;
+        config.read_timeout = Some(READ_TIMEOUT);
         let operator_namespace = settings.operator_namespace.unwrap_or_else(|| config.default_namespace.clone());
         Self::assemble(Parts {
             client: Client::try_from(config).map_err(StartError::Client)?,

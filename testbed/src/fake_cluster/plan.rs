@@ -93,6 +93,8 @@ pub enum Loss {
     Reset,
     /// Nothing, for ever.
     Hang,
+    /// Nothing for so long, then the end of the connection, as a client with a read timeout sees a dead one.
+    HangFor(Duration),
     /// Half of the answer's body, then the end of the connection.
     Truncated,
 }

@@ -79,6 +79,10 @@ pub(super) async fn serve(
                 Loss::Answer(failure) => Ok(refused(&failure)),
                 Loss::Reset => Err(io::Error::from(io::ErrorKind::ConnectionReset).into()),
                 Loss::Hang => std::future::pending().await,
+                Loss::HangFor(time) => {
+                    tokio::time::sleep(time).await;
+                    Err(io::Error::from(io::ErrorKind::TimedOut).into())
+                }
                 Loss::Truncated => Ok(torn(answer)),
             }
         }

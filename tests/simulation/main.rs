@@ -1,0 +1,117 @@
+//! The real operator against everything that can go wrong, in memory and in paused time.
+//!
+//! These are samples for a normal run; `cargo run --release --example prove -- --extended` makes all runs. `SIM_SEED=n` replays
+//! one random walk.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
+
+#[path = "../support/simulation/mod.rs"]
+#[allow(dead_code, reason = "each binary uses a part of the simulation")]
+mod simulation;
+
+use std::time::Duration;
+
+use simulation::count::Count;
+use simulation::issuer::Kind;
+use simulation::run::Start;
+use simulation::scenarios::{FORGIVING, STRICT, faults, outages, people, walks};
+use simulation::world::Setup;
+
+/// Prints what was counted, and fails on what must not be.
+fn check(name: &str, count: &Count) {
+    println!("{name}: {count}");
+    assert!(count.is_good(), "{name}: {count}\n{}", count.problems.join("\n\n"));
+}
+
+#[test]
+fn one_fault_at_any_effect_of_a_strict_refresh() {
+    for setup in STRICT {
+        check(&format!("first {setup:?}"), &faults::single(setup, Start::First));
+        check(&format!("steady {setup:?}"), &faults::single(setup, Start::Steady));
+    }
+}
+
+#[test]
+fn one_fault_at_an_issuer_that_forgives_loses_nothing_at_any_point() {
+    for setup in FORGIVING {
+        let count = faults::single(setup, Start::Steady);
+        check(&format!("{setup:?}"), &count);
+        assert_eq!(count.allowed_losses, 0, "{setup:?}");
+    }
+}
+
+#[test]
+fn pairs_of_faults_sampled() {
+    for start in [Start::First, Start::Steady] {
+        check(&format!("{start:?}"), &faults::pairs(Setup::of(Kind::Strict), start, 401));
+    }
+}
+
+#[test]
+fn a_crash_at_every_moment_of_a_refresh() {
+    for setup in STRICT {
+        check(&format!("{setup:?}"), &faults::crash_at_every_moment(setup, Start::Steady, Duration::from_millis(40)));
+    }
+}
+
+#[test]
+fn people_at_every_effect() {
+    check("people", &people::deeds(Setup::of(Kind::Strict)));
+}
+
+#[test]
+fn the_api_server_is_down_from_any_effect() {
+    for setup in STRICT {
+        check(&format!("{setup:?}"), &outages::api_server_down(setup));
+    }
+}
+
+#[test]
+fn the_commit_is_denied() {
+    for setup in STRICT {
+        check(&format!("{setup:?}"), &outages::commit_denied(setup));
+    }
+}
+
+#[test]
+fn sigterm_at_any_effect() {
+    for setup in STRICT {
+        check(&format!("{setup:?}"), &outages::sigterm(setup));
+    }
+}
+
+#[test]
+fn the_token_api_fails_for_an_hour() {
+    check("token API", &outages::token_api(Setup::of(Kind::Strict)));
+}
+
+#[test]
+fn two_replicas_without_an_election() {
+    check("two replicas", &walks::two_replicas(4, 25));
+}
+
+#[test]
+fn lists_and_events_that_lag() {
+    check("lagging views", &walks::lagging_views(20));
+}
+
+#[test]
+fn random_walks() {
+    if let Some(seed) = std::env::var_os("SIM_SEED") {
+        let (count, log) = walks::walk(seed.to_str().and_then(|seed| seed.parse().ok()).unwrap());
+        println!("{}", log.join("\n"));
+        return check("replayed", &count);
+    }
+    check("random walks", &walks::random(0..300));
+}
+
+#[test]
+fn a_seed_gives_the_same_walk_again() {
+    for seed in 0..10 {
+        let ((one, first), (two, second)) = (walks::walk(seed), walks::walk(seed));
+        let differ = first.iter().zip(&second).position(|(a, b)| a != b);
+        let around = |log: &[String]| differ.map(|at| log[at.saturating_sub(3)..log.len().min(at + 2)].join("\n"));
+        assert_eq!(around(&first), around(&second), "seed {seed}");
+        assert_eq!(one, two, "seed {seed}");
+    }
+}

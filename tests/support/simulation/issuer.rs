@@ -1,0 +1,163 @@
+//! The issuer, made of values, and the judge: it knows what was presented and what is newest.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+/// What the issuer does with a refresh token that was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// It works once; a second presentation revokes its chain.
+    Strict,
+    /// It works once, and for so many seconds after its first use brings the same pair again.
+    Grace(i64),
+    /// It works once, and the same idempotency key brings the same pair again.
+    IdempotencyKey,
+    /// It works until the pair that it brought is used, and brings the same pair again.
+    Overlap,
+    /// It stays valid.
+    Reusable,
+}
+
+impl Kind {
+    /// The lines of a spec that declare it.
+    pub fn declared(self) -> serde_json::Value {
+        match self {
+            Self::Strict => json!({ "rotation": "Strict" }),
+            Self::Grace(seconds) => json!({ "rotation": "Grace", "graceSeconds": seconds }),
+            Self::IdempotencyKey => json!({ "rotation": "IdempotencyKey" }),
+            // The longest window that can be declared: the old token works for as long as anybody needs it.
+            Self::Overlap => json!({ "rotation": "Grace", "graceSeconds": 86_400 }),
+            Self::Reusable => json!({ "rotation": "Reusable" }),
+        }
+    }
+}
+
+/// The first use of a refresh token.
+#[derive(Clone, Debug)]
+struct Use {
+    at: DateTime<Utc>,
+    key: String,
+    successor: String,
+    /// When the access token expired that was there before.
+    expired: DateTime<Utc>,
+}
+
+/// One chain of tokens and all that happened to it.
+#[derive(Debug)]
+pub struct Issuer {
+    kind: Kind,
+    /// How long an access token lives.
+    lifetime: TimeDelta,
+    current: String,
+    access: String,
+    access_expires: DateTime<Utc>,
+    revoked: bool,
+    serial: u32,
+    used: BTreeMap<String, Use>,
+    /// Requests for a refresh that came.
+    pub calls: u32,
+    /// When the last of them came.
+    pub last_call: Option<DateTime<Utc>>,
+    /// Refreshes that were granted, repeats left out.
+    pub rotations: u32,
+    /// Spent tokens that were presented again where the issuer allows none of that.
+    pub double_spends: Vec<String>,
+    /// The one presentation at the end of a chain that nobody holds any more; see [`present`](Self::present).
+    pub last_tries: u32,
+}
+
+/// An answer: status and body.
+pub type Answer = (u16, String);
+
+impl Issuer {
+    /// Begins a chain; its first refresh token is [`current`](Self::current).
+    pub fn new(kind: Kind, lifetime: TimeDelta, now: DateTime<Utc>) -> Self {
+        Self {
+            kind,
+            lifetime,
+            current: "refresh-0".into(),
+            access: access(0, now + lifetime),
+            access_expires: now + lifetime,
+            revoked: false,
+            serial: 0,
+            used: BTreeMap::new(),
+            calls: 0,
+            last_call: None,
+            rotations: 0,
+            double_spends: Vec::new(),
+            last_tries: 0,
+        }
+    }
+
+    /// The newest refresh token.
+    pub fn current(&self) -> &str {
+        &self.current
+    }
+
+    /// The newest access token.
+    pub fn access(&self) -> &str {
+        &self.access
+    }
+
+    /// The chain was revoked.
+    pub fn is_revoked(&self) -> bool {
+        self.revoked
+    }
+
+    /// Handles a refresh request. `held`: somebody in the operator's reach still holds the newest token.
+    ///
+    /// A spent token is presented once on purpose when the access token has expired and nobody holds its successor: nothing
+    /// can get worse then. That is no double spend, and is counted apart; a second one is.
+    pub fn present(&mut self, token: &str, key: &str, held: bool, now: DateTime<Utc>) -> Answer {
+        (self.calls, self.last_call) = (self.calls + 1, Some(now));
+        if let Some(first) = self.used.get(token).cloned() {
+            let again = self.current == first.successor;
+            let allowed = again
+                && match self.kind {
+                    Kind::Strict | Kind::Reusable => false,
+                    Kind::Grace(seconds) => now - first.at < TimeDelta::seconds(seconds),
+                    Kind::IdempotencyKey => first.key == key,
+                    Kind::Overlap => true,
+                };
+            if allowed {
+                return self.grant();
+            }
+            if again && !held && now >= first.expired && self.last_tries == 0 {
+                self.last_tries += 1;
+            } else {
+                self.double_spends.push(token.to_owned());
+            }
+            self.revoked = true;
+        }
+        if self.revoked || token != self.current {
+            return (400, json!({ "error": "invalid_grant" }).to_string());
+        }
+        self.serial += 1;
+        self.rotations += 1;
+        let expired = std::mem::replace(&mut self.access_expires, now + self.lifetime);
+        self.access = access(self.serial, self.access_expires);
+        if self.kind != Kind::Reusable {
+            let successor = format!("refresh-{}", self.serial);
+            let first = Use { at: now, key: key.to_owned(), successor: successor.clone(), expired };
+            self.used.insert(std::mem::replace(&mut self.current, successor), first);
+        }
+        self.grant()
+    }
+
+    fn grant(&self) -> Answer {
+        let seconds = self.lifetime.num_seconds();
+        let body = json!({
+            "access_token": self.access, "refresh_token": self.current, "token_type": "Bearer", "expires_in": seconds,
+        });
+        (200, body.to_string())
+    }
+}
+
+/// An access token that tells when it expires, as a JWT does (RFC 7519).
+fn access(serial: u32, expires: DateTime<Utc>) -> String {
+    use base64::Engine as _;
+    let claims = json!({ "jti": serial.to_string(), "exp": expires.timestamp() }).to_string();
+    format!("header.{}.signature", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims))
+}

@@ -1,0 +1,21 @@
+//! The scenarios: each makes many runs and counts.
+
+pub mod faults;
+pub mod outages;
+pub mod people;
+pub mod walks;
+
+use super::issuer::Kind;
+use super::world::{Journal, Setup};
+
+/// A strict issuer, with each kind of journal.
+pub const STRICT: [Setup; 3] =
+    [Setup::of(Kind::Strict), Setup::of(Kind::Strict).with(Journal::Lost), Setup::of(Kind::Strict).with(Journal::None)];
+
+/// Issuers at which nothing may be lost at any point, without any journal.
+pub const FORGIVING: [Setup; 4] = [
+    Setup::of(Kind::Grace(30)).with(Journal::None),
+    Setup::of(Kind::IdempotencyKey).with(Journal::None),
+    Setup::of(Kind::Overlap).with(Journal::None),
+    Setup::of(Kind::Reusable).with(Journal::None),
+];
