@@ -3,15 +3,23 @@
 //! `cargo run --release --example prove` runs the share that every change has to pass, `-- --extended` all of it. The end is 1 if any claim
 //! does not hold.
 
-#[path = "../tests/support/oidc.rs"]
+mod in_memory;
+mod model;
+#[path = "../../tests/support/oidc.rs"]
 #[allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for tests, which use more and may panic")]
 mod oidc_server;
-#[path = "../tests/support/proof.rs"]
+#[path = "../../tests/support/proof.rs"]
 mod proof;
-#[path = "../tests/real/runs/mod.rs"]
+#[path = "../../tests/model/protocol/mod.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "written for tests, which may panic")]
+mod protocol;
+#[path = "../../tests/real/runs/mod.rs"]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "written for tests, which may panic")]
 mod real;
-#[path = "../tests/support/stage.rs"]
+#[path = "../../tests/support/simulation/mod.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "written for tests, which may panic")]
+mod simulation;
+#[path = "../../tests/support/stage.rs"]
 #[allow(dead_code, reason = "tests use more of the stage than the proofs do")]
 mod stage;
 
@@ -34,7 +42,7 @@ struct Arguments {
 }
 
 /// Every section, in the order of the table.
-const SECTIONS: [(&str, Section); 1] = [("real", real::prove)];
+const SECTIONS: [(&str, Section); 3] = [("model", model::prove), ("simulation", in_memory::prove), ("real", real::prove)];
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

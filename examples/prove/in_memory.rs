@@ -1,0 +1,82 @@
+//! The simulation's rows: the real operator in memory and in paused time.
+
+use std::time::Duration;
+
+use crate::proof::{Extent, Row};
+use crate::simulation::count::Count;
+use crate::simulation::issuer::Kind;
+use crate::simulation::run::Start;
+use crate::simulation::scenarios::{FORGIVING, STRICT, faults, outages, people, walks};
+use crate::simulation::world::Setup;
+
+/// Coprime to the number of faults, so that a sample has every fault at every effect.
+const SAMPLE: usize = 401;
+/// What a refresh takes, with room: crashes are tried at each moment of it.
+const REFRESH_LASTS: Duration = Duration::from_millis(40);
+
+/// Everything that can go wrong, at every effect.
+pub fn prove(extent: Extent, report: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+    let all = extent == Extent::Extended;
+    let strict = Setup::of(Kind::Strict);
+    let starts = [Start::First, Start::Steady];
+    let each = |setups: &[Setup], one: &dyn Fn(Setup) -> Count| {
+        let mut total = Count::default();
+        setups.iter().for_each(|setup| total += one(*setup));
+        total
+    };
+    let single = |setup: Setup| {
+        let mut total = Count::default();
+        starts.into_iter().for_each(|start| total += faults::single(setup, start));
+        total
+    };
+    report(row("each request x 14 faults, strict", &each(&STRICT, &single)));
+    report(forgiving("the same with grace, key, overlap, reusable", &each(&FORGIVING, &single)));
+    let nth = if all { 1 } else { SAMPLE };
+    let mut pairs = Count::default();
+    starts.into_iter().for_each(|start| pairs += faults::pairs(strict, start, nth));
+    report(row("pairs of faults, strict", &pairs));
+    let crash = |setup| faults::crash_at_every_moment(setup, Start::Steady, REFRESH_LASTS);
+    report(row("a crash at each moment of a refresh", &each(&STRICT, &crash)));
+    report(row("people at each request", &people::deeds(strict)));
+    report(row("API server down 10 min from each request", &each(&STRICT, &outages::api_server_down)));
+    report(row("commit denied for 15 min", &each(&STRICT, &outages::commit_denied)));
+    report(row("SIGTERM at each request", &each(&STRICT, &outages::sigterm)));
+    report(row("token API down, 5xx, 429 for an hour", &outages::token_api(strict)));
+    let (worlds, refreshes, seeds) = if all { (100, 100, 1_000_000) } else { (8, 50, SHORT_WALKS) };
+    report(row("two replicas, no election, clocks 10 min and 5 % apart", &walks::two_replicas(worlds, refreshes)));
+    report(row("lists and events that lag", &walks::lagging_views(seeds / 100)));
+    report(row("random walks", &walks::random(0..seeds)));
+    Ok(())
+}
+
+/// How many random walks the short extent makes: about five minutes in a release build on two cores.
+const SHORT_WALKS: u64 = 10_000;
+
+fn row(what: &str, count: &Count) -> Row {
+    let mut row = Row::new(what);
+    row.plans = count.plans;
+    row.double_spends = count.double_spends;
+    row.lost = count.lost;
+    row.allowed = count.allowed_losses;
+    row.violations.clone_from(&count.problems);
+    row.add_note(&format!("{} refreshes", count.refreshes));
+    for (number, what) in [
+        (count.last_tries, "late repeats"),
+        (count.given_up, "given up after one"),
+        (count.destroyed, "destroyed by people"),
+        (count.waiting, "waiting for a person"),
+        (count.idle, "without effect"),
+    ] {
+        if number > 0 {
+            row.add_note(&format!("{number} {what}"));
+        }
+    }
+    row
+}
+
+/// Where the API forgives a repeat, nothing at all may be lost.
+fn forgiving(what: &str, count: &Count) -> Row {
+    let mut row = row(what, count);
+    (row.lost, row.allowed) = (row.lost + row.allowed, 0);
+    row
+}
