@@ -86,7 +86,11 @@ pub fn walk(seed: u64) -> (Count, Vec<String>) {
     let mut random = Random::new(seed);
     let kind = *random.pick(&[Kind::Strict, Kind::Strict, Kind::Grace(30), Kind::IdempotencyKey, Kind::Overlap, Kind::Reusable]);
     let journal = *random.pick(&[Journal::Kept, Journal::Kept, Journal::Lost, Journal::None]);
-    let skews: &'static [Skew] = *random.pick(&[&ALONE[..], &ALONE[..], &ALIKE[..], &APART[..]]);
+    let skews: &'static [Skew] = match random.below(4) {
+        0 => &ALIKE,
+        1 => &APART,
+        _ => &ALONE,
+    };
     let setup = Setup { kind, journal, skews, lifetime: if skews.len() > 1 { LONG } else { 600 } };
     let chance = Chance {
         faults: *random.pick(&[4, 8, 16, 40]),
