@@ -68,6 +68,7 @@ pub fn lagging_views(seeds: u64) -> Count {
                 world.control.chance(Chance { stale: 2, events: 3, ..calm(*seed) });
                 world.pass(Duration::from_secs(1500)).await;
                 world.control.disarm();
+                world.list_again();
                 come_to_rest(&mut world).await;
                 world.count(&name)
             })
@@ -117,10 +118,19 @@ pub fn walk(seed: u64) -> (Count, Vec<String>) {
             world.start();
             world.pass(Duration::from_secs(900)).await;
             world.control.disarm();
+            world.list_again();
             come_to_rest(&mut world).await;
             log = world.control.log();
             world.count(&name)
         })
     });
     (count, log)
+}
+
+impl World {
+    /// Watches that may have lost events come to their end, and begin with a list.
+    fn list_again(&self) {
+        self.cluster.compact();
+        self.cluster.cut_watches(None);
+    }
 }
