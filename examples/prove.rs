@@ -49,12 +49,16 @@ fn main() -> ExitCode {
     };
     let each = |setups: &[Setup], one: &dyn Fn(Setup) -> Count| {
         let mut total = Count::default();
-        setups.iter().for_each(|setup| total += one(*setup));
+        for setup in setups {
+            total += one(*setup);
+        }
         total
     };
     let single = |setup| {
         let mut total = Count::default();
-        starts.into_iter().for_each(|start| total += faults::single(setup, start));
+        for start in starts {
+            total += faults::single(setup, start);
+        }
         total
     };
     tell("every effect x 14 faults, strict", each(&STRICT, &single));
