@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
@@ -29,8 +29,15 @@ pub(super) async fn watch_secrets(
     let mut first = Some(first);
     let config = watcher::Config::default().labels(&format!("{ROLE_LABEL} in (seed,output)"));
     let events = watcher(secrets, config).default_backoff();
-    let handled = events.try_for_each(|event| {
-        let event = only_metadata(event);
+    let handled = events.for_each(|event| {
+        let event = match event {
+            Ok(event) => only_metadata(event),
+            Err(error) => {
+                // The stream goes on by itself, after a pause.
+                tracing::debug!(%error, "the watch of Secrets failed; it is tried again");
+                return std::future::ready(());
+            }
+        };
         let listed = matches!(event, watcher::Event::InitDone);
         if let Some(((namespace, name), secret)) = context.seen.take(number, scope.as_deref(), &event) {
             for object in concerned(&context, &namespace, &name, &secret) {
@@ -41,12 +48,9 @@ pub(super) async fn watch_secrets(
         if let Some(first) = first.take_if(|_| listed) {
             let _ = first.send(());
         }
-        std::future::ready(Ok::<(), watcher::Error>(()))
+        std::future::ready(())
     });
-    // `default_backoff` makes the stream go on after errors; `try_for_each` would end at the first.
-    if let Err(error) = handled.await {
-        tracing::debug!(%error, "the watch of Secrets ended");
-    }
+    handled.await;
 }
 
 fn only_metadata(event: watcher::Event<PartialObjectMeta<Secret>>) -> watcher::Event<ObjectMeta> {

@@ -46,7 +46,7 @@ impl Count {
             plans: 1,
             idle: one(!hit),
             refreshes: verdict.rotations.into(),
-            double_spends: verdict.double_spends as u64,
+            double_spends: u64::try_from(verdict.double_spends).unwrap(),
             last_tries: verdict.last_tries.into(),
             allowed_losses: one(verdict.lost && verdict.excused && !verdict.destroyed),
             destroyed: one(verdict.lost && verdict.destroyed),

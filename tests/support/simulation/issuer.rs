@@ -101,6 +101,11 @@ impl Issuer {
         &self.access
     }
 
+    /// A lost answer may cost the chain.
+    pub fn is_strict(&self) -> bool {
+        self.kind == Kind::Strict
+    }
+
     /// The chain was revoked.
     pub fn is_revoked(&self) -> bool {
         self.revoked

@@ -33,6 +33,7 @@ struct Facts {
 
 /// What became of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact about the run")]
 pub struct Verdict {
     /// Spent tokens that were presented again.
     pub double_spends: usize,
@@ -138,7 +139,7 @@ impl Judge {
             double_spends: issuer.double_spends.len(),
             last_tries: issuer.last_tries,
             lost: !held,
-            excused: facts.lost_in_flight || facts.died_holding,
+            excused: issuer.is_strict() && (facts.lost_in_flight || facts.died_holding),
             destroyed: facts.destroyed,
             healthy: condition("Ready").is_some() && newest && held && !issuer.is_revoked(),
             stalled: condition("Stalled").and_then(|stalled| stalled["reason"].as_str().map(str::to_owned)),

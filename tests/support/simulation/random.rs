@@ -31,7 +31,7 @@ impl Random {
 
     /// One of these.
     pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        let at = usize::try_from(self.below(all.len() as u64)).unwrap();
+        let at = usize::try_from(self.below(u64::try_from(all.len()).unwrap())).unwrap();
         &all[at]
     }
 }

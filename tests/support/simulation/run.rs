@@ -28,6 +28,8 @@ const LONGEST: Duration = Duration::from_secs(5 * 3600);
 
 /// Runs a world in paused time.
 pub fn simulate<T>(body: impl AsyncFnOnce() -> T) -> T {
+    // kube draws the pauses of its watches from this thread's generator.
+    fastrand::seed(0);
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let result = runtime.block_on(body());
     // What a replica left behind must not hold up the end.

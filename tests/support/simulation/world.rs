@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use refreshable_token_operator::operator::clock::Clock;
+use refreshable_token_operator::operator::transport::TokenCalls;
 use refreshable_token_operator::operator::{JournalPlace, Operator, Parts};
 use serde_json::{Value, json};
 use testbed::fake_cluster::{FakeCluster, Kind as Resource};
@@ -135,14 +137,15 @@ impl World {
             Journal::Kept | Journal::Lost => Some(disk.journal(&process, &self.control, self.setup.journal == Journal::Kept)),
         };
         let calls = SimulatedCalls { process: process.clone(), control: self.control.clone(), judge: Arc::clone(&self.judge) };
-        let (calls, clock) = (Arc::new(calls), Arc::new(SkewedClock::new(self.time, skew, &process)));
+        let calls: Arc<dyn TokenCalls> = Arc::new(calls);
+        let clock: Arc<dyn Clock> = Arc::new(SkewedClock::new(self.time, skew, &process));
         let (cluster, name, pod, stopped) = (self.cluster.clone(), process.clone(), pod.to_owned(), stop.clone());
         let task = tokio::spawn(async move {
             loop {
                 let parts = Parts {
                     client: cluster.client(&name, OPERATOR_NAMESPACE),
-                    calls: Arc::clone(&calls) as _,
-                    clock: Arc::clone(&clock) as _,
+                    calls: Arc::clone(&calls),
+                    clock: Arc::clone(&clock),
                     journal: journal.clone().map_or(JournalPlace::None, JournalPlace::Store),
                     namespaces: vec![NAMESPACE.to_owned()],
                     operator_namespace: OPERATOR_NAMESPACE.to_owned(),

@@ -115,10 +115,16 @@ fn perform(cluster: &FakeCluster, deed: Deed, copy: Option<Value>) {
         Deed::ForeignKey => edit(&|secret| set_secret_value(secret, "note", Some(b"mine"))),
         Deed::Delete => cluster.delete(Resource::Secret, NAMESPACE, STATE),
         Deed::DeleteByForce => cluster.delete_by_force(Resource::Secret, NAMESPACE, STATE),
-        Deed::Restore => copy.into_iter().for_each(|copy| cluster.put(Resource::Secret, copy)),
+        Deed::Restore => {
+            if let Some(copy) = copy {
+                cluster.put(Resource::Secret, copy);
+            }
+        }
         Deed::DeleteAndRestore => {
             cluster.delete_by_force(Resource::Secret, NAMESPACE, STATE);
-            copy.into_iter().for_each(|copy| cluster.put(Resource::Secret, copy));
+            if let Some(copy) = copy {
+                cluster.put(Resource::Secret, copy);
+            }
         }
         Deed::MakeImmutable => edit(&|secret| secret["immutable"] = true.into()),
         Deed::Empty => edit(&|secret| secret["data"] = json!({})),
@@ -128,13 +134,13 @@ fn perform(cluster: &FakeCluster, deed: Deed, copy: Option<Value>) {
         }
         Deed::ClearStatus => {
             cluster.edit(Resource::RefreshableToken, NAMESPACE, NAME, |object| {
-                object["status"] = json!({ "observedGeneration": -1 })
+                object["status"] = json!({ "observedGeneration": -1 });
             });
         }
         Deed::DeleteOutput => cluster.delete(Resource::Secret, NAMESPACE, "demo-token"),
         Deed::EditOutput => {
             cluster.edit(Resource::Secret, NAMESPACE, "demo-token", |secret| {
-                set_secret_value(secret, "access_token", Some(b"edited"))
+                set_secret_value(secret, "access_token", Some(b"edited"));
             });
         }
     }
