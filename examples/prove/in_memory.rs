@@ -15,25 +15,32 @@ const SAMPLE: usize = 401;
 const REFRESH_LASTS: Duration = Duration::from_millis(40);
 
 /// Everything that can go wrong, at every effect.
+#[expect(clippy::unnecessary_wraps, reason = "sections that need a cluster can fail to run")]
 pub fn prove(extent: Extent, report: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
     let all = extent == Extent::Extended;
     let strict = Setup::of(Kind::Strict);
     let starts = [Start::First, Start::Steady];
     let each = |setups: &[Setup], one: &dyn Fn(Setup) -> Count| {
         let mut total = Count::default();
-        setups.iter().for_each(|setup| total += one(*setup));
+        for setup in setups {
+            total += one(*setup);
+        }
         total
     };
     let single = |setup: Setup| {
         let mut total = Count::default();
-        starts.into_iter().for_each(|start| total += faults::single(setup, start));
+        for start in starts {
+            total += faults::single(setup, start);
+        }
         total
     };
     report(row("each request x 14 faults, strict", &each(&STRICT, &single)));
     report(forgiving("the same with grace, key, overlap, reusable", &each(&FORGIVING, &single)));
     let nth = if all { 1 } else { SAMPLE };
     let mut pairs = Count::default();
-    starts.into_iter().for_each(|start| pairs += faults::pairs(strict, start, nth));
+    for start in starts {
+        pairs += faults::pairs(strict, start, nth);
+    }
     report(row("pairs of faults, strict", &pairs));
     let crash = |setup| faults::crash_at_every_moment(setup, Start::Steady, REFRESH_LASTS);
     report(row("a crash at each moment of a refresh", &each(&STRICT, &crash)));

@@ -99,6 +99,9 @@ pub struct Claim {
     /// When the first claim was written, on the API server's clock and in whole seconds: a grace window begins after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<DateTime<Utc>>,
+    /// When the access token has ended for certain, on the API server's clock: its lifetime after it was stored, or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_ends: Option<DateTime<Utc>>,
     /// This is the one late repeat (reference protocol, step 13): whatever becomes of it, no other follows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub last_try: bool,
@@ -117,6 +120,7 @@ impl Claim {
             journal: None,
             first: None,
             since: None,
+            token_ends: None,
             last_try: false,
         }
     }
@@ -375,6 +379,7 @@ mod tests {
             journal: Some("j".into()),
             first: Some("0".into()),
             since: DateTime::from_timestamp(4, 0),
+            token_ends: DateTime::from_timestamp(5, 0),
             last_try: true,
         };
         let state = State { claim: Some(claim), unparsed: None, ..full() };

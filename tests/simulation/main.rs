@@ -103,7 +103,7 @@ fn random_walks() {
         println!("{}", log.join("\n"));
         return check("replayed", &count);
     }
-    check("random walks", &walks::random(0..300));
+    check("random walks", &walks::random(0..150));
 }
 
 #[test]

@@ -22,7 +22,12 @@ impl Exchange {
             return self.finish(cannot_request(&RequestError::Missing("refresh_token")));
         };
         self.claim_begun = Some(now);
-        self.state.claim = Some(Claim { fingerprint: fingerprint.to_string(), time: now, ..self.brief.claim.clone() });
+        let (tokens, stored) = (&self.state.tokens, self.version.as_ref().and_then(|version| version.written));
+        let lifetime = tokens.expiration_time.zip(tokens.issued_time).map(|(end, begin)| end - begin);
+        // The expiry of a seed's token is the issuer's own time.
+        let token_ends = stored.zip(lifetime).map(|(stored, lifetime)| stored + lifetime).or(tokens.expiration_time);
+        let own = self.brief.claim.clone();
+        self.state.claim = Some(Claim { fingerprint: fingerprint.to_string(), time: now, token_ends, ..own });
         self.write_claim()
     }
 

@@ -75,7 +75,8 @@ impl Exchange {
             return None;
         }
         let watched = self.brief.watched.as_ref().filter(|(id, _)| *id == claim.id).map(|(_, time)| *time).unwrap_or_default();
-        let patience = self.semantics().longest_request().map_or(CLAIM_TTL, |request| SEND_WITHIN.saturating_add(request));
+        let in_flight = self.semantics().longest_request().map_or(CLAIM_TTL, |request| SEND_WITHIN.saturating_add(request));
+        let patience = in_flight.min(CLAIM_TTL);
         patience.checked_sub(watched).filter(|remaining| !remaining.is_zero())
     }
 
@@ -239,16 +240,20 @@ impl Exchange {
         let written = self.version.as_ref().and_then(|version| version.written).filter(|_| before.first.is_none());
         (self.claim_begun, self.claimed, self.taken) = (Some(now), false, Some(before.clone()));
         let (first, since) = (Some(before.first_id().to_owned()), before.since.or(written));
-        let own = self.brief.claim.clone();
-        self.state.claim = Some(Claim { fingerprint: before.fingerprint, time: now, first, since, last_try, ..own });
+        let (own, token_ends) = (self.brief.claim.clone(), before.token_ends);
+        self.state.claim = Some(Claim { fingerprint: before.fingerprint, time: now, first, since, token_ends, last_try, ..own });
         self.write_claim()
     }
 
-    /// Whether a repeat under the claim that was just taken over still arrives in time. Both times are the API server's own: the
-    /// clocks of two replicas can differ by more than a window.
+    /// Whether a repeat under the claim that was just taken over comes in time: inside the grace window, or after the end of the
+    /// access token. All times are the API server's own: the clocks of two replicas can differ by more than a window.
     pub(super) fn may_still_repeat(&mut self, now: DateTime<Utc>) -> bool {
+        let Some(claim) = &self.state.claim else { return false };
+        if claim.last_try {
+            let written = self.version.as_ref().and_then(|version| version.written);
+            return written.zip(claim.token_ends).is_none_or(|(now, ends)| now > ends);
+        }
         let Semantics::Grace(window) = self.semantics() else { return true };
-        let Some(claim) = self.state.claim.as_ref().filter(|claim| !claim.last_try) else { return true };
         let written = self.version.as_ref().and_then(|version| version.written);
         let passed = written.zip(claim.since).and_then(|(now, first)| (now - first).to_std().ok());
         // The times are in whole seconds.

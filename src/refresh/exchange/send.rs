@@ -91,7 +91,7 @@ impl Exchange {
                 // Without a new refresh token the one that was just spent is all there is: it is never presented again.
                 let chain_over = granted.refresh_token.is_none() && !self.brief.provider.keeps_omitted_refresh_token();
                 let mut commit = State { tokens, generation, chain_over, unparsed: None, ..self.released() };
-                commit.rest_until = self.rest();
+                commit.rest_until = self.rest(now);
                 let older = commit.closed_claims.len().saturating_sub(1);
                 commit.closed_claims.drain(..older);
                 // An answer that was committed before is put back: that is no refresh.
@@ -114,11 +114,13 @@ impl Exchange {
     }
 
     /// Until when nothing follows on an answer that came in a repeat: a copy of what was sent before can still arrive, and a grace
-    /// holds for the token before the newest only.
-    fn rest(&self) -> Option<DateTime<Utc>> {
+    /// holds for the token before the newest only. Counted from the last sending, on the API server's clock.
+    fn rest(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let Semantics::Grace(window) = self.semantics() else { return None };
         let since = self.state.claim.as_ref().and_then(|claim| claim.since).filter(|_| !self.first_sending())?;
-        Some(crate::refresh::schedule::after(since, window.saturating_add(CLAIM_TTL)))
+        let written = self.version.as_ref().and_then(|version| version.written).unwrap_or(since);
+        let passed = self.claim_begun.and_then(|begun| (now - begun).to_std().ok()).unwrap_or(window).min(window);
+        Some(crate::refresh::schedule::after(written, passed.saturating_add(CLAIM_TTL)))
     }
 
     /// The chain is over: its token is never presented again.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use testbed::fake_cluster::Kind as Resource;
 use tokio::time::Instant;
 
 use super::people::{DEEDS, Deed, arrange};
@@ -130,6 +131,9 @@ pub fn walk(seed: u64) -> (Count, Vec<String>) {
 impl World {
     /// Watches that may have lost events come to their end, and begin with a list.
     fn list_again(&self) {
+        // A bookmark may have gone past a lost event: only a later write makes it too old.
+        let metadata = serde_json::json!({ "name": "later", "namespace": "elsewhere" });
+        self.cluster.put(Resource::Secret, serde_json::json!({ "metadata": metadata }));
         self.cluster.compact();
         self.cluster.cut_watches(None);
     }
