@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::step::{Event, Outcome, StateAnswer, StateWrite, Step, WriteAnswer};
+use super::report::Outcome;
+use super::step::{Event, StateAnswer, StateWrite, Step, WriteAnswer};
 use super::{Exchange, Next, Phase, is_claim, spendable};
 use crate::api::{CLAIM_FINALIZER, Reason};
 use crate::refresh::state::{Claim, Malformed, ORPHANED, State, StoredState, Version};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::report::Outcome;
 use super::secure::Then;
-use super::step::{Outcome, Step, Task};
+use super::step::{Step, Task};
 use super::{CLAIM_TTL, Exchange, Next, Phase, SEND_WITHIN};
 use crate::api::Reason;
 use crate::provider::{Class, Delivery, Lost, NotSent, RawBody, Reply, RequestError, Semantics, TokenError};
