@@ -14,6 +14,7 @@ mod kept;
 pub mod key;
 pub mod leader;
 mod memory;
+mod poll;
 pub mod reconcile;
 mod rival;
 mod run;
@@ -63,6 +64,8 @@ pub struct Context {
     operator_namespace: String,
     /// Namespaces to watch; none: all.
     namespaces: Vec<String>,
+    /// Secrets are listed and watched; otherwise they are asked for by name.
+    secrets_watch: bool,
     pod: String,
     process: String,
 }
@@ -85,6 +88,7 @@ impl Context {
             cluster_uid: self.cluster_uid.clone(),
             operator_namespace: self.operator_namespace.clone(),
             namespaces: self.namespaces.clone(),
+            secrets_watch: self.secrets_watch,
             pod: self.pod.clone(),
             process: self.process.clone(),
         })

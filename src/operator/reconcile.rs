@@ -47,7 +47,10 @@ pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context:
     let span = tracing::info_span!("reconcile", namespace, name);
     let look = async {
         match &object.0 {
-            Ok(object) => Box::pin(Turn::new(object.clone(), context).run()).await,
+            Ok(object) => {
+                context.look_at_secrets(object).await;
+                Box::pin(Turn::new(object.clone(), context).run()).await
+            }
             Err(invalid) => Box::pin(undecodable(&context, invalid)).await,
         }
     };
