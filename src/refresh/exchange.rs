@@ -324,11 +324,6 @@ impl Exchange {
         self.state.claim.as_ref().is_some_and(|claim| claim.first.is_some())
     }
 
-    /// The state without the claim. It is thereby closed, which only matters where a mark can bear it.
-    fn released(&self) -> State {
-        if self.marked.is_some() { self.state.released() } else { State { claim: None, ..self.state.clone() } }
-    }
-
     /// Ends without having found out what became of the open claim of another.
     fn leave_open(self, outcome: Outcome) -> Next {
         self.close(outcome, true)

@@ -129,7 +129,7 @@ impl Exchange {
             return self.mark(now);
         }
         let commit = StateWrite {
-            state: State { generation: self.state.generation.saturating_add(1), ..self.released() },
+            state: State { generation: self.state.generation.saturating_add(1), ..self.state.released() },
             replaces: self.version.clone(),
             dry_run: true,
         };

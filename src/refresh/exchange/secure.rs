@@ -99,7 +99,7 @@ impl Exchange {
             return self.finish(outcome);
         }
         // Only what was done under this claim is undone: what became of the first sending is as unknown as before.
-        let target = if self.repeating() { self.not_last() } else { self.released() };
+        let target = if self.repeating() { self.not_last() } else { self.state.released() };
         if target == self.state {
             return self.finish(outcome);
         }
