@@ -1,5 +1,6 @@
 //! Arguments and start.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,7 +23,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the operator.
-    Run(Run),
+    Run(Box<Run>),
     /// Print the CustomResourceDefinitions as YAML.
     Crd,
     /// Print the version.
@@ -51,6 +52,12 @@ struct Run {
     /// more. Without it every replica works; no token is spent twice either way.
     #[arg(long, env = "RTOK_LEADER_ELECT")]
     leader_elect: bool,
+    /// Address and port where /metrics, /livez and /readyz are served, such as 0.0.0.0:8080. Default: nowhere.
+    #[arg(long, env = "RTOK_METRICS_ADDR", value_name = "ADDRESS")]
+    metrics_addr: Option<SocketAddr>,
+    /// Show /metrics only to bearer tokens that the API server knows (TokenReview) and lets get the nonResourceURL /metrics.
+    #[arg(long, env = "RTOK_METRICS_AUTH", requires = "metrics_addr")]
+    metrics_auth: bool,
     /// How many refreshes may be under way at once: so many tokens are at risk when the process is killed.
     #[arg(long, env = "RTOK_MAX_IN_FLIGHT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
     max_in_flight: u16,
@@ -69,7 +76,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => {
             telemetry::start(arguments.log_format, &arguments.log);
-            run(arguments).unwrap_or_else(|error| {
+            run(*arguments).unwrap_or_else(|error| {
                 tracing::error!("{error:#}");
                 ExitCode::FAILURE
             })
@@ -135,6 +142,8 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
         leader_elect: arguments.leader_elect,
         max_in_flight: usize::from(arguments.max_in_flight),
         pod: arguments.pod,
+        metrics_addr: arguments.metrics_addr,
+        metrics_auth: arguments.metrics_auth,
     })
 }
 
