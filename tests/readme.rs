@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
+#[path = "readme/metrics.rs"]
+mod metrics;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
