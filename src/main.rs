@@ -8,8 +8,11 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use refreshable_token_operator::api;
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
-use refreshable_token_operator::operator::telemetry::{self, LogFormat};
+#[cfg(feature = "otlp")]
+use refreshable_token_operator::operator::telemetry::traces::TraceArguments;
+use refreshable_token_operator::operator::telemetry::{LogFormat, Telemetry};
 use refreshable_token_operator::operator::{Operator, Settings};
+use tokio::runtime::Runtime;
 
 /// Refreshes tokens before they expire and writes them into Kubernetes Secrets. Never loses a refresh token, never spends one
 /// twice.
@@ -70,17 +73,14 @@ struct Run {
     /// Name of this replica, shown in claims and events. Default: the host name.
     #[arg(long, env = "HOSTNAME", default_value = "refreshable-token-operator", hide = true)]
     pod: String,
+    #[cfg(feature = "otlp")]
+    #[command(flatten)]
+    traces: TraceArguments,
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run(arguments) => {
-            telemetry::start(arguments.log_format, &arguments.log);
-            run(*arguments).unwrap_or_else(|error| {
-                tracing::error!("{error:#}");
-                ExitCode::FAILURE
-            })
-        }
+        Command::Run(arguments) => run(*arguments),
         Command::Crd => print(&crd()),
         Command::Version => print(&format!("refreshable-token-operator {}\n", env!("CARGO_PKG_VERSION"))),
     }
@@ -98,15 +98,49 @@ fn crd() -> String {
     serde_saphyr::to_string(&api::crd()).unwrap_or_default()
 }
 
-fn run(arguments: Run) -> anyhow::Result<ExitCode> {
+fn run(arguments: Run) -> ExitCode {
     // reqwest and kube panic without a process-wide provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?.block_on(async {
-        let settings = settings(arguments).await?;
-        let operator = Operator::start(settings).await?;
-        operator.run(stop_signal()?).await;
-        Ok(ExitCode::SUCCESS)
-    })
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::Error::new(error).context("no runtime")),
+    };
+    let (telemetry, unusable) = match telemetry(&arguments, &runtime) {
+        Ok(telemetry) => (telemetry, None),
+        Err(error) => (Telemetry::logs(), Some(error)),
+    };
+    telemetry.start(arguments.log_format, &arguments.log);
+    if let Some(error) = unusable {
+        return failed(&error);
+    }
+    let ended = runtime.block_on(operate(arguments));
+    telemetry.end();
+    ended.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    tracing::error!("{error:#}");
+    ExitCode::FAILURE
+}
+
+async fn operate(arguments: Run) -> anyhow::Result<()> {
+    let settings = settings(arguments).await?;
+    let operator = Operator::start(settings).await?;
+    operator.run(stop_signal()?).await;
+    Ok(())
+}
+
+#[cfg(feature = "otlp")]
+fn telemetry(arguments: &Run, runtime: &Runtime) -> anyhow::Result<Telemetry> {
+    let traces =
+        arguments.traces.traces(runtime.handle().clone()).context("traces cannot be set up: check the OTEL_ variables")?;
+    Ok(Telemetry::with_traces(traces))
+}
+
+#[cfg(not(feature = "otlp"))]
+#[expect(clippy::unnecessary_wraps, reason = "with traces it can fail")]
+fn telemetry(_: &Run, _: &Runtime) -> anyhow::Result<Telemetry> {
+    Ok(Telemetry::logs())
 }
 
 async fn settings(arguments: Run) -> anyhow::Result<Settings> {
