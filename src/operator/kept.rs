@@ -11,7 +11,7 @@ use super::cluster::Owner;
 use super::drive::Job;
 use super::journal::JournalStore;
 use super::transport::Connection;
-use crate::refresh::exchange::{Brief, Exchange, Memento};
+use crate::refresh::exchange::{Brief, Exchange, Memento, Outcome};
 use crate::refresh::journal::{Entry, Place};
 use crate::refresh::state::Claim;
 
@@ -92,14 +92,28 @@ pub(super) async fn replay(context: &Arc<Context>) {
         let context = Arc::clone(context);
         async move {
             let (owner, place) = (owner(&entry), entry.place.clone());
+            let uid = owner.uid.clone();
             let own = Claim::new(context.clock.unique_name(), &context.pod, &context.process);
             let brief = Brief::replay(&entry, Claim { journal: context.kept.id(), ..own }, context.key.clone());
+            let provider = entry.provider.name();
             let connection = Connection { ca_bundle: None, connect_timeout: Duration::ZERO, request_timeout: Duration::ZERO };
             let first = Exchange::replay(brief, entry);
-            let job = Job { context: Arc::clone(&context), object: None, owner, place, connection, claimed: None, permit: None };
+            let job = Job {
+                context: Arc::clone(&context),
+                object: None,
+                owner,
+                place,
+                provider,
+                connection,
+                claimed: None,
+                permit: None,
+            };
             // Its end does not depend on anybody's patience.
             if let Ok(driven) = context.exchanges.spawn(job.drive(first)).await {
                 tracing::info!(outcome = driven.finished.outcome.word(), "a kept answer was looked at");
+                if driven.finished.outcome == Outcome::Refreshed {
+                    context.metrics.answer_recovered(&uid);
+                }
             }
         }
     });
