@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use refreshable_token_operator::api;
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
 #[cfg(feature = "otlp")]
-use refreshable_token_operator::operator::telemetry::traces::TraceArguments;
+use refreshable_token_operator::operator::telemetry::traces::TraceSettings;
 use refreshable_token_operator::operator::telemetry::{LogFormat, Telemetry};
 use refreshable_token_operator::operator::{Operator, Settings};
 use tokio::runtime::Runtime;
@@ -77,9 +77,6 @@ struct Run {
     /// Name of this replica, shown in claims and events. Default: the host name.
     #[arg(long, env = "HOSTNAME", default_value = "refreshable-token-operator", hide = true)]
     pod: String,
-    #[cfg(feature = "otlp")]
-    #[command(flatten)]
-    traces: TraceArguments,
 }
 
 fn main() -> ExitCode {
@@ -109,13 +106,14 @@ fn run(arguments: Run) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&anyhow::Error::new(error).context("no runtime")),
     };
-    let (telemetry, unusable) = match telemetry(&arguments, &runtime) {
+    let (telemetry, unusable) = match telemetry(&runtime) {
         Ok(telemetry) => (telemetry, None),
         Err(error) => (Telemetry::logs(), Some(error)),
     };
     telemetry.start(arguments.log_format, &arguments.log);
     if let Some(error) = unusable {
-        return failed(&error);
+        // Tokens are not given up for want of traces.
+        tracing::error!("there are no traces: {error:#}");
     }
     let ended = runtime.block_on(operate(arguments));
     telemetry.end();
@@ -135,15 +133,15 @@ async fn operate(arguments: Run) -> anyhow::Result<()> {
 }
 
 #[cfg(feature = "otlp")]
-fn telemetry(arguments: &Run, runtime: &Runtime) -> anyhow::Result<Telemetry> {
-    let traces =
-        arguments.traces.traces(runtime.handle().clone()).context("traces cannot be set up: check the OTEL_ variables")?;
+fn telemetry(runtime: &Runtime) -> anyhow::Result<Telemetry> {
+    let settings = TraceSettings::read(|name| std::env::var_os(name)?.into_string().ok());
+    let traces = settings.traces(runtime.handle().clone()).context("check the OTEL_ variables")?;
     Ok(Telemetry::with_traces(traces))
 }
 
 #[cfg(not(feature = "otlp"))]
 #[expect(clippy::unnecessary_wraps, reason = "with traces it can fail")]
-fn telemetry(_: &Run, _: &Runtime) -> anyhow::Result<Telemetry> {
+fn telemetry(_: &Runtime) -> anyhow::Result<Telemetry> {
     Ok(Telemetry::logs())
 }
 
