@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use refreshable_token_operator::api;
+use refreshable_token_operator::operator::check::{self, Scope};
+use refreshable_token_operator::operator::cluster::Cluster;
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
+use refreshable_token_operator::operator::process;
 use refreshable_token_operator::operator::telemetry::{self, LogFormat};
 use refreshable_token_operator::operator::{Operator, Settings};
 
@@ -22,7 +25,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the operator.
-    Run(Run),
+    Run(Box<Run>),
+    /// Say whether the operator could run with these arguments: one line for each thing looked at, exit status 1 if one fails.
+    Check(Box<Run>),
     /// Print the CustomResourceDefinitions as YAML.
     Crd,
     /// Print the version.
@@ -69,11 +74,18 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => {
             telemetry::start(arguments.log_format, &arguments.log);
-            run(arguments).unwrap_or_else(|error| {
+            if let Err(error) = process::protect() {
+                tracing::warn!(%error, "the memory of this process cannot be shut off: no core dumps may be taken of it");
+            }
+            run(*arguments).unwrap_or_else(|error| {
                 tracing::error!("{error:#}");
                 ExitCode::FAILURE
             })
         }
+        Command::Check(arguments) => check(*arguments).unwrap_or_else(|error| {
+            print(&format!("FAILED  {error:#}\n"));
+            ExitCode::FAILURE
+        }),
         Command::Crd => print(&crd()),
         Command::Version => print(&format!("refreshable-token-operator {}\n", env!("CARGO_PKG_VERSION"))),
     }
@@ -91,10 +103,34 @@ fn crd() -> String {
     serde_saphyr::to_string(&api::crd()).unwrap_or_default()
 }
 
-fn run(arguments: Run) -> anyhow::Result<ExitCode> {
+/// A runtime, and what clients need.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     // reqwest and kube panic without a process-wide provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?.block_on(async {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
+}
+
+fn check(arguments: Run) -> anyhow::Result<ExitCode> {
+    let findings = runtime()?.block_on(async {
+        let settings = settings(arguments).await?;
+        let operator_namespace = settings.operator_namespace.unwrap_or_else(|| settings.config.default_namespace.clone());
+        let client = kube::Client::try_from(settings.config).context("no client can be made")?;
+        let scope = Scope {
+            namespaces: settings.namespaces,
+            operator_namespace,
+            leader_elect: settings.leader_elect,
+            secrets_watch: true,
+            metrics_auth: false,
+        };
+        anyhow::Ok(check::check(&Cluster::new(client, None), &scope).await)
+    })?;
+    let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    print(&lines);
+    Ok(if findings.iter().all(|finding| finding.good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run(arguments: Run) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(async {
         let settings = settings(arguments).await?;
         let operator = Operator::start(settings).await?;
         operator.run(stop_signal()?).await;

@@ -3,6 +3,7 @@
 mod cleanup;
 mod escrow;
 pub(super) mod lease;
+mod review;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
