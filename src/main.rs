@@ -1,5 +1,6 @@
 //! Arguments and start.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -56,6 +57,12 @@ struct Run {
     /// more. Without it every replica works; no token is spent twice either way.
     #[arg(long, env = "RTOK_LEADER_ELECT")]
     leader_elect: bool,
+    /// Address and port where /metrics, /livez and /readyz are served, such as 0.0.0.0:8080. Default: nowhere.
+    #[arg(long, env = "RTOK_METRICS_ADDR", value_name = "ADDRESS")]
+    metrics_addr: Option<SocketAddr>,
+    /// Show /metrics only to bearer tokens that the API server knows (TokenReview) and lets get the nonResourceURL /metrics.
+    #[arg(long, env = "RTOK_METRICS_AUTH", requires = "metrics_addr")]
+    metrics_auth: bool,
     /// How many refreshes may be under way at once: so many tokens are at risk when the process is killed.
     #[arg(long, env = "RTOK_MAX_IN_FLIGHT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
     max_in_flight: u16,
@@ -120,7 +127,7 @@ fn check(arguments: Run) -> anyhow::Result<ExitCode> {
             operator_namespace,
             leader_elect: settings.leader_elect,
             secrets_watch: true,
-            metrics_auth: false,
+            metrics_auth: settings.metrics_auth,
         };
         anyhow::Ok(check::check(&Cluster::new(client, None), &scope).await)
     })?;
@@ -171,6 +178,8 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
         leader_elect: arguments.leader_elect,
         max_in_flight: usize::from(arguments.max_in_flight),
         pod: arguments.pod,
+        metrics_addr: arguments.metrics_addr,
+        metrics_auth: arguments.metrics_auth,
     })
 }
 

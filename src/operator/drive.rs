@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::Context;
 use super::cluster::Owner;
+use super::metrics::Operation;
 use super::transport::Connection;
 use crate::api::RefreshableToken;
 use crate::provider::{Delivery, Lost, NotSent, TokenRequest};
 use crate::refresh::conclude::mark;
 use crate::refresh::exchange::{
-    Brief, Event, Exchange, Finished, Mark, MarkAnswer, Memento, OutputAnswer, StateAnswer, Step, WriteAnswer,
+    Brief, Event, Exchange, Finished, Mark, MarkAnswer, Memento, Outcome, OutputAnswer, StateAnswer, Step, WriteAnswer,
 };
 use crate::refresh::journal::Place;
 
@@ -27,6 +29,8 @@ pub(super) struct Job {
     pub(super) object: Option<RefreshableToken>,
     pub(super) owner: Owner,
     pub(super) place: Place,
+    /// The key of the token API.
+    pub(super) provider: &'static str,
     pub(super) connection: Connection,
     /// When the claim was first written, on the clock that counts suspend.
     pub(super) claimed: Option<Duration>,
@@ -50,11 +54,18 @@ impl Job {
     /// Runs an exchange from its first step to its end.
     pub(super) async fn drive(mut self, first: (Exchange, Step)) -> Driven {
         let (mut exchange, mut step) = first;
+        let mut propagation = Propagation::default();
         loop {
             let event = match step {
-                Step::Done(finished) => return Driven { finished: *finished, object: self.object },
+                Step::Done(finished) => {
+                    if let Some(took) = propagation.took(&finished) {
+                        self.context.metrics.propagated(took);
+                    }
+                    return Driven { finished: *finished, object: self.object };
+                }
                 other => self.perform_guarded(other).await,
             };
+            propagation.note(&event);
             (exchange, step) = exchange.next(event, self.context.clock.now());
         }
     }
@@ -136,8 +147,33 @@ impl Job {
         if late || self.context.stopping.is_cancelled() {
             return Event::Delivered { delivery: Delivery::NotSent(NotSent::HeldBack), sent };
         }
+        let begun = Instant::now();
         let delivery = self.context.calls.send(request, &self.connection).await;
+        self.context.metrics.provider_called(self.provider, Operation::Refresh, &delivery, begun.elapsed());
         Event::Delivered { delivery, sent }
+    }
+}
+
+/// When a new token came, and when the last output was written after that.
+#[derive(Default)]
+struct Propagation {
+    received: Option<Instant>,
+    written: Option<Instant>,
+}
+
+impl Propagation {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Delivered { delivery: Delivery::Answered(_), .. } => self.received = Some(Instant::now()),
+            Event::Output(OutputAnswer::Done) => self.written = Some(Instant::now()),
+            _ => {}
+        }
+    }
+
+    /// How long the token took, if it came in this exchange and stands in every output.
+    fn took(&self, finished: &Finished) -> Option<Duration> {
+        let whole = finished.outcome == Outcome::Refreshed && finished.outputs.iter().all(|output| output.result.is_ok());
+        self.written?.checked_duration_since(self.received?).filter(|_| whole)
     }
 }
 

@@ -11,7 +11,7 @@ use super::cluster::Owner;
 use super::drive::Job;
 use super::journal::JournalStore;
 use super::transport::Connection;
-use crate::refresh::exchange::{Brief, Exchange, KnownChain, Memento, Task};
+use crate::refresh::exchange::{Brief, Exchange, KnownChain, Memento, Outcome, Task};
 use crate::refresh::journal::{Entry, Place};
 use crate::refresh::state::Claim;
 use crate::token::Login;
@@ -93,13 +93,27 @@ pub(super) async fn replay(context: &Arc<Context>) {
         let context = Arc::clone(context);
         async move {
             let (owner, place) = (owner(&entry), entry.place.clone());
+            let uid = owner.uid.clone();
             let brief = brief(&context, &entry);
+            let provider = entry.provider.name();
             let connection = Connection { ca_bundle: None, connect_timeout: Duration::ZERO, request_timeout: Duration::ZERO };
             let first = Exchange::replay(brief, entry);
-            let job = Job { context: Arc::clone(&context), object: None, owner, place, connection, claimed: None, permit: None };
+            let job = Job {
+                context: Arc::clone(&context),
+                object: None,
+                owner,
+                place,
+                provider,
+                connection,
+                claimed: None,
+                permit: None,
+            };
             // Its end does not depend on anybody's patience.
             if let Ok(driven) = context.exchanges.spawn(job.drive(first)).await {
                 tracing::info!(outcome = driven.finished.outcome.word(), "a kept answer was looked at");
+                if driven.finished.outcome == Outcome::Refreshed {
+                    context.metrics.answer_recovered(&uid);
+                }
             }
         }
     });

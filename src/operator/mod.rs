@@ -15,6 +15,7 @@ mod kept;
 pub mod key;
 pub mod leader;
 mod memory;
+pub mod metrics;
 pub mod process;
 pub mod reconcile;
 mod rival;
@@ -42,6 +43,7 @@ use clock::Clock;
 use cluster::Cluster;
 use kept::KeptAnswers;
 use memory::Memories;
+use metrics::Metrics;
 use seen::SeenSecrets;
 use transport::TokenCalls;
 
@@ -53,6 +55,7 @@ pub struct Context {
     kept: KeptAnswers,
     seen: SeenSecrets,
     memory: Arc<Memories>,
+    metrics: Metrics,
     stores: Mutex<Vec<Store<DeserializeGuard<RefreshableToken>>>>,
     /// How many exchanges may run at once: so many tokens are at risk when the process dies.
     in_flight: Arc<Semaphore>,
@@ -79,6 +82,7 @@ impl Context {
             kept: self.kept.clone(),
             seen: SeenSecrets::default(),
             memory: Arc::clone(&self.memory),
+            metrics: self.metrics.clone(),
             stores: Mutex::default(),
             in_flight: Arc::clone(&self.in_flight),
             exchanges: self.exchanges.clone(),

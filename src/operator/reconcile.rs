@@ -12,6 +12,7 @@ use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Context;
@@ -45,13 +46,16 @@ pub struct Broken;
 pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context: Arc<Context>) -> Result<Action, Broken> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let span = tracing::info_span!("reconcile", namespace, name);
+    let (metrics, begun) = (context.metrics.clone(), Instant::now());
     let look = async {
         match &object.0 {
             Ok(object) => Box::pin(Turn::new(object.clone(), context).run()).await,
             Err(invalid) => Box::pin(undecodable(&context, invalid)).await,
         }
     };
-    AssertUnwindSafe(look.instrument(span)).catch_unwind().await.map_err(|_| Broken)
+    let ended = AssertUnwindSafe(look.instrument(span)).catch_unwind().await.map_err(|_| Broken);
+    metrics.reconciled(ended.is_ok(), begun.elapsed());
+    ended
 }
 
 /// What kube does after a look that broke down.
@@ -244,6 +248,7 @@ impl Turn {
             object: Some(self.object.clone()),
             owner: Owner { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() },
             place: self.place(),
+            provider: self.object.spec.provider.name(),
             connection,
             claimed: None,
             permit: None,
@@ -252,6 +257,7 @@ impl Turn {
         let running = self.context.exchanges.spawn(job.run(brief).instrument(span));
         let Ok(Driven { finished, object }) = running.await else { return Action::requeue(UNAVAILABLE_PAUSE) };
         tracing::info!(outcome = finished.outcome.word(), trigger = ?trigger, "exchange ended");
+        self.context.metrics.exchange_ended(&self.uid, &self.status, &finished.outcome, trigger);
         let conclusion = conclude(&self.facts(), &finished, trigger, semantics, self.context.clock.now());
         let until = conclusion.memory.retry_time;
         self.object = object.unwrap_or(self.object);

@@ -15,6 +15,7 @@ mod leader;
 mod leaks;
 mod life;
 mod manifest;
+mod metrics;
 mod oidc;
 mod sight;
 mod smoke;

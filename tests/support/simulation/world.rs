@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use refreshable_token_operator::operator::clock::Clock;
+use refreshable_token_operator::operator::metrics::Metrics;
 use refreshable_token_operator::operator::transport::TokenCalls;
 use refreshable_token_operator::operator::{JournalPlace, Operator, Parts};
 use serde_json::{Value, json};
@@ -152,6 +153,7 @@ impl World {
                     leader_elect: false,
                     max_in_flight: 4,
                     pod: pod.clone(),
+                    metrics: Metrics::new(),
                 };
                 let started = stopped.run_until_cancelled(Operator::assemble(parts)).await;
                 match started {
