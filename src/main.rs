@@ -10,6 +10,7 @@ use refreshable_token_operator::api;
 use refreshable_token_operator::operator::check::{self, Scope};
 use refreshable_token_operator::operator::cluster::Cluster;
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
+use refreshable_token_operator::operator::metrics::Metrics;
 use refreshable_token_operator::operator::process;
 use refreshable_token_operator::operator::telemetry::{self, LogFormat};
 use refreshable_token_operator::operator::{Operator, Settings};
@@ -129,7 +130,7 @@ fn check(arguments: Run) -> anyhow::Result<ExitCode> {
             secrets_watch: true,
             metrics_auth: settings.metrics_auth,
         };
-        anyhow::Ok(check::check(&Cluster::new(client, None), &scope).await)
+        anyhow::Ok(check::check(&Cluster::new(client, None, Metrics::default()), &scope).await)
     })?;
     let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
     print(&lines);
