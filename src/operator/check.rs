@@ -174,28 +174,28 @@ fn shape(schema: &Value, path: &str, into: &mut BTreeSet<String>) {
 
 /// One finding for each resource and namespace.
 async fn granted(cluster: &Cluster, scope: &Scope) -> Vec<Finding> {
-    let mut resources: BTreeMap<(Option<String>, &str, &str, Option<&str>), Vec<Permission>> = BTreeMap::new();
+    let mut verbs_of: BTreeMap<Permission, Vec<&str>> = BTreeMap::new();
     for permission in permissions(scope) {
-        let key = (permission.namespace.clone(), permission.group, permission.resource, permission.name);
-        resources.entry(key).or_default().push(permission);
+        let verb = permission.verb;
+        verbs_of.entry(Permission { verb: "", ..permission }).or_default().push(verb);
     }
     let mut findings = Vec::new();
-    for ((namespace, group, resource, name), permissions) in resources {
+    for (thing, verbs) in verbs_of {
         let mut refused = Vec::new();
-        for permission in &permissions {
-            match cluster.may(attributes(permission)).await {
+        for verb in &verbs {
+            match cluster.may(attributes(&Permission { verb, ..thing.clone() })).await {
                 Ok(true) => {}
-                Ok(false) => refused.push(permission.verb),
+                Ok(false) => refused.push(*verb),
                 Err(trouble) => {
                     findings.push(Finding::bad(format!("permissions cannot be asked for ({trouble:?})")));
                     return findings;
                 }
             }
         }
-        let dot = if group.is_empty() { "" } else { "." };
-        let what = format!("{resource}{dot}{group}{}", name.map(|name| format!(" {name}")).unwrap_or_default());
-        let place = namespace.map_or_else(|| "everywhere".to_owned(), |namespace| format!("in namespace {namespace}"));
-        let verbs: Vec<&str> = permissions.iter().map(|permission| permission.verb).collect();
+        let dot = if thing.group.is_empty() { "" } else { "." };
+        let what =
+            format!("{}{dot}{}{}", thing.resource, thing.group, thing.name.map(|name| format!(" {name}")).unwrap_or_default());
+        let place = thing.namespace.map_or_else(|| "everywhere".to_owned(), |namespace| format!("in namespace {namespace}"));
         findings.push(if refused.is_empty() {
             Finding::good(format!("may {} {what} {place}", verbs.join(", ")))
         } else {
