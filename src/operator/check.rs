@@ -2,6 +2,7 @@
 //! Looks only; changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use k8s_openapi::api::authorization::v1::ResourceAttributes;
 use serde_json::Value;
@@ -13,6 +14,9 @@ use crate::api::{self, GROUP};
 
 /// How many missing fields are named. Our choice: the first ones tell which version is installed.
 const NAMED: usize = 5;
+/// How often the schema is asked for, a second apart. Our choice: an API server publishes a new CRD within seconds, and a check
+/// often follows the installation at once.
+const TRIES: u32 = 10;
 
 /// How the operator is to run.
 #[derive(Clone, Debug)]
@@ -121,7 +125,15 @@ pub async fn check(cluster: &Cluster, scope: &Scope) -> Vec<Finding> {
 
 /// Whether the installed CRD has every field and rule of this version.
 async fn kind(cluster: &Cluster) -> Finding {
-    let published = match cluster.published_schema().await {
+    let mut answer = cluster.published_schema().await;
+    for _ in 1..TRIES {
+        if answer.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        answer = cluster.published_schema().await;
+    }
+    let published = match answer {
         Ok(published) => published,
         Err(Trouble::Missing) => {
             return Finding::bad("the kind RefreshableToken is not installed: install the CRD of this version");

@@ -163,7 +163,7 @@ fn changes(thief: &str) -> Vec<Attempt> {
             "give it the URL of a metadata service",
             "victim",
             &json!({"provider": {"jfrogAccess": {"url": "http://169.254.169.254"}}}),
-            "may not get Secret victim-seed",
+            "must not point at link-local",
         ),
         change(
             Half,
@@ -251,7 +251,7 @@ fn around() -> Vec<Attempt> {
             Tenant,
             "ask for a token of the operator's account",
             &["create", "token", "rto-refreshable-token-operator", "-n", "refreshable-token-system"],
-            "Forbidden",
+            "forbidden",
         ),
         kubectl(
             Tenant,

@@ -120,7 +120,7 @@ fn in_namespaced_scope_nothing_outside_can_be_read() {
             &["get", "pods", "-n", "deploy"],
         ] {
             let answer = world.kubectl_as(&installed.kubeconfig, tried, None).await;
-            assert!(!answer.status.success() && answer.stderr.contains("Forbidden"), "{tried:?}: {answer:?}");
+            assert!(!answer.status.success() && answer.stderr.to_lowercase().contains("forbidden"), "{tried:?}: {answer:?}");
         }
     });
 }
