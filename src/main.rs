@@ -12,8 +12,11 @@ use refreshable_token_operator::operator::cluster::Cluster;
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
 use refreshable_token_operator::operator::metrics::Metrics;
 use refreshable_token_operator::operator::process;
-use refreshable_token_operator::operator::telemetry::{self, LogFormat};
+#[cfg(feature = "otlp")]
+use refreshable_token_operator::operator::telemetry::traces::TraceArguments;
+use refreshable_token_operator::operator::telemetry::{LogFormat, Telemetry};
 use refreshable_token_operator::operator::{Operator, Settings};
+use tokio::runtime::Runtime;
 
 /// Refreshes tokens before they expire and writes them into Kubernetes Secrets. Never loses a refresh token, never spends one
 /// twice.
@@ -76,20 +79,14 @@ struct Run {
     /// Name of this replica, shown in claims and events. Default: the host name.
     #[arg(long, env = "HOSTNAME", default_value = "refreshable-token-operator", hide = true)]
     pod: String,
+    #[cfg(feature = "otlp")]
+    #[command(flatten)]
+    traces: TraceArguments,
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run(arguments) => {
-            telemetry::start(arguments.log_format, &arguments.log);
-            if let Err(error) = process::protect() {
-                tracing::warn!(%error, "the memory of this process cannot be shut off: no core dumps may be taken of it");
-            }
-            run(*arguments).unwrap_or_else(|error| {
-                tracing::error!("{error:#}");
-                ExitCode::FAILURE
-            })
-        }
+        Command::Run(arguments) => run(*arguments),
         Command::Check(arguments) => check(*arguments).unwrap_or_else(|error| {
             print(&format!("FAILED  {error:#}\n"));
             ExitCode::FAILURE
@@ -112,7 +109,7 @@ fn crd() -> String {
 }
 
 /// A runtime, and what clients need.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+fn runtime() -> anyhow::Result<Runtime> {
     // reqwest and kube panic without a process-wide provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
@@ -137,13 +134,51 @@ fn check(arguments: Run) -> anyhow::Result<ExitCode> {
     Ok(if findings.iter().all(|finding| finding.good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run(arguments: Run) -> anyhow::Result<ExitCode> {
-    runtime()?.block_on(async {
-        let settings = settings(arguments).await?;
-        let operator = Operator::start(settings).await?;
-        operator.run(stop_signal()?).await;
-        Ok(ExitCode::SUCCESS)
-    })
+fn run(arguments: Run) -> ExitCode {
+    let open = process::protect().err();
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let (telemetry, unusable) = match telemetry(&arguments, &runtime) {
+        Ok(telemetry) => (telemetry, None),
+        Err(error) => (Telemetry::logs(), Some(error)),
+    };
+    telemetry.start(arguments.log_format, &arguments.log);
+    if let Some(error) = open {
+        tracing::warn!(%error, "the memory of this process cannot be shut off: no core dumps may be taken of it");
+    }
+    if let Some(error) = unusable {
+        return failed(&error);
+    }
+    let ended = runtime.block_on(operate(arguments));
+    telemetry.end();
+    ended.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    tracing::error!("{error:#}");
+    ExitCode::FAILURE
+}
+
+async fn operate(arguments: Run) -> anyhow::Result<()> {
+    let settings = settings(arguments).await?;
+    let operator = Operator::start(settings).await?;
+    operator.run(stop_signal()?).await;
+    Ok(())
+}
+
+#[cfg(feature = "otlp")]
+fn telemetry(arguments: &Run, runtime: &Runtime) -> anyhow::Result<Telemetry> {
+    let traces =
+        arguments.traces.traces(runtime.handle().clone()).context("traces cannot be set up: check the OTEL_ variables")?;
+    Ok(Telemetry::with_traces(traces))
+}
+
+#[cfg(not(feature = "otlp"))]
+#[expect(clippy::unnecessary_wraps, reason = "with traces it can fail")]
+fn telemetry(_: &Run, _: &Runtime) -> anyhow::Result<Telemetry> {
+    Ok(Telemetry::logs())
 }
 
 async fn settings(arguments: Run) -> anyhow::Result<Settings> {

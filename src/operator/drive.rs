@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::Context;
 use super::cluster::Owner;
@@ -73,12 +74,38 @@ impl Job {
     /// A step that breaks down has an unclear end; it must not take the exchange with it.
     async fn perform_guarded(&mut self, step: Step) -> Event {
         let broken = broken(&step);
-        match AssertUnwindSafe(self.perform(step)).catch_unwind().await {
+        let span = self.span(&step);
+        match AssertUnwindSafe(self.perform(step).instrument(span)).catch_unwind().await {
             Ok(event) => event,
             Err(_) => broken.unwrap_or_else(|| Event::Delivered {
                 delivery: Delivery::Lost { why: Lost::Broken, partial: None },
                 sent: self.context.clock.now(),
             }),
+        }
+    }
+
+    /// The span of a step that people look for in a trace; of others, none.
+    fn span(&self, step: &Step) -> Span {
+        match step {
+            Step::Send { .. } => {
+                tracing::info_span!("provider.refresh", provider = self.provider, status_code = tracing::field::Empty)
+            }
+            Step::WriteState(write) => {
+                tracing::info_span!("state.write", secret = self.place.state_secret, dry_run = write.dry_run)
+            }
+            Step::Output { action, rendered, .. } => {
+                tracing::info_span!("outputs.write", secret = rendered.name, action = ?action)
+            }
+            Step::ReadState
+            | Step::Connect { .. }
+            | Step::Mark(_)
+            | Step::Journal(_)
+            | Step::ReadJournal
+            | Step::WriteEscrow(_)
+            | Step::ReadEscrow(_)
+            | Step::DeleteEscrow(_)
+            | Step::Pause(_)
+            | Step::Done(_) => Span::none(),
         }
     }
 
@@ -149,6 +176,9 @@ impl Job {
         }
         let begun = Instant::now();
         let delivery = self.context.calls.send(request, &self.connection).await;
+        if let Delivery::Answered(reply) = &delivery {
+            Span::current().record("status_code", reply.status);
+        }
         self.context.metrics.provider_called(self.provider, Operation::Refresh, &delivery, begun.elapsed());
         Event::Delivered { delivery, sent }
     }

@@ -13,7 +13,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 use tokio::time::Instant;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::Context;
 use super::cluster::{Owner, Trouble, is_owned_by};
@@ -21,7 +21,9 @@ use super::credential::{self, Unusable};
 use super::deletion;
 use super::drive::{Driven, Job};
 use super::memory::{LoginVersions, Remembered};
+use super::metrics::CONTROLLER;
 use super::rival;
+use super::telemetry;
 use super::transport::Connection;
 use crate::api::{REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
@@ -44,8 +46,7 @@ pub struct Broken;
 
 /// Looks at one object. A panic ends this look only.
 pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context: Arc<Context>) -> Result<Action, Broken> {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let span = tracing::info_span!("reconcile", namespace, name);
+    let span = span(&object);
     let (metrics, begun) = (context.metrics.clone(), Instant::now());
     let look = async {
         match &object.0 {
@@ -56,6 +57,16 @@ pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context:
     let ended = AssertUnwindSafe(look.instrument(span)).catch_unwind().await.map_err(|_| Broken);
     metrics.reconciled(ended.is_ok(), begun.elapsed());
     ended
+}
+
+/// The span of one look.
+fn span(object: &DeserializeGuard<RefreshableToken>) -> Span {
+    let (namespace, name, metadata) = (object.namespace().unwrap_or_default(), object.name_any(), object.meta());
+    let (uid, generation) = (metadata.uid.as_deref(), metadata.generation);
+    let trace_id = tracing::field::Empty;
+    let span = tracing::info_span!("reconcile", controller = CONTROLLER, namespace, name, uid, generation, trace_id);
+    telemetry::record_trace(&span);
+    span
 }
 
 /// What kube does after a look that broke down.

@@ -9,6 +9,7 @@ mod oidc_server;
 mod stage;
 
 mod admission;
+mod collector;
 mod conflict;
 mod counts;
 mod leader;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use refreshable_token_operator::operator::process::protect;
-use refreshable_token_operator::operator::telemetry::{self, LogFormat};
+use refreshable_token_operator::operator::telemetry::{LogFormat, Telemetry};
 
 use crate::world::PROGRAM;
 
@@ -42,7 +42,7 @@ fn the_program_can_neither_dump_core_nor_be_looked_into() {
 #[test]
 #[ignore = "run by the test below, in a process of its own"]
 fn child() {
-    telemetry::start(LogFormat::Json, "info");
+    Telemetry::logs().start(LogFormat::Json, "info");
     protect().unwrap();
     #[cfg(target_os = "linux")]
     assert_eq!(rustix::process::dumpable_behavior().unwrap(), rustix::process::DumpableBehavior::NotDumpable);

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub use auth::Gate;
 pub use exposition::Format;
 pub use listener::Listener;
+pub(super) use words::CONTROLLER;
 pub use words::{Operation, SecretWrite};
 
 use super::cluster::Trouble;
@@ -159,7 +160,7 @@ impl Metrics {
 
     /// A look at an object has taken so long; a look that broke down is not well.
     pub fn reconciled(&self, well: bool, took: Duration) {
-        let labels = [("controller", words::CONTROLLER), ("result", if well { "success" } else { "error" })];
+        let labels = [("controller", CONTROLLER), ("result", if well { "success" } else { "error" })];
         self.inner.reconciliations.get_or_create(&labels).observe(took.as_secs_f64());
     }
 

@@ -210,3 +210,74 @@ impl Out<'_, '_> {
 fn sentence(help: &str) -> String {
     format!("{help}.")
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::reflector::store;
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    use super::super::{Format, Metrics};
+    use super::*;
+    use crate::refresh::decide::Trigger;
+    use crate::refresh::exchange::Outcome;
+
+    fn object(name: &str, lifetime: &serde_json::Value, stalled: &str) -> Guarded {
+        let object = json!({
+            "apiVersion": "refreshabletoken.io/v1alpha1", "kind": "RefreshableToken",
+            "metadata": {"namespace": "build", "name": name, "uid": name},
+            "spec": {
+                "provider": {"jfrogAccess": {"url": "https://art.example.com"}},
+                "credential": {"seedSecretRef": {"name": "seed"}},
+                "request": {"lifetime": lifetime},
+                "outputs": [{"secretName": "out", "opaque": {}}],
+            },
+            "status": {"conditions": [{
+                "type": "Stalled", "status": "True", "reason": stalled, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }]},
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn lines(metrics: &Metrics, part: &str) -> Vec<String> {
+        let text = metrics.text(Format::Prometheus);
+        text.lines().filter(|line| !line.starts_with('#') && line.contains(part)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn objects_are_shown_while_this_replica_works_and_they_exist() {
+        let (reader, mut writer) = store::<Guarded>();
+        let (metrics, over) = (Metrics::new(), CancellationToken::new());
+        writer.apply_watcher_event(&Event::Apply(object("a", &json!("1h"), "ChainLost")));
+        assert_eq!(lines(&metrics, "_leader"), ["refreshabletoken_leader 0"]);
+        metrics.begin_term(vec![reader], over.clone());
+        metrics.exchange_ended("a", &RefreshableTokenStatus::default(), &Outcome::Refreshed, Trigger::Manual);
+        metrics.exchange_ended("gone", &RefreshableTokenStatus::default(), &Outcome::Refreshed, Trigger::Manual);
+        assert_eq!(lines(&metrics, "_leader"), ["refreshabletoken_leader 1"]);
+        let reason = "refreshabletoken_stalled{namespace=\"build\",name=\"a\",reason=\"ChainLost\"} 1";
+        assert_eq!(lines(&metrics, "_stalled"), [reason]);
+        let count = "refreshabletoken_refreshes_total{namespace=\"build\",name=\"a\",result=\"success\",trigger=\"manual\"} 1";
+        assert_eq!(lines(&metrics, "_refreshes_total"), [count]);
+
+        writer.apply_watcher_event(&Event::Delete(object("a", &json!("1h"), "ChainLost")));
+        assert!(lines(&metrics, "namespace=").is_empty(), "deleted");
+        writer.apply_watcher_event(&Event::Apply(object("a", &json!("1h"), "ChainLost")));
+        assert!(!lines(&metrics, "namespace=").is_empty());
+        over.cancel();
+        assert!(lines(&metrics, "namespace=").is_empty(), "another replica may show it by now");
+        assert_eq!(lines(&metrics, "_leader"), ["refreshabletoken_leader 0"]);
+    }
+
+    #[test]
+    fn what_others_write_makes_no_word_and_an_unreadable_object_is_shown() {
+        let (reader, mut writer) = store::<Guarded>();
+        let metrics = Metrics::new();
+        metrics.begin_term(vec![reader], CancellationToken::new());
+        writer.apply_watcher_event(&Event::Apply(object("a", &json!("1h"), "Whatever")));
+        writer.apply_watcher_event(&Event::Apply(object("b", &json!({"no": "text"}), "")));
+        let labels = |name: &str, reason: &str| {
+            format!("refreshabletoken_stalled{{namespace=\"build\",name=\"{name}\",reason=\"{reason}\"}} 1")
+        };
+        assert_eq!(lines(&metrics, "_stalled"), [labels("a", ""), labels("b", "InvalidSpec")]);
+    }
+}

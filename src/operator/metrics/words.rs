@@ -8,7 +8,7 @@ use crate::operator::cluster::Trouble;
 use crate::provider::Delivery;
 
 /// The one controller there is.
-pub(super) const CONTROLLER: &str = "refreshabletoken";
+pub(in crate::operator) const CONTROLLER: &str = "refreshabletoken";
 
 /// What a token API is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

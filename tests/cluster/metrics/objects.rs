@@ -66,6 +66,24 @@ fn refreshes_are_counted_by_result_and_trigger() {
 }
 
 #[test]
+fn durations_and_writes_are_counted() {
+    test("metrics-durations", |scene| async move {
+        scene.begun("a").await;
+        for series in [
+            "provider_request_duration_seconds_count{provider=\"jfrogAccess\",operation=\"refresh\",code=\"200\"}",
+            "propagation_delay_seconds_count",
+            "reconcile_duration_seconds_count{controller=\"refreshabletoken\",result=\"success\"}",
+            "secret_writes_total{operation=\"create\",result=\"success\"}",
+            "secret_writes_total{operation=\"update\",result=\"success\"}",
+        ] {
+            let counted =
+                |scrape: &Scrape| scrape.0.get(&format!("refreshabletoken_{series}")).copied().filter(|count| *count > 0.0);
+            shown(scene, series, counted).await;
+        }
+    });
+}
+
+#[test]
 fn a_lost_chain_and_an_unknown_outcome_show_within_five_seconds() {
     test("metrics-lost", |scene| async move {
         let (_, unknown) = scene.begun("unknown").await;
