@@ -47,6 +47,10 @@ struct Run {
     /// Namespace to watch; may be repeated. Default: all namespaces.
     #[arg(long = "namespace", env = "RTOK_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     namespaces: Vec<String>,
+    /// List and watch labelled Secrets. Without it they are asked for by name, at least every five minutes: for installs that may
+    /// not list Secrets.
+    #[arg(long, env = "RTOK_SECRETS_WATCH", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
+    secrets_watch: bool,
     /// Namespace of the operator's own Secrets. Default: that of the service account or of the kubeconfig's context.
     #[arg(long, env = "RTOK_OPERATOR_NAMESPACE", value_name = "NAME")]
     operator_namespace: Option<String>,
@@ -124,7 +128,7 @@ fn check(arguments: Run) -> anyhow::Result<ExitCode> {
             namespaces: settings.namespaces,
             operator_namespace,
             leader_elect: settings.leader_elect,
-            secrets_watch: true,
+            secrets_watch: settings.secrets_watch,
             metrics_auth: settings.metrics_auth,
         };
         anyhow::Ok(check::check(&Cluster::new(client, None, Metrics::default()), &scope).await)
@@ -208,6 +212,7 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
     Ok(Settings {
         config,
         namespaces: arguments.namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
+        secrets_watch: arguments.secrets_watch,
         operator_namespace: arguments.operator_namespace,
         endpoint_policy,
         journal_dir: arguments.journal_dir,

@@ -96,6 +96,12 @@ impl Cluster {
         bounded(self.secrets(namespace).get(name)).await
     }
 
+    /// GET the metadata of a Secret.
+    pub async fn secret_metadata(&self, namespace: &str, name: &str) -> Result<ObjectMeta, Trouble> {
+        named(name)?;
+        Ok(bounded(self.secrets(namespace).get_metadata(name)).await?.metadata)
+    }
+
     /// Creates a Secret.
     pub async fn create_secret(&self, namespace: &str, secret: &Secret) -> Result<Secret, Trouble> {
         self.written(SecretWrite::Create, self.secrets(namespace).create(&writer(false), secret)).await

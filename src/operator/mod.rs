@@ -16,6 +16,7 @@ pub mod key;
 pub mod leader;
 mod memory;
 pub mod metrics;
+mod poll;
 pub mod process;
 pub mod reconcile;
 mod rival;
@@ -68,6 +69,8 @@ pub struct Context {
     operator_namespace: String,
     /// Namespaces to watch; none: all.
     namespaces: Vec<String>,
+    /// Secrets are listed and watched; otherwise they are asked for by name.
+    secrets_watch: bool,
     pod: String,
     process: String,
 }
@@ -91,6 +94,7 @@ impl Context {
             cluster_uid: self.cluster_uid.clone(),
             operator_namespace: self.operator_namespace.clone(),
             namespaces: self.namespaces.clone(),
+            secrets_watch: self.secrets_watch,
             pod: self.pod.clone(),
             process: self.process.clone(),
         })

@@ -50,7 +50,10 @@ pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context:
     let (metrics, begun) = (context.metrics.clone(), Instant::now());
     let look = async {
         match &object.0 {
-            Ok(object) => Box::pin(Turn::new(object.clone(), context).run()).await,
+            Ok(object) => {
+                context.look_at_secrets(object).await;
+                Box::pin(Turn::new(object.clone(), context).run()).await
+            }
             Err(invalid) => Box::pin(undecodable(&context, invalid)).await,
         }
     };

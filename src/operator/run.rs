@@ -8,9 +8,11 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, ResourceExt as _};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Context;
@@ -116,17 +118,7 @@ async fn control(
 ) {
     let (wake, woken) = mpsc::unbounded_channel();
     let store = controller.store();
-    let (first, listed) = oneshot::channel();
-    let watch = watch_secrets(Arc::clone(context), number, scope, secrets, wake, first);
-    let watch = tokio::spawn({
-        let stopping = context.stopping.clone();
-        async move { stopping.run_until_cancelled_owned(watch).await }
-    });
-    // Before the first list every output would look deleted, and each would be written again.
-    let listed = context.stopping.run_until_cancelled(tokio::time::timeout(LIST_WITHIN, listed)).await;
-    if matches!(listed, Some(Err(_))) {
-        tracing::warn!("Secrets cannot be listed: allow list and watch; refreshes go on without noticing changed Secrets");
-    }
+    let watch = if context.secrets_watch { Some(begin_watch(context, number, scope, secrets, wake.clone()).await) } else { None };
     let stopping = context.stopping.clone();
     let listed = async {
         // An error says that the controller has ended.
@@ -145,7 +137,33 @@ async fn control(
             std::future::ready(())
         });
     tokio::join!(controller, listed);
-    watch.abort();
+    drop(wake);
+    if let Some(watch) = watch {
+        watch.abort();
+    }
+}
+
+/// Begins the watch of Secrets, and waits until it has shown what is there.
+async fn begin_watch(
+    context: &Arc<Context>,
+    number: usize,
+    scope: Option<String>,
+    secrets: Api<PartialObjectMeta<Secret>>,
+    wake: mpsc::UnboundedSender<ObjectRef<Guarded>>,
+) -> JoinHandle<Option<()>> {
+    let (first, listed) = oneshot::channel();
+    let watch = watch_secrets(Arc::clone(context), number, scope, secrets, wake, first);
+    let stopping = context.stopping.clone();
+    let watch = tokio::spawn(async move { stopping.run_until_cancelled_owned(watch).await });
+    // Before the first list every output would look deleted, and each would be written again.
+    let listed = context.stopping.run_until_cancelled(tokio::time::timeout(LIST_WITHIN, listed)).await;
+    if matches!(listed, Some(Err(_))) {
+        tracing::warn!(
+            "Secrets cannot be listed: allow list and watch, or start with --secrets-watch=false; refreshes go on without noticing \
+             changed Secrets"
+        );
+    }
+    watch
 }
 
 /// Forgets objects that are gone, now and then: when more are remembered than there can be.

@@ -43,6 +43,8 @@ pub struct Settings {
     pub config: Config,
     /// Namespaces to watch; none: all.
     pub namespaces: Vec<String>,
+    /// Secrets are listed and watched; otherwise they are asked for by name, at least every five minutes.
+    pub secrets_watch: bool,
     /// Where the operator keeps what is its own; none: the namespace that `config` names.
     pub operator_namespace: Option<String>,
     /// Which addresses may be called.
@@ -73,6 +75,8 @@ pub struct Parts {
     pub journal: JournalPlace,
     /// Namespaces to watch; none: all.
     pub namespaces: Vec<String>,
+    /// Secrets are listed and watched; otherwise they are asked for by name, at least every five minutes.
+    pub secrets_watch: bool,
     /// Where the operator keeps what is its own.
     pub operator_namespace: String,
     /// Only one replica works at a time: the one that holds the Lease.
@@ -148,6 +152,7 @@ impl Operator {
             clock: Arc::new(SystemClock),
             journal: settings.journal_dir.map_or(JournalPlace::None, JournalPlace::Folder),
             namespaces: settings.namespaces,
+            secrets_watch: settings.secrets_watch,
             operator_namespace,
             leader_elect: settings.leader_elect,
             max_in_flight: settings.max_in_flight,
@@ -185,6 +190,7 @@ impl Operator {
             pod: parts.pod,
             process: parts.clock.unique_name(),
             namespaces: parts.namespaces,
+            secrets_watch: parts.secrets_watch,
             clock: parts.clock,
         };
         context.check_kind().await?;
