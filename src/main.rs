@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use refreshable_token_operator::api;
+use refreshable_token_operator::api::name::is_name;
 use refreshable_token_operator::operator::check::{self, Scope};
 use refreshable_token_operator::operator::cluster::Cluster;
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
@@ -45,14 +46,14 @@ struct Run {
     #[arg(long, env = "RTOK_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Namespace to watch; may be repeated. Default: all namespaces.
-    #[arg(long = "namespace", env = "RTOK_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
+    #[arg(long = "namespace", env = "RTOK_NAMESPACE", value_delimiter = ',', value_name = "NAME", value_parser = namespace)]
     namespaces: Vec<String>,
     /// List and watch labelled Secrets. Without it they are asked for by name, at least every five minutes: for installs that may
     /// not list Secrets.
     #[arg(long, env = "RTOK_SECRETS_WATCH", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
     secrets_watch: bool,
     /// Namespace of the operator's own Secrets. Default: that of the service account or of the kubeconfig's context.
-    #[arg(long, env = "RTOK_OPERATOR_NAMESPACE", value_name = "NAME")]
+    #[arg(long, env = "RTOK_OPERATOR_NAMESPACE", value_name = "NAME", value_parser = namespace)]
     operator_namespace: Option<String>,
     /// File that says which addresses beside public ones may be called. Default: none.
     #[arg(long, env = "RTOK_ENDPOINT_POLICY", value_name = "FILE")]
@@ -86,6 +87,12 @@ struct Run {
     #[cfg(feature = "otlp")]
     #[command(flatten)]
     traces: TraceArguments,
+}
+
+/// A name that cannot change the path of a request; or empty, as a variable that is set to nothing.
+fn namespace(text: &str) -> Result<String, &'static str> {
+    let right = text.is_empty() || (is_name(text) && !text.contains('.'));
+    if right { Ok(text.to_owned()) } else { Err("a namespace is lower case letters, digits and '-', such as build") }
 }
 
 fn main() -> ExitCode {
@@ -213,7 +220,7 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
         config,
         namespaces: arguments.namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
         secrets_watch: arguments.secrets_watch,
-        operator_namespace: arguments.operator_namespace,
+        operator_namespace: arguments.operator_namespace.filter(|name| !name.is_empty()),
         endpoint_policy,
         journal_dir: arguments.journal_dir,
         leader_elect: arguments.leader_elect,

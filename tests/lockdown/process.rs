@@ -62,3 +62,14 @@ fn a_panic_says_where_and_nothing_else() {
     assert!(said.contains("tests/lockdown/process.rs:") && said.contains("panicked"), "{said}");
     assert!(!said.contains(CANARY), "{said}");
 }
+
+#[test]
+fn a_namespace_that_would_change_a_request_path_is_refused() {
+    for flag in ["--namespace", "--operator-namespace"] {
+        for name in ["../kube-system", "a/b", "a?dryRun=All", "A", "a.b"] {
+            let refused = Command::new(PROGRAM).args(["run", flag, name, "--kubeconfig", "/nowhere"]).output().unwrap();
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert!(said.contains("a namespace is lower case"), "{flag} {name}: {said}");
+        }
+    }
+}

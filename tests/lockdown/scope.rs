@@ -97,7 +97,7 @@ fn in_namespaced_scope_nothing_outside_can_be_read() {
             world.kubectl(&["create", "namespace", namespace], None).await;
         }
         world.kubectl(&["create", "secret", "generic", "foreign", "-n", "foreign", "--from-literal=a=b"], None).await;
-        let values = format!("{LOOPBACK}watchNamespaces: [deploy]\n");
+        let values = format!("{LOOPBACK}watchNamespaces: [deploy]\nrbac: {{secretsWatch: false}}\n");
         let installed = Installed::new(&world.plane, "rtn", "tokens", &values).await.unwrap();
         refreshes(&world, &installed, "deploy").await;
         for namespace in ["deploy", "tokens", "foreign"] {
@@ -106,6 +106,7 @@ fn in_namespaced_scope_nothing_outside_can_be_read() {
         for tried in [
             &["get", "secret/foreign", "-n", "foreign"][..],
             &["get", "secrets", "-n", "foreign"],
+            &["get", "secrets", "-n", "deploy"],
             &["get", "secrets", "--all-namespaces"],
             &["get", "configmaps", "-n", "foreign"],
             &["get", "rtok", "--all-namespaces"],
