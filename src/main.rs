@@ -140,8 +140,8 @@ fn check(arguments: Run) -> anyhow::Result<ExitCode> {
         };
         anyhow::Ok(check::check(&Cluster::new(client, None, Metrics::default()), &scope).await)
     })?;
-    let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
-    print(&lines);
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    print(&(lines.join("\n") + "\n"));
     Ok(if findings.iter().all(|finding| finding.good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

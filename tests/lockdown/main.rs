@@ -15,4 +15,5 @@ mod pods;
 mod process;
 mod scope;
 mod tenant;
+mod values;
 mod world;
