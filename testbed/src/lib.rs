@@ -9,10 +9,14 @@
 //! | [`issuer`] | token issuers that can be watched and broken: JFrog Access and Distribution, ECE, OAuth 2.0 |
 //! | [`proxy`] | breaks the way between a program and its servers, and the program, at a request of one's choice |
 //! | [`supervised`] | child processes that do not outlive this one |
+//! | [`tools`] | Helm, kubeconform and schemas, for the checks of the chart |
 
 pub mod cache;
 pub mod control_plane;
 pub mod fake_cluster;
+mod go_build;
 pub mod issuer;
 pub mod proxy;
+mod stopwatch;
 pub mod supervised;
+pub mod tools;
