@@ -6,6 +6,16 @@ use std::path::Path;
 use super::access::{ServerCertificates, User, token_file, write_private};
 use crate::supervised::Launch;
 
+/// What the API server needs beside the rest where Pods run.
+const WORKLOADS: [&str; 6] = [
+    "--bind-address=0.0.0.0",
+    "--authorization-mode=Node,RBAC",
+    "--enable-admission-plugins=NodeRestriction",
+    "--allow-privileged=true",
+    "--kubelet-client-certificate=kubelet-client.crt",
+    "--kubelet-client-key=kubelet-client.key",
+];
+
 /// Metadata of every request once it is answered; bodies would hold Secrets.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -25,6 +35,8 @@ pub(super) struct ApiserverOptions {
     pub(super) audit: bool,
     /// With kube-controller-manager there are ServiceAccounts for Pods to be admitted with.
     pub(super) service_accounts: bool,
+    /// Pods run, so that controllers and a scheduler are needed, and the API server is reached from the node.
+    pub(super) workloads: bool,
     pub(super) extra: Vec<String>,
 }
 
@@ -35,6 +47,8 @@ pub(super) fn write_files(folder: &Path, certificates: &ServerCertificates, user
         (AUTHORITY, certificates.authority.as_str()),
         ("server.crt", &certificates.certificate),
         ("server.key", &certificates.key),
+        ("kubelet-client.crt", &certificates.client_certificate),
+        ("kubelet-client.key", &certificates.client_key),
         ("service-accounts.key", &tokens.serialize_pem()),
         ("service-accounts.pub", &tokens.public_key_pem()),
         ("users.csv", &token_file(users)),
@@ -83,6 +97,9 @@ pub(super) fn kube_apiserver(program: &Path, folder: &Path, port: u16, options: 
     if !options.service_accounts {
         arguments.push("--disable-admission-plugins=ServiceAccount".into());
     }
+    if options.workloads {
+        arguments.extend(WORKLOADS.map(String::from));
+    }
     if options.audit {
         arguments.push("--audit-policy-file=audit-policy.yaml".into());
         arguments.push(format!("--audit-log-path={AUDIT_LOG}"));
@@ -94,10 +111,13 @@ pub(super) fn kube_apiserver(program: &Path, folder: &Path, port: u16, options: 
 
 /// kube-controller-manager with what deletes: owner garbage collection and namespaces; and what
 /// makes ServiceAccounts. It serves nothing, hence takes no port.
-pub(super) fn controller_manager(program: &Path, folder: &Path, kubeconfig: &Path) -> Launch {
+///
+/// With `workloads` also what makes Pods of Deployments and the like.
+pub(super) fn controller_manager(program: &Path, folder: &Path, kubeconfig: &Path, workloads: bool) -> Launch {
+    let few = "--controllers=garbage-collector-controller,namespace-controller,\
+               serviceaccount-controller,serviceaccount-token-controller";
     let arguments = [
-        "--controllers=garbage-collector-controller,namespace-controller,\
-         serviceaccount-controller,serviceaccount-token-controller",
+        if workloads { "--controllers=*" } else { few },
         "--leader-elect=false",
         "--secure-port=0",
         "--root-ca-file=ca.crt",
@@ -105,6 +125,13 @@ pub(super) fn controller_manager(program: &Path, folder: &Path, kubeconfig: &Pat
     ];
     let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
     let arguments = arguments.map(String::from).into_iter().chain([kubeconfig]);
+    launch(program, folder, arguments)
+}
+
+/// kube-scheduler, which serves nothing either.
+pub(super) fn scheduler(program: &Path, folder: &Path, kubeconfig: &Path) -> Launch {
+    let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
+    let arguments = ["--leader-elect=false", "--secure-port=0"].map(String::from).into_iter().chain([kubeconfig]);
     launch(program, folder, arguments)
 }
 
