@@ -11,12 +11,16 @@
 //! | [`one_node`] | a real cluster of one node, with Pods, in namespaces of its own |
 //! | [`proxy`] | breaks the way between a program and its servers, and the program, at a request of one's choice |
 //! | [`supervised`] | child processes that do not outlive this one |
+//! | [`tools`] | Helm, kubeconform and schemas, for the checks of the chart |
 
 pub mod cache;
 pub mod control_plane;
 pub mod fake_cluster;
+mod go_build;
 pub mod image;
 pub mod issuer;
 pub mod one_node;
 pub mod proxy;
+mod stopwatch;
 pub mod supervised;
+pub mod tools;

@@ -7,9 +7,15 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::go_build::{self, Program};
 use crate::cache;
+use crate::go_build::{self, Module, Program, Recipe};
 
+/// Pins every version.
+const MODULE: Module = Module {
+    go_mod: include_str!("../../control-plane/go.mod"),
+    go_sum: include_str!("../../control-plane/go.sum"),
+    tools_go: include_str!("../../control-plane/tools.go"),
+};
 const ETCD: Program = Program { name: "etcd", package: "go.etcd.io/etcd/server/v3" };
 const KUBE_APISERVER: Program = Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver" };
 const KUBECTL: Program = Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" };
@@ -17,6 +23,16 @@ const KUBE_CONTROLLER_MANAGER: Program =
     Program { name: "kube-controller-manager", package: "k8s.io/kubernetes/cmd/kube-controller-manager" };
 const KUBE_SCHEDULER: Program = Program { name: "kube-scheduler", package: "k8s.io/kubernetes/cmd/kube-scheduler" };
 const KUBELET: Program = Program { name: "kubelet", package: "k8s.io/kubernetes/cmd/kubelet" };
+
+/// What `go.mod` asks for, without the leading `v`.
+struct Versions {
+    kubernetes: &'static str,
+    etcd: &'static str,
+}
+
+fn versions() -> anyhow::Result<Versions> {
+    Ok(Versions { kubernetes: MODULE.after("k8s.io/kubernetes v")?, etcd: MODULE.after("go.etcd.io/etcd/server/v3 v")? })
+}
 
 /// The programs that every control plane needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +86,7 @@ impl Places {
 
     /// etcd, kube-apiserver and kubectl; building them takes minutes and blocks.
     pub(super) fn binaries(&self) -> anyhow::Result<Binaries> {
-        let versions = go_build::versions()?;
+        let versions = versions()?;
         let folder =
             self.folder(&[ETCD, KUBE_APISERVER, KUBECTL], &format!("k8s-{}-etcd-{}", versions.kubernetes, versions.etcd))?;
         Ok(Binaries {
@@ -82,14 +98,14 @@ impl Places {
 
     /// kube-controller-manager, a step of its own so that only its users pay for it.
     pub(super) fn controller_manager(&self) -> anyhow::Result<PathBuf> {
-        let versions = go_build::versions()?;
+        let versions = versions()?;
         let folder = self.folder(&[KUBE_CONTROLLER_MANAGER], &format!("kube-controller-manager-{}", versions.kubernetes))?;
         Ok(folder.join(KUBE_CONTROLLER_MANAGER.name))
     }
 
     /// kube-scheduler and kubelet, for who runs Pods.
     pub(super) fn node(&self) -> anyhow::Result<NodeBinaries> {
-        let versions = go_build::versions()?;
+        let versions = versions()?;
         let folder = self.folder(&[KUBE_SCHEDULER, KUBELET], &format!("node-{}", versions.kubernetes))?;
         Ok(NodeBinaries { kube_scheduler: folder.join(KUBE_SCHEDULER.name), kubelet: folder.join(KUBELET.name) })
     }
@@ -104,9 +120,20 @@ impl Places {
                 }
             }
         }
-        let name = format!("{versions}-{}", platform());
-        go_build::cached(&self.go, &self.cache, &name, programs)
+        let name = format!("{versions}-{}", go_build::platform());
+        let linker_flags = linker_flags(self::versions()?.kubernetes);
+        let recipe = Recipe { title: "control plane", module: MODULE, programs, linker_flags };
+        go_build::cached(&self.go, &self.cache, &name, &recipe)
     }
+}
+
+/// Without these the programs report v0.0.0 (Kubernetes' `hack/lib/version.sh`).
+fn linker_flags(kubernetes: &str) -> String {
+    let variable = "k8s.io/component-base/version";
+    let mut parts = kubernetes.split('.');
+    let major = parts.next().unwrap_or_default();
+    let minor = parts.next().unwrap_or_default();
+    format!("-X {variable}.gitVersion=v{kubernetes} -X {variable}.gitMajor={major} -X {variable}.gitMinor={minor}")
 }
 
 impl Binaries {
@@ -119,25 +146,18 @@ impl Binaries {
     }
 }
 
-/// Operating system and architecture in Go's words.
-fn platform() -> String {
-    let system = match env::consts::OS {
-        "macos" => "darwin",
-        other => other,
-    };
-    let architecture = match env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    format!("{system}-{architecture}")
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn versions_are_those_of_the_module() {
+        let versions = versions().unwrap();
+        let patch = |version: &str| version.split('.').filter(|part| part.parse::<u32>().is_ok()).count();
+        assert_eq!([versions.kubernetes, versions.etcd].map(patch), [3; 2]);
+    }
 
     #[test]
     fn given_programs_are_taken_only_if_all_are_there() {

@@ -12,7 +12,7 @@ use super::binaries::{Binaries, Places};
 use super::client::ApiClient;
 use super::daemons::{self, ApiserverOptions};
 use super::folder::InstanceFolder;
-use super::stopwatch::Stopwatch;
+use crate::stopwatch::Stopwatch;
 use crate::supervised::Supervised;
 
 /// The group that may do everything (Kubernetes documentation, "Using RBAC Authorization").

@@ -19,12 +19,11 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `binaries`, `go_build` | finding the programs, and building them once |
+//! | `binaries` | finding the programs, and building them once |
 //! | `builder`, `daemons` | options, the start, command lines |
 //! | `folder` | files that do not outlive this process |
 //! | `access`, `client`, `kubectl` | users and ways to the API |
 //! | `metrics`, `audit` | what was asked of the API server |
-//! | `stopwatch` | the clock |
 
 mod access;
 mod audit;
@@ -33,10 +32,8 @@ mod builder;
 mod client;
 mod daemons;
 mod folder;
-mod go_build;
 mod kubectl;
 mod metrics;
-mod stopwatch;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -13,13 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
-use super::stopwatch::Stopwatch;
+use crate::stopwatch::Stopwatch;
 use crate::supervised::{Launch, Supervised, tail};
-
-/// The module that pins every version; embedded, so that it is found wherever this runs.
-const GO_MOD: &str = include_str!("../../control-plane/go.mod");
-const GO_SUM: &str = include_str!("../../control-plane/go.sum");
-const TOOLS_GO: &str = include_str!("../../control-plane/tools.go");
 
 /// Lists the programs and their sizes; only a finished folder has it.
 const MARKER: &str = "complete";
@@ -27,51 +22,84 @@ const MARKER: &str = "complete";
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(100);
 
+/// A Go module of ours that pins what is built; embedded, so that it is found wherever this runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Module {
+    /// States every version.
+    pub(crate) go_mod: &'static str,
+    /// States the checksum of every version.
+    pub(crate) go_sum: &'static str,
+    /// Imports the commands, so that `go mod tidy` keeps their modules.
+    pub(crate) tools_go: &'static str,
+}
+
 /// A command of a Go module.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Program {
+pub(crate) struct Program {
     /// File name of the result.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Import path of the command.
-    pub(super) package: &'static str,
+    pub(crate) package: &'static str,
 }
 
-/// What `go.mod` asks for, without the leading `v`.
-pub(super) struct Versions {
-    pub(super) go: &'static str,
-    pub(super) kubernetes: &'static str,
-    pub(super) etcd: &'static str,
+/// What is built together.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe<'a> {
+    /// For messages, such as `control plane`.
+    pub(crate) title: &'a str,
+    pub(crate) module: Module,
+    pub(crate) programs: &'a [Program],
+    /// Variables to set in the programs: `-X` settings of Go's linker.
+    pub(crate) linker_flags: String,
 }
 
-/// Reads the versions from `go.mod`, the one place that states them.
-pub(super) fn versions() -> anyhow::Result<Versions> {
-    let after = |start: &str| {
-        GO_MOD.lines().find_map(|line| line.trim().strip_prefix(start)).with_context(|| format!("find `{start}` in go.mod"))
-    };
-    Ok(Versions { go: after("go ")?, kubernetes: after("k8s.io/kubernetes v")?, etcd: after("go.etcd.io/etcd/server/v3 v")? })
+impl Module {
+    /// What `go.mod` states after these words, such as `k8s.io/kubernetes v`.
+    pub(crate) fn after(&self, start: &str) -> anyhow::Result<&'static str> {
+        let found = self.go_mod.lines().find_map(|line| line.trim().trim_start_matches("require ").strip_prefix(start));
+        found.with_context(|| format!("find `{start}` in go.mod"))
+    }
 }
 
-/// The folder `cache/name` with all of `programs` in it, built with `go` if it is not there yet.
-pub(super) fn cached(go: &OsStr, cache: &Path, name: &str, programs: &[Program]) -> anyhow::Result<PathBuf> {
+/// The folder `cache/name` with all programs of the recipe in it, built with `go` if it is not there yet.
+pub(crate) fn cached(go: &OsStr, cache: &Path, name: &str, recipe: &Recipe<'_>) -> anyhow::Result<PathBuf> {
+    let names: Vec<&str> = recipe.programs.iter().map(|program| program.name).collect();
+    kept(recipe.title, cache, name, &names, |building| build(go, building, recipe))
+}
+
+/// The folder `cache/name` with all of `files` in it; if it is not there yet, `make` writes them into the folder `out` of the
+/// folder that it is given.
+pub(crate) fn kept(
+    title: &str,
+    cache: &Path,
+    name: &str,
+    files: &[&str],
+    make: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
     let folder = cache.join(name);
-    if is_complete(&folder, programs) {
+    if is_complete(&folder, files) {
         return Ok(folder);
     }
     fs::create_dir_all(cache).with_context(|| format!("create {}", cache.display()))?;
-    let _lock = lock(&cache.join("build.lock"))?;
+    let _lock = lock(title, &cache.join("build.lock"))?;
     // Another process may have built it while this one waited.
-    if is_complete(&folder, programs) {
+    if is_complete(&folder, files) {
         return Ok(folder);
     }
     let prefix = format!(".{name}-");
     remove_leftovers(cache, &prefix)?;
     let building = tempfile::Builder::new().prefix(&prefix).tempdir_in(cache).context("create the build folder")?;
-    build(go, building.path(), programs)?;
+    let out = building.path().join("out");
+    fs::create_dir(&out)?;
+    // The temporary folder is for its owner only, the result for every user of the cache.
+    fs::set_permissions(&out, fs::Permissions::from_mode(0o755))?;
+    make(building.path())?;
+    fs::write(out.join(MARKER), marker(&out, files)?)?;
     if folder.exists() {
-        eprintln!("control plane: {} is incomplete, replacing it", folder.display());
+        eprintln!("{title}: {} is incomplete, replacing it", folder.display());
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     }
-    fs::rename(building.path().join("out"), &folder).with_context(|| format!("move the result to {}", folder.display()))?;
+    fs::rename(&out, &folder).with_context(|| format!("move the result to {}", folder.display()))?;
     Ok(folder)
 }
 
@@ -86,30 +114,30 @@ fn remove_leftovers(cache: &Path, prefix: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether `folder` has a marker that agrees with the sizes of all `programs`.
-fn is_complete(folder: &Path, programs: &[Program]) -> bool {
+/// Whether `folder` has a marker that agrees with the sizes of all `files`.
+fn is_complete(folder: &Path, files: &[&str]) -> bool {
     let found = fs::read_to_string(folder.join(MARKER)).ok();
-    found.is_some() && found == marker(folder, programs).ok()
+    found.is_some() && found == marker(folder, files).ok()
 }
 
-fn marker(folder: &Path, programs: &[Program]) -> anyhow::Result<String> {
-    let line = |program: &Program| {
-        let path = folder.join(program.name);
+fn marker(folder: &Path, files: &[&str]) -> anyhow::Result<String> {
+    let line = |file: &&str| {
+        let path = folder.join(file);
         let found = fs::metadata(&path).with_context(|| format!("look at {}", path.display()))?;
-        Ok(format!("{} {}\n", program.name, found.len()))
+        Ok(format!("{file} {}\n", found.len()))
     };
-    programs.iter().map(line).collect()
+    files.iter().map(line).collect()
 }
 
 /// Holds the lock until the file is dropped; the kernel releases it if this process is killed.
-fn lock(path: &Path) -> anyhow::Result<File> {
+fn lock(title: &str, path: &Path) -> anyhow::Result<File> {
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .open(path)
         .with_context(|| format!("open {}", path.display()))?;
-    let mut heartbeat = Heartbeat::new("waiting for another process that builds");
+    let mut heartbeat = Heartbeat::new(format!("{title}: waiting for another process that builds"));
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -121,53 +149,38 @@ fn lock(path: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Builds `programs` into `folder/out` and marks it complete.
-fn build(go: &OsStr, folder: &Path, programs: &[Program]) -> anyhow::Result<()> {
-    let versions = versions()?;
-    fs::write(folder.join("go.mod"), GO_MOD)?;
-    fs::write(folder.join("go.sum"), GO_SUM)?;
-    fs::write(folder.join("tools.go"), TOOLS_GO)?;
-    let out = folder.join("out");
-    fs::create_dir(&out)?;
-    // The temporary folder is for its owner only, the result for every user of the cache.
-    fs::set_permissions(&out, fs::Permissions::from_mode(0o755))?;
-    let go = GoCommand::new(go, folder, versions.go)?;
-    let flags = linker_flags(versions.kubernetes);
-    for Program { name, package } in programs {
-        eprintln!("control plane: building {name}, once; the first time takes minutes");
-        let output = out.join(name);
+/// Builds the programs into `folder/out`.
+fn build(go: &OsStr, folder: &Path, recipe: &Recipe<'_>) -> anyhow::Result<()> {
+    let Recipe { title, module, programs, linker_flags } = recipe;
+    fs::write(folder.join("go.mod"), module.go_mod)?;
+    fs::write(folder.join("go.sum"), module.go_sum)?;
+    fs::write(folder.join("tools.go"), module.tools_go)?;
+    let go = GoCommand::new(go, folder, title, module.after("go ")?)?;
+    let flags = format!("-s -w {linker_flags}");
+    for Program { name, package } in *programs {
+        eprintln!("{title}: building {name}, once; the first time takes minutes");
+        let output = folder.join("out").join(name);
         let arguments = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false"]
             .map(OsStr::new)
             .into_iter()
             .chain([OsStr::new("-ldflags"), flags.as_ref()])
             .chain([OsStr::new("-o"), output.as_ref(), package.as_ref()]);
-        let took = go.run(arguments, &format!("building {name}"))?;
-        eprintln!("control plane: built {name} in {} s", took.as_secs());
+        let took = go.run(arguments, &[], &format!("building {name}"))?;
+        eprintln!("{title}: built {name} in {} s", took.as_secs());
     }
-    fs::write(out.join(MARKER), marker(&out, programs)?)?;
     Ok(())
 }
 
-/// Without these the programs report v0.0.0 (Kubernetes' `hack/lib/version.sh`).
-fn linker_flags(kubernetes: &str) -> String {
-    let variable = "k8s.io/component-base/version";
-    let mut parts = kubernetes.split('.');
-    let major = parts.next().unwrap_or_default();
-    let minor = parts.next().unwrap_or_default();
-    format!(
-        "-s -w -X {variable}.gitVersion=v{kubernetes} -X {variable}.gitMajor={major} \
-         -X {variable}.gitMinor={minor}"
-    )
-}
-
 /// A `go` command that is new enough, run in a folder that holds the module.
-struct GoCommand<'a> {
+pub(crate) struct GoCommand<'a> {
     program: &'a OsStr,
     folder: &'a Path,
+    title: &'a str,
 }
 
 impl<'a> GoCommand<'a> {
-    fn new(program: &'a OsStr, folder: &'a Path, wanted: &str) -> anyhow::Result<Self> {
+    /// The command in a folder; fails if it is older than `wanted`, such as `1.26.0`.
+    pub(crate) fn new(program: &'a OsStr, folder: &'a Path, title: &'a str, wanted: &str) -> anyhow::Result<Self> {
         let minor = |version: &str| -> Option<(u32, u32)> {
             let mut parts = version.trim().trim_start_matches("go").split('.');
             let major = parts.next()?.parse().ok()?;
@@ -175,26 +188,33 @@ impl<'a> GoCommand<'a> {
         };
         let (major, least) = minor(wanted).context("read the Go version of go.mod")?;
         let advice = format!("install Go {major}.{least} or set KUBEBUILDER_ASSETS");
-        let go = Self { program, folder };
-        go.run(["env", "GOVERSION"].map(OsStr::new), "asking go for its version")
+        let go = Self { program, folder, title };
+        go.run(["env", "GOVERSION"].map(OsStr::new), &[], "asking go for its version")
             .with_context(|| format!("no usable `go` command: {advice}"))?;
         let found = tail(&go.log(), 1);
         ensure!(minor(&found) >= Some((major, least)), "`go` is too old ({found}): {advice}");
         Ok(go)
     }
 
-    fn log(&self) -> PathBuf {
+    /// Where the last run printed to.
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder.join("go.log")
     }
 
     /// Runs to the end, with a heartbeat; the error holds the end of what it printed.
-    fn run<'b>(&self, arguments: impl IntoIterator<Item = &'b OsStr>, what: &str) -> anyhow::Result<Duration> {
+    pub(crate) fn run<'b>(
+        &self,
+        arguments: impl IntoIterator<Item = &'b OsStr>,
+        settings: &[(&str, &OsStr)],
+        what: &str,
+    ) -> anyhow::Result<Duration> {
         // Settings that would change or break the build; all others, such as GOPROXY, are kept.
         let fixed = [("CGO_ENABLED", "0"), ("GOFLAGS", ""), ("GOWORK", "off")];
         let dropped = ["GOOS", "GOARCH", "GO111MODULE", "GOEXPERIMENT"];
         let environment = env::vars_os()
             .filter(|(name, _)| !dropped.iter().any(|dropped| name == dropped))
-            .chain(fixed.map(|(name, value)| (name.into(), value.into())));
+            .chain(fixed.map(|(name, value)| (name.into(), value.into())))
+            .chain(settings.iter().map(|(name, value)| ((*name).into(), (*value).to_owned())));
         let log = self.log();
         let mut child = Supervised::start(&Launch {
             program: self.program.into(),
@@ -203,7 +223,7 @@ impl<'a> GoCommand<'a> {
             folder: self.folder.to_owned(),
             log: log.clone(),
         })?;
-        let mut heartbeat = Heartbeat::new(format!("still {what}"));
+        let mut heartbeat = Heartbeat::new(format!("{}: still {what}", self.title));
         loop {
             match child.try_wait()? {
                 Some(status) if status.success() => return Ok(heartbeat.since.elapsed()),
@@ -230,10 +250,24 @@ impl Heartbeat {
         thread::sleep(POLL);
         let elapsed = self.since.elapsed();
         if elapsed >= self.next {
-            eprintln!("control plane: {} ({} s)", self.what, elapsed.as_secs());
+            eprintln!("{} ({} s)", self.what, elapsed.as_secs());
             self.next += HEARTBEAT;
         }
     }
+}
+
+/// Operating system and architecture in Go's words.
+pub(crate) fn platform() -> String {
+    let system = match env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    };
+    let architecture = match env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{system}-{architecture}")
 }
 
 #[cfg(test)]
