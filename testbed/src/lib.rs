@@ -10,6 +10,7 @@
 //! | [`issuer`] | token issuers that can be watched and broken: JFrog Access and Distribution, ECE, OAuth 2.0 |
 //! | [`one_node`] | a real cluster of one node, with Pods, in namespaces of its own |
 //! | [`proxy`] | breaks the way between a program and its servers, and the program, at a request of one's choice |
+//! | [`registry`] | a container registry that asks for a password |
 //! | [`supervised`] | child processes that do not outlive this one |
 //! | [`tools`] | Helm, kubeconform and schemas, for the checks of the chart |
 
@@ -21,6 +22,7 @@ pub mod image;
 pub mod issuer;
 pub mod one_node;
 pub mod proxy;
+pub mod registry;
 mod stopwatch;
 pub mod supervised;
 pub mod tools;
