@@ -107,8 +107,6 @@ impl Suite {
                 }
             }
         }
-        // The operator ends before the API server does.
-        let _ = self.place.gone(MAIN).await;
         Ok(table.finish())
     }
 

@@ -7,9 +7,8 @@ use super::access::{ServerCertificates, User, token_file, write_private};
 use crate::supervised::Launch;
 
 /// What the API server needs beside the rest where Pods run.
-const WORKLOADS: [&str; 6] = [
+const WORKLOADS: [&str; 5] = [
     "--bind-address=0.0.0.0",
-    "--authorization-mode=Node,RBAC",
     "--enable-admission-plugins=NodeRestriction",
     "--allow-privileged=true",
     "--kubelet-client-certificate=kubelet-client.crt",
@@ -83,7 +82,6 @@ pub(super) fn kube_apiserver(program: &Path, folder: &Path, port: u16, options: 
         "--tls-cert-file=server.crt",
         "--tls-private-key-file=server.key",
         "--token-auth-file=users.csv",
-        "--authorization-mode=RBAC",
         "--service-account-issuer=https://kubernetes.default.svc",
         "--service-account-key-file=service-accounts.pub",
         "--service-account-signing-key-file=service-accounts.key",
@@ -94,6 +92,7 @@ pub(super) fn kube_apiserver(program: &Path, folder: &Path, port: u16, options: 
     .map(String::from)
     .to_vec();
     arguments.push(format!("--secure-port={port}"));
+    arguments.push(format!("--authorization-mode={}", if options.workloads { "Node,RBAC" } else { "RBAC" }));
     if !options.service_accounts {
         arguments.push("--disable-admission-plugins=ServiceAccount".into());
     }
