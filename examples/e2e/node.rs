@@ -56,6 +56,14 @@ impl NodePlace {
         Ok(())
     }
 
+    /// Whether a Pod that still runs has been told to end.
+    pub async fn ending(&self, release: Release, pod: &str) -> anyhow::Result<String> {
+        let since = "jsonpath={.metadata.deletionTimestamp}";
+        let since = self.kubectl(&["-n", release.namespace, "get", "pod", pod, "-o", since]).await?;
+        ensure!(!since.is_empty(), "Pod {pod} was not told to end");
+        Ok("was terminating meanwhile".into())
+    }
+
     /// Kills a Pod, or its process.
     pub async fn kill(&mut self, release: Release, pod: &str, how: Kill) -> anyhow::Result<String> {
         if how == Kill::Pod {

@@ -66,6 +66,14 @@ impl Place {
         }
     }
 
+    /// Right after an upgrade: says how a replica of before was told to end; fails if it was not.
+    pub async fn ending(&self, release: Release, pod: &str) -> anyhow::Result<String> {
+        match self {
+            Self::Node(place) => place.ending(release, pod).await,
+            Self::Process(place) => place.ending(),
+        }
+    }
+
     /// Kills a replica by the name of its Pod.
     pub async fn kill(&mut self, release: Release, pod: &str, how: Kill) -> anyhow::Result<String> {
         match self {

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use testbed::control_plane::ControlPlane;
 use testbed::supervised::{Launch, Supervised};
+use tokio::time::Instant;
 
 use crate::helm::Release;
 use crate::node::text;
@@ -28,6 +29,8 @@ pub struct ProcessPlace {
     folder: PathBuf,
     replicas: Vec<Replica>,
     started: usize,
+    /// How long the replicas that were replaced last took to end.
+    drained: Option<Duration>,
 }
 
 struct Replica {
@@ -40,7 +43,7 @@ impl ProcessPlace {
     /// Starts the API server.
     pub async fn start(program: PathBuf, folder: &Path) -> anyhow::Result<Self> {
         let plane = ControlPlane::builder().controller_manager().audit().start().await?;
-        Ok(Self { plane, program, folder: folder.to_owned(), replicas: Vec::new(), started: 0 })
+        Ok(Self { plane, program, folder: folder.to_owned(), replicas: Vec::new(), started: 0, drained: None })
     }
 
     /// Starts what the workload asks for, and then ends what ran before, as a rolling update does.
@@ -53,7 +56,10 @@ impl ProcessPlace {
             let replica = self.replica(release, &workload).await?;
             self.replicas.push(replica);
         }
+        let replaced = !before.is_empty();
+        let begun = Instant::now();
         end(before).await?;
+        self.drained = replaced.then(|| begun.elapsed());
         tokio::time::sleep(Duration::from_secs(1)).await;
         for replica in &mut self.replicas {
             replica.process.ensure_running()?;
@@ -67,6 +73,14 @@ impl ProcessPlace {
     /// Ends the replicas, as the deletion of their Pods does.
     pub async fn gone(&mut self) -> anyhow::Result<()> {
         end(std::mem::take(&mut self.replicas)).await
+    }
+
+    /// How long the replaced replicas went on after they were told to end.
+    pub fn ending(&self) -> anyhow::Result<String> {
+        let drained = self.drained.context("no replica was replaced")?;
+        // Less would be an end without waiting for the answer.
+        ensure!(drained > Duration::from_secs(5), "the replicas ended after {drained:?}");
+        Ok(format!("went on for {:.1} s after SIGTERM", drained.as_secs_f64()))
     }
 
     /// Kills a replica and starts it again: with its journal, or as another Pod without.
@@ -146,7 +160,7 @@ async fn end(mut replicas: Vec<Replica>) -> anyhow::Result<()> {
     for replica in &mut replicas {
         replica.process.terminate()?;
     }
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     for replica in &mut replicas {
         while replica.process.try_wait()?.is_none() {
             ensure!(begun.elapsed() < Duration::from_secs(150), "{} does not end: {}", replica.pod, replica.process.log_end());

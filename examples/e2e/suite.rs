@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Long enough to outlive an installation that is away for a while; refreshes are asked for. Our choice.
 const LIFETIME: TimeDelta = TimeDelta::minutes(10);
 /// Of OAuth 2.0: short enough to be refreshed by the clock while the suite runs. Our choice.
-const SHORT: TimeDelta = TimeDelta::seconds(60);
+const SHORT: TimeDelta = TimeDelta::seconds(30);
 /// The four APIs, each with its object.
 const TOKENS: [(&str, Kind); 4] = [
     ("jfrog-access", Kind::JfrogAccess),
@@ -63,7 +64,7 @@ pub struct Suite {
     pub tokens: Vec<Token>,
     /// Whether the step about mounted Secrets has left its Pod.
     pub has_workload: bool,
-    requests: u32,
+    requests: AtomicU32,
 }
 
 impl Suite {
@@ -84,7 +85,7 @@ impl Suite {
         let issuer = Arc::new(issuer.start().await?);
         let client = Client::try_from(stage::config(place.plane().kubeconfig_yaml()).await?)?;
         let helm = Helm::new(&folder, place.plane().kubeconfig_path())?;
-        let mut suite = Self { place, client, issuer, helm, tokens: Vec::new(), has_workload: false, requests: 0 };
+        let mut suite = Self { place, client, issuer, helm, tokens: Vec::new(), has_workload: false, requests: AtomicU32::new(0) };
         suite.tokens = TOKENS.map(|(name, kind)| suite.token(NAMESPACE, name, kind)).into();
         Ok(suite)
     }
@@ -160,23 +161,22 @@ impl Suite {
     }
 
     /// Asks for a refresh as the README says; does not wait for it.
-    pub async fn ask(&mut self, token: &'static str) -> anyhow::Result<()> {
-        self.requests += 1;
-        let value = format!("refreshabletoken.io/refresh-requested-at=request-{}", self.requests);
-        self.kubectl(&["-n", NAMESPACE, "annotate", "--overwrite", "rtok", token, &value], None).await?;
+    pub async fn ask(&self, token: &Token) -> anyhow::Result<()> {
+        let request = self.requests.fetch_add(1, Ordering::Relaxed);
+        let value = format!("refreshabletoken.io/refresh-requested-at=request-{request}");
+        self.kubectl(&["-n", token.namespace, "annotate", "--overwrite", "rtok", token.name, &value], None).await?;
         Ok(())
     }
 
     /// Asks for a refresh of every token and waits until each is committed; how long that took.
-    pub async fn refresh_all(&mut self) -> anyhow::Result<Duration> {
+    pub async fn refresh_all(&self) -> anyhow::Result<Duration> {
         let begun = Instant::now();
         let mut before = Vec::new();
         for token in &self.tokens {
             before.push(self.generation(token).await?);
         }
-        let names: Vec<_> = self.tokens.iter().map(|token| token.name).collect();
-        for name in names {
-            self.ask(name).await?;
+        for token in &self.tokens {
+            self.ask(token).await?;
         }
         for (token, before) in self.tokens.iter().zip(before) {
             self.refreshed(token, before + 1).await?;

@@ -16,11 +16,12 @@ const HELD: Duration = Duration::from_secs(20);
 
 /// `helm upgrade` while the issuer has taken a refresh token and not answered yet.
 pub async fn upgrade(suite: &mut Suite) -> anyhow::Result<Vec<String>> {
-    let chain = suite.tokens.iter().find(|token| token.kind == Kind::JfrogAccess).context("no token of JFrog Access")?.seed.chain;
+    let token = suite.tokens.iter().find(|token| token.kind == Kind::JfrogAccess).context("no token of JFrog Access")?;
+    let chain = token.seed.chain;
     let before = suite.issuer.refreshes(chain);
     let held = Fault::Delay { before_ms: 0, answer_ms: u64::try_from(HELD.as_millis())? };
     suite.issuer.arm(Rule::once(held).on(Kind::JfrogAccess).chain(chain));
-    suite.ask("jfrog-access").await?;
+    suite.ask(token).await?;
     let call =
         wait(suite, "the issuer has the token", |call| call.chain == Some(chain) && call.delivery == Delivery::Pending).await?;
     let open =
@@ -33,6 +34,7 @@ pub async fn upgrade(suite: &mut Suite) -> anyhow::Result<Vec<String>> {
     suite.helm.put("upgrade", MAIN, &values, suite.place.helm_arguments()).await?;
     let mut lines = suite.place.settle(MAIN).await?;
     let took = begun.elapsed();
+    let told = suite.place.ending(MAIN, pod_of(&leader)).await?;
     let next = suite.leader(MAIN, Some(&leader)).await?;
     let ended =
         wait(suite, "the answer is out", |other| other.number == call.number && other.delivery != Delivery::Pending).await?;
@@ -46,11 +48,11 @@ pub async fn upgrade(suite: &mut Suite) -> anyhow::Result<Vec<String>> {
     lines.insert(
         0,
         format!(
-            "helm upgrade with a call under way (attempt {open}), its answer held back for {} s: {} finished it before it ended, {} went on ({:.1} s)",
+            "helm upgrade ({:.1} s) with a call under way (attempt {open}), its answer held back for {} s: {} {told} and finished it, {} went on",
+            took.as_secs_f64(),
             HELD.as_secs(),
             pod_of(&leader),
             pod_of(&next),
-            took.as_secs_f64()
         ),
     );
     Ok(lines)

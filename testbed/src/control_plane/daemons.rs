@@ -7,12 +7,14 @@ use super::access::{ServerCertificates, User, token_file, write_private};
 use crate::supervised::Launch;
 
 /// What the API server needs beside the rest where Pods run.
-const WORKLOADS: [&str; 5] = [
+const WORKLOADS: [&str; 6] = [
     "--bind-address=0.0.0.0",
     "--enable-admission-plugins=NodeRestriction",
     "--allow-privileged=true",
     "--kubelet-client-certificate=kubelet-client.crt",
     "--kubelet-client-key=kubelet-client.key",
+    // The node's name is known to nobody.
+    "--kubelet-preferred-address-types=InternalIP",
 ];
 
 /// Metadata of every request once it is answered; bodies would hold Secrets.
