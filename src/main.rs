@@ -1,5 +1,6 @@
 //! Arguments and start.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,8 +8,11 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use refreshable_token_operator::api;
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
-use refreshable_token_operator::operator::telemetry::{self, LogFormat};
+#[cfg(feature = "otlp")]
+use refreshable_token_operator::operator::telemetry::traces::TraceArguments;
+use refreshable_token_operator::operator::telemetry::{LogFormat, Telemetry};
 use refreshable_token_operator::operator::{Operator, Settings};
+use tokio::runtime::Runtime;
 
 /// Refreshes tokens before they expire and writes them into Kubernetes Secrets. Never loses a refresh token, never spends one
 /// twice.
@@ -22,7 +26,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the operator.
-    Run(Run),
+    Run(Box<Run>),
     /// Print the CustomResourceDefinitions as YAML.
     Crd,
     /// Print the version.
@@ -37,6 +41,10 @@ struct Run {
     /// Namespace to watch; may be repeated. Default: all namespaces.
     #[arg(long = "namespace", env = "RTOK_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     namespaces: Vec<String>,
+    /// List and watch labelled Secrets. Without it they are asked for by name, at least every five minutes: for installs that may
+    /// not list Secrets.
+    #[arg(long, env = "RTOK_SECRETS_WATCH", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
+    secrets_watch: bool,
     /// Namespace of the operator's own Secrets. Default: that of the service account or of the kubeconfig's context.
     #[arg(long, env = "RTOK_OPERATOR_NAMESPACE", value_name = "NAME")]
     operator_namespace: Option<String>,
@@ -51,6 +59,12 @@ struct Run {
     /// more. Without it every replica works; no token is spent twice either way.
     #[arg(long, env = "RTOK_LEADER_ELECT")]
     leader_elect: bool,
+    /// Address and port where /metrics, /livez and /readyz are served, such as 0.0.0.0:8080. Default: nowhere.
+    #[arg(long, env = "RTOK_METRICS_ADDR", value_name = "ADDRESS")]
+    metrics_addr: Option<SocketAddr>,
+    /// Show /metrics only to bearer tokens that the API server knows (TokenReview) and lets get the nonResourceURL /metrics.
+    #[arg(long, env = "RTOK_METRICS_AUTH", requires = "metrics_addr")]
+    metrics_auth: bool,
     /// How many refreshes may be under way at once: so many tokens are at risk when the process is killed.
     #[arg(long, env = "RTOK_MAX_IN_FLIGHT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
     max_in_flight: u16,
@@ -63,17 +77,14 @@ struct Run {
     /// Name of this replica, shown in claims and events. Default: the host name.
     #[arg(long, env = "HOSTNAME", default_value = "refreshable-token-operator", hide = true)]
     pod: String,
+    #[cfg(feature = "otlp")]
+    #[command(flatten)]
+    traces: TraceArguments,
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run(arguments) => {
-            telemetry::start(arguments.log_format, &arguments.log);
-            run(arguments).unwrap_or_else(|error| {
-                tracing::error!("{error:#}");
-                ExitCode::FAILURE
-            })
-        }
+        Command::Run(arguments) => run(*arguments),
         Command::Crd => print(&crd()),
         Command::Version => print(&format!("refreshable-token-operator {}\n", env!("CARGO_PKG_VERSION"))),
     }
@@ -91,15 +102,49 @@ fn crd() -> String {
     serde_saphyr::to_string(&api::crd()).unwrap_or_default()
 }
 
-fn run(arguments: Run) -> anyhow::Result<ExitCode> {
+fn run(arguments: Run) -> ExitCode {
     // reqwest and kube panic without a process-wide provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?.block_on(async {
-        let settings = settings(arguments).await?;
-        let operator = Operator::start(settings).await?;
-        operator.run(stop_signal()?).await;
-        Ok(ExitCode::SUCCESS)
-    })
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::Error::new(error).context("no runtime")),
+    };
+    let (telemetry, unusable) = match telemetry(&arguments, &runtime) {
+        Ok(telemetry) => (telemetry, None),
+        Err(error) => (Telemetry::logs(), Some(error)),
+    };
+    telemetry.start(arguments.log_format, &arguments.log);
+    if let Some(error) = unusable {
+        return failed(&error);
+    }
+    let ended = runtime.block_on(operate(arguments));
+    telemetry.end();
+    ended.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    tracing::error!("{error:#}");
+    ExitCode::FAILURE
+}
+
+async fn operate(arguments: Run) -> anyhow::Result<()> {
+    let settings = settings(arguments).await?;
+    let operator = Operator::start(settings).await?;
+    operator.run(stop_signal()?).await;
+    Ok(())
+}
+
+#[cfg(feature = "otlp")]
+fn telemetry(arguments: &Run, runtime: &Runtime) -> anyhow::Result<Telemetry> {
+    let traces =
+        arguments.traces.traces(runtime.handle().clone()).context("traces cannot be set up: check the OTEL_ variables")?;
+    Ok(Telemetry::with_traces(traces))
+}
+
+#[cfg(not(feature = "otlp"))]
+#[expect(clippy::unnecessary_wraps, reason = "with traces it can fail")]
+fn telemetry(_: &Run, _: &Runtime) -> anyhow::Result<Telemetry> {
+    Ok(Telemetry::logs())
 }
 
 async fn settings(arguments: Run) -> anyhow::Result<Settings> {
@@ -129,12 +174,15 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
     Ok(Settings {
         config,
         namespaces: arguments.namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
+        secrets_watch: arguments.secrets_watch,
         operator_namespace: arguments.operator_namespace,
         endpoint_policy,
         journal_dir: arguments.journal_dir,
         leader_elect: arguments.leader_elect,
         max_in_flight: usize::from(arguments.max_in_flight),
         pod: arguments.pod,
+        metrics_addr: arguments.metrics_addr,
+        metrics_auth: arguments.metrics_auth,
     })
 }
 

@@ -1,6 +1,9 @@
 //! Keeps README.md true: what it says about reasons, flags, manifests and commands is compared with the code.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
+
+#[path = "readme/metrics.rs"]
+mod metrics;
 
 use std::collections::BTreeSet;
 use std::path::Path;

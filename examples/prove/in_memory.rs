@@ -9,8 +9,6 @@ use crate::simulation::run::Start;
 use crate::simulation::scenarios::{FORGIVING, STRICT, faults, outages, people, walks};
 use crate::simulation::world::Setup;
 
-/// Coprime to the number of faults, so that a sample has every fault at every effect.
-const SAMPLE: usize = 401;
 /// What a refresh takes, with room: crashes are tried at each moment of it.
 const REFRESH_LASTS: Duration = Duration::from_millis(40);
 
@@ -36,7 +34,7 @@ pub fn prove(extent: Extent, report: &mut dyn FnMut(Row)) -> anyhow::Result<()> 
     };
     report(row("each request x 14 faults, strict", &each(&STRICT, &single)));
     report(forgiving("the same with grace, key, overlap, reusable", &each(&FORGIVING, &single)));
-    let nth = if all { 1 } else { SAMPLE };
+    let nth = if all { 1 } else { faults::SAMPLE };
     let mut pairs = Count::default();
     for start in starts {
         pairs += faults::pairs(strict, start, nth);
@@ -52,12 +50,19 @@ pub fn prove(extent: Extent, report: &mut dyn FnMut(Row)) -> anyhow::Result<()> 
     let (worlds, refreshes, seeds) = if all { (100, 100, 1_000_000) } else { (8, 50, SHORT_WALKS) };
     report(row("two replicas, no election, clocks 10 min and 5 % apart", &walks::two_replicas(worlds, refreshes)));
     report(row("lists and events that lag", &walks::lagging_views(seeds / 100)));
-    report(row("random walks", &walks::random(0..seeds)));
+    let mut from = 0;
+    while from < seeds {
+        let to = (from + ROW_OF_WALKS).min(seeds);
+        report(row(&format!("random walks, seeds {from} to {}", to - 1), &walks::random(from..to)));
+        from = to;
+    }
     Ok(())
 }
 
-/// How many random walks the short extent makes: about five minutes in a release build on two cores.
+/// How many random walks the short extent makes: about a minute in a release build on two cores.
 const SHORT_WALKS: u64 = 10_000;
+/// How many random walks make a row, so that a long run shows how far it is.
+const ROW_OF_WALKS: u64 = 50_000;
 
 fn row(what: &str, count: &Count) -> Row {
     let mut row = Row::new(what);

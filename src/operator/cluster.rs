@@ -1,5 +1,6 @@
 //! All requests to Kubernetes. Each has a deadline, none is repeated here: what an answer proves is the protocol's business.
 
+mod access;
 mod cleanup;
 mod escrow;
 pub(super) mod lease;
@@ -17,6 +18,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 
+use super::metrics::{Metrics, SecretWrite};
 use crate::api::name::is_name;
 use crate::api::{
     CLAIM_FINALIZER, CONTENT_HASH_ANNOTATION, CaBundleKind, CaBundleRef, NAME_LABEL, OUTPUT_MANAGER, ROLE_LABEL,
@@ -37,6 +39,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub struct Cluster {
     client: Client,
     recorder: Recorder,
+    metrics: Metrics,
 }
 
 /// What the answer to a request proves.
@@ -64,12 +67,12 @@ pub struct Owner {
 }
 
 impl Cluster {
-    /// Wraps a client, which must not repeat requests by itself.
+    /// Wraps a client, which must not repeat requests by itself. Writes of Secrets are counted in `metrics`.
     #[must_use]
-    pub fn new(client: Client, pod: Option<String>) -> Self {
+    pub fn new(client: Client, pod: Option<String>, metrics: Metrics) -> Self {
         let reporter = Reporter { controller: OUTPUT_MANAGER.to_owned(), instance: pod };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, recorder }
+        Self { client, recorder, metrics }
     }
 
     /// The client, for watches.
@@ -92,9 +95,15 @@ impl Cluster {
         bounded(self.secrets(namespace).get(name)).await
     }
 
+    /// GET the metadata of a Secret.
+    pub async fn secret_metadata(&self, namespace: &str, name: &str) -> Result<ObjectMeta, Trouble> {
+        named(name)?;
+        Ok(bounded(self.secrets(namespace).get_metadata(name)).await?.metadata)
+    }
+
     /// Creates a Secret.
     pub async fn create_secret(&self, namespace: &str, secret: &Secret) -> Result<Secret, Trouble> {
-        bounded(self.secrets(namespace).create(&writer(false), secret)).await
+        self.written(SecretWrite::Create, self.secrets(namespace).create(&writer(false), secret)).await
     }
 
     /// UID of the `kube-system` namespace: what tells one cluster from another.
@@ -161,10 +170,11 @@ impl Cluster {
         let secret = state_secret(name, owner, write);
         let api = self.secrets(namespace);
         let params = writer(write.dry_run);
-        let answer = if write.replaces.is_some() {
-            bounded(api.replace(name, &params, &secret)).await
-        } else {
-            bounded(api.create(&params, &secret)).await
+        let answer = match (&write.replaces, write.dry_run) {
+            (Some(_), true) => bounded(api.replace(name, &params, &secret)).await,
+            (Some(_), false) => self.written(SecretWrite::Update, api.replace(name, &params, &secret)).await,
+            (None, true) => bounded(api.create(&params, &secret)).await,
+            (None, false) => self.written(SecretWrite::Create, api.create(&params, &secret)).await,
         };
         match answer {
             Ok(secret) => WriteAnswer::Done(Box::new(version(&secret.metadata))),
@@ -198,13 +208,13 @@ impl Cluster {
         let answer = match action {
             OutputAction::Read => bounded(api.get(name)).await,
             OutputAction::TryCreate => bounded(api.create(&writer(true), &body)).await,
-            OutputAction::Create => bounded(api.create(&writer(false), &body)).await,
+            OutputAction::Create => self.written(SecretWrite::Create, api.create(&writer(false), &body)).await,
             OutputAction::TryApply => bounded(api.patch(name, &apply(true), &Patch::Apply(&body))).await,
-            OutputAction::Apply => bounded(api.patch(name, &apply(false), &Patch::Apply(&body))).await,
+            OutputAction::Apply => self.written(SecretWrite::Apply, api.patch(name, &apply(false), &Patch::Apply(&body))).await,
             OutputAction::Prune => {
                 let patch: Patch<()> = Patch::Json(prune(last, rendered));
                 let params = PatchParams { field_manager: Some(OUTPUT_MANAGER.to_owned()), ..PatchParams::default() };
-                bounded(api.patch(name, &params, &patch)).await
+                self.written(SecretWrite::Patch, api.patch(name, &params, &patch)).await
             }
         };
         match (action, answer) {
@@ -230,8 +240,26 @@ impl Cluster {
             secondary: None,
         };
         if bounded(self.recorder.publish(&event, object)).await.is_err() {
+            self.metrics.event_dropped();
             tracing::debug!(reason = note.reason.as_str(), "the event could not be published");
         }
+    }
+}
+
+impl Cluster {
+    /// A write of a Secret, counted when it ends.
+    fn written<'a, T: Send + 'a>(
+        &'a self,
+        write: SecretWrite,
+        request: impl Future<Output = Result<T, kube::Error>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, Trouble>> {
+        let request = bounded(request);
+        async move {
+            let result = request.await;
+            self.metrics.secret_written(write, result.as_ref().err().copied());
+            result
+        }
+        .boxed()
     }
 }
 

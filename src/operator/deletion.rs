@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::Context;
 use super::cluster::Trouble;
 use super::credential::{self, Unusable};
+use super::metrics::Operation;
 use super::transport::Connection;
 use crate::api::{CLEANUP_FINALIZER, DeletionPolicy, Reason, RefreshableToken};
 use crate::provider::{Class, Delivery, NotSent, Provider, RefreshInput};
@@ -236,7 +237,11 @@ impl End<'_> {
             return Err(Failure::lasting("there is no token, or no provider.oauth2.revocationURL".to_owned()));
         };
         let request = request.map_err(|error| Failure::lasting(error.to_string()))?;
-        match self.context.calls.send(&request, &connection).await {
+        let begun = Instant::now();
+        let delivery = self.context.calls.send(&request, &connection).await;
+        let name = self.object.spec.provider.name();
+        self.context.metrics.provider_called(name, Operation::Revoke, &delivery, begun.elapsed());
+        match delivery {
             Delivery::Answered(reply) => read(&provider, &reply, sent),
             Delivery::NotSent(why @ (NotSent::EndpointNotAllowed | NotSent::CaBundleInvalid)) => {
                 Err(Failure::lasting(why.to_string()))

@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::Context;
 use super::cluster::Owner;
+use super::metrics::Operation;
 use super::transport::Connection;
 use crate::api::RefreshableToken;
 use crate::provider::{Delivery, Lost, NotSent, TokenRequest};
 use crate::refresh::conclude::mark;
 use crate::refresh::exchange::{
-    Brief, Event, Exchange, Finished, Mark, MarkAnswer, Memento, OutputAnswer, StateAnswer, Step, WriteAnswer,
+    Brief, Event, Exchange, Finished, Mark, MarkAnswer, Memento, Outcome, OutputAnswer, StateAnswer, Step, WriteAnswer,
 };
 use crate::refresh::journal::Place;
 
@@ -27,6 +30,8 @@ pub(super) struct Job {
     pub(super) object: Option<RefreshableToken>,
     pub(super) owner: Owner,
     pub(super) place: Place,
+    /// The key of the token API.
+    pub(super) provider: &'static str,
     pub(super) connection: Connection,
     /// When the claim was first written, on the clock that counts suspend.
     pub(super) claimed: Option<Duration>,
@@ -50,11 +55,18 @@ impl Job {
     /// Runs an exchange from its first step to its end.
     pub(super) async fn drive(mut self, first: (Exchange, Step)) -> Driven {
         let (mut exchange, mut step) = first;
+        let mut propagation = Propagation::default();
         loop {
             let event = match step {
-                Step::Done(finished) => return Driven { finished: *finished, object: self.object },
+                Step::Done(finished) => {
+                    if let Some(took) = propagation.took(&finished) {
+                        self.context.metrics.propagated(took);
+                    }
+                    return Driven { finished: *finished, object: self.object };
+                }
                 other => self.perform_guarded(other).await,
             };
+            propagation.note(&event);
             (exchange, step) = exchange.next(event, self.context.clock.now());
         }
     }
@@ -62,12 +74,38 @@ impl Job {
     /// A step that breaks down has an unclear end; it must not take the exchange with it.
     async fn perform_guarded(&mut self, step: Step) -> Event {
         let broken = broken(&step);
-        match AssertUnwindSafe(self.perform(step)).catch_unwind().await {
+        let span = self.span(&step);
+        match AssertUnwindSafe(self.perform(step).instrument(span)).catch_unwind().await {
             Ok(event) => event,
             Err(_) => broken.unwrap_or_else(|| Event::Delivered {
                 delivery: Delivery::Lost { why: Lost::Broken, partial: None },
                 sent: self.context.clock.now(),
             }),
+        }
+    }
+
+    /// The span of a step that people look for in a trace; of others, none.
+    fn span(&self, step: &Step) -> Span {
+        match step {
+            Step::Send { .. } => {
+                tracing::info_span!("provider.refresh", provider = self.provider, status_code = tracing::field::Empty)
+            }
+            Step::WriteState(write) => {
+                tracing::info_span!("state.write", secret = self.place.state_secret, dry_run = write.dry_run)
+            }
+            Step::Output { action, rendered, .. } => {
+                tracing::info_span!("outputs.write", secret = rendered.name, action = ?action)
+            }
+            Step::ReadState
+            | Step::Connect { .. }
+            | Step::Mark(_)
+            | Step::Journal(_)
+            | Step::ReadJournal
+            | Step::WriteEscrow(_)
+            | Step::ReadEscrow(_)
+            | Step::DeleteEscrow(_)
+            | Step::Pause(_)
+            | Step::Done(_) => Span::none(),
         }
     }
 
@@ -136,8 +174,36 @@ impl Job {
         if late || self.context.stopping.is_cancelled() {
             return Event::Delivered { delivery: Delivery::NotSent(NotSent::HeldBack), sent };
         }
+        let begun = Instant::now();
         let delivery = self.context.calls.send(request, &self.connection).await;
+        if let Delivery::Answered(reply) = &delivery {
+            Span::current().record("status_code", reply.status);
+        }
+        self.context.metrics.provider_called(self.provider, Operation::Refresh, &delivery, begun.elapsed());
         Event::Delivered { delivery, sent }
+    }
+}
+
+/// When a new token came, and when the last output was written after that.
+#[derive(Default)]
+struct Propagation {
+    received: Option<Instant>,
+    written: Option<Instant>,
+}
+
+impl Propagation {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Delivered { delivery: Delivery::Answered(_), .. } => self.received = Some(Instant::now()),
+            Event::Output(OutputAnswer::Done) => self.written = Some(Instant::now()),
+            _ => {}
+        }
+    }
+
+    /// How long the token took, if it came in this exchange and stands in every output.
+    fn took(&self, finished: &Finished) -> Option<Duration> {
+        let whole = finished.outcome == Outcome::Refreshed && finished.outputs.iter().all(|output| output.result.is_ok());
+        self.written?.checked_duration_since(self.received?).filter(|_| whole)
     }
 }
 

@@ -31,8 +31,8 @@ pub trait JournalStore: Send + Sync {
     /// cloned or set back to a snapshot; nothing inside the volume could.
     fn id(&self) -> &str;
 
-    /// The entries that were there at the start; none twice under one name.
-    fn entries(&self) -> Vec<Kept>;
+    /// The entries that were there at the start, none twice under one name. Hands them over: a second call gives none.
+    fn take_entries(&self) -> Vec<Kept>;
 
     /// The entry of this name as it is now; none if there is none.
     fn read(&self, name: &str) -> BoxFuture<'_, Result<Option<Zeroizing<Vec<u8>>>, JournalError>>;
@@ -119,8 +119,8 @@ impl JournalStore for Journal {
         self.folder.id()
     }
 
-    fn entries(&self) -> Vec<Kept> {
-        self.folder.entries().to_vec()
+    fn take_entries(&self) -> Vec<Kept> {
+        self.folder.take_entries()
     }
 
     fn read(&self, name: &str) -> BoxFuture<'_, Result<Option<Zeroizing<Vec<u8>>>, JournalError>> {

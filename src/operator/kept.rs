@@ -11,10 +11,9 @@ use super::cluster::Owner;
 use super::drive::Job;
 use super::journal::JournalStore;
 use super::transport::Connection;
-use crate::refresh::exchange::{Brief, Exchange, KnownChain, Memento, Task};
+use crate::refresh::exchange::{Brief, Exchange, Memento, Outcome};
 use crate::refresh::journal::{Entry, Place};
 use crate::refresh::state::Claim;
-use crate::token::Login;
 
 /// How long the start waits for kept answers to be committed. Our choice: those that take longer go on beside the controller,
 /// which comes to the same end.
@@ -70,7 +69,7 @@ impl KeptAnswers {
     }
 
     fn answers(&self) -> Vec<Entry> {
-        let entries = self.store.as_ref().map(|store| store.entries()).unwrap_or_default();
+        let entries = self.store.as_ref().map(|store| store.take_entries()).unwrap_or_default();
         let entries = entries.iter().filter_map(|(_, bytes)| Entry::decode(bytes));
         entries.filter(|entry| entry.answer.is_some()).collect()
     }
@@ -93,13 +92,28 @@ pub(super) async fn replay(context: &Arc<Context>) {
         let context = Arc::clone(context);
         async move {
             let (owner, place) = (owner(&entry), entry.place.clone());
-            let brief = brief(&context, &entry);
+            let uid = owner.uid.clone();
+            let own = Claim::new(context.clock.unique_name(), &context.pod, &context.process);
+            let brief = Brief::replay(&entry, Claim { journal: context.kept.id(), ..own }, context.key.clone());
+            let provider = entry.provider.name();
             let connection = Connection { ca_bundle: None, connect_timeout: Duration::ZERO, request_timeout: Duration::ZERO };
             let first = Exchange::replay(brief, entry);
-            let job = Job { context: Arc::clone(&context), object: None, owner, place, connection, claimed: None, permit: None };
+            let job = Job {
+                context: Arc::clone(&context),
+                object: None,
+                owner,
+                place,
+                provider,
+                connection,
+                claimed: None,
+                permit: None,
+            };
             // Its end does not depend on anybody's patience.
             if let Ok(driven) = context.exchanges.spawn(job.drive(first)).await {
                 tracing::info!(outcome = driven.finished.outcome.word(), "a kept answer was looked at");
+                if driven.finished.outcome == Outcome::Refreshed {
+                    context.metrics.answer_recovered(&uid);
+                }
             }
         }
     });
@@ -111,27 +125,4 @@ pub(super) async fn replay(context: &Arc<Context>) {
 fn owner(entry: &Entry) -> Owner {
     let owner = &entry.state.owner;
     Owner { namespace: entry.place.namespace.clone(), name: owner.name.clone(), uid: owner.uid.clone() }
-}
-
-/// A brief for the answer alone: no outputs, no request.
-fn brief(context: &Context, entry: &Entry) -> Brief {
-    let claim = entry.state.claim.clone();
-    let claim = claim.unwrap_or_else(|| Claim::new(context.clock.unique_name(), &context.pod, &context.process));
-    Brief {
-        task: Task::Publish,
-        owner: entry.state.owner.clone(),
-        place: entry.place.clone(),
-        claim: Claim { process: context.process.clone(), journal: context.kept.id(), ..claim },
-        watched: None,
-        provider: entry.provider.clone(),
-        login: Login::default(),
-        seed: None,
-        outputs: Vec::new(),
-        seen: Vec::new(),
-        known: KnownChain::default(),
-        preflight: false,
-        expects_state: true,
-        void_claims: Vec::new(),
-        key: context.key.clone(),
-    }
 }

@@ -51,6 +51,8 @@ pub(super) struct Memories {
 struct Inner {
     objects: HashMap<String, Remembered>,
     reported: HashMap<String, Option<i64>>,
+    /// When the Secrets of an object were last asked for, on the clock that counts suspend.
+    looked: HashMap<String, Duration>,
     adopting: HashSet<String>,
 }
 
@@ -68,6 +70,7 @@ impl Memories {
         let mut inner = self.lock();
         inner.objects.retain(|uid, _| exists(uid));
         inner.reported.retain(|uid, _| exists(uid));
+        inner.looked.retain(|uid, _| exists(uid));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -77,6 +80,16 @@ impl Memories {
     /// Whether this generation of an undecodable object was not reported yet.
     pub(super) fn first_report(&self, uid: &str, generation: Option<i64>) -> bool {
         self.lock().reported.insert(uid.to_owned(), generation) != Some(generation)
+    }
+
+    /// Whether the Secrets of an object were not asked for within `time` before `now`; from now on they were.
+    pub(super) fn looks_again(&self, uid: &str, now: Duration, time: Duration) -> bool {
+        let mut inner = self.lock();
+        let due = inner.looked.get(uid).is_none_or(|looked| now.saturating_sub(*looked) >= time);
+        if due {
+            inner.looked.insert(uid.to_owned(), now);
+        }
+        due
     }
 
     /// Makes sure that one seed is adopted by one object at a time; none while another object is at it.

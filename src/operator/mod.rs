@@ -14,6 +14,8 @@ mod kept;
 pub mod key;
 pub mod leader;
 mod memory;
+pub mod metrics;
+mod poll;
 pub mod reconcile;
 mod rival;
 mod run;
@@ -40,6 +42,7 @@ use clock::Clock;
 use cluster::Cluster;
 use kept::KeptAnswers;
 use memory::Memories;
+use metrics::Metrics;
 use seen::SeenSecrets;
 use transport::TokenCalls;
 
@@ -51,6 +54,7 @@ pub struct Context {
     kept: KeptAnswers,
     seen: SeenSecrets,
     memory: Arc<Memories>,
+    metrics: Metrics,
     stores: Mutex<Vec<Store<DeserializeGuard<RefreshableToken>>>>,
     /// How many exchanges may run at once: so many tokens are at risk when the process dies.
     in_flight: Arc<Semaphore>,
@@ -63,6 +67,8 @@ pub struct Context {
     operator_namespace: String,
     /// Namespaces to watch; none: all.
     namespaces: Vec<String>,
+    /// Secrets are listed and watched; otherwise they are asked for by name.
+    secrets_watch: bool,
     pod: String,
     process: String,
 }
@@ -77,6 +83,7 @@ impl Context {
             kept: self.kept.clone(),
             seen: SeenSecrets::default(),
             memory: Arc::clone(&self.memory),
+            metrics: self.metrics.clone(),
             stores: Mutex::default(),
             in_flight: Arc::clone(&self.in_flight),
             exchanges: self.exchanges.clone(),
@@ -85,6 +92,7 @@ impl Context {
             cluster_uid: self.cluster_uid.clone(),
             operator_namespace: self.operator_namespace.clone(),
             namespaces: self.namespaces.clone(),
+            secrets_watch: self.secrets_watch,
             pod: self.pod.clone(),
             process: self.process.clone(),
         })

@@ -12,7 +12,8 @@ use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
-use tracing::Instrument as _;
+use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::Context;
 use super::cluster::{Owner, Trouble, is_owned_by};
@@ -20,7 +21,9 @@ use super::credential::{self, Unusable};
 use super::deletion;
 use super::drive::{Driven, Job};
 use super::memory::{LoginVersions, Remembered};
+use super::metrics::CONTROLLER;
 use super::rival;
+use super::telemetry;
 use super::transport::Connection;
 use crate::api::{REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
@@ -43,15 +46,30 @@ pub struct Broken;
 
 /// Looks at one object. A panic ends this look only.
 pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context: Arc<Context>) -> Result<Action, Broken> {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let span = tracing::info_span!("reconcile", namespace, name);
+    let span = span(&object);
+    let (metrics, begun) = (context.metrics.clone(), Instant::now());
     let look = async {
         match &object.0 {
-            Ok(object) => Box::pin(Turn::new(object.clone(), context).run()).await,
+            Ok(object) => {
+                context.look_at_secrets(object).await;
+                Box::pin(Turn::new(object.clone(), context).run()).await
+            }
             Err(invalid) => Box::pin(undecodable(&context, invalid)).await,
         }
     };
-    AssertUnwindSafe(look.instrument(span)).catch_unwind().await.map_err(|_| Broken)
+    let ended = AssertUnwindSafe(look.instrument(span)).catch_unwind().await.map_err(|_| Broken);
+    metrics.reconciled(ended.is_ok(), begun.elapsed());
+    ended
+}
+
+/// The span of one look.
+fn span(object: &DeserializeGuard<RefreshableToken>) -> Span {
+    let (namespace, name, metadata) = (object.namespace().unwrap_or_default(), object.name_any(), object.meta());
+    let (uid, generation) = (metadata.uid.as_deref(), metadata.generation);
+    let trace_id = tracing::field::Empty;
+    let span = tracing::info_span!("reconcile", controller = CONTROLLER, namespace, name, uid, generation, trace_id);
+    telemetry::record_trace(&span);
+    span
 }
 
 /// What kube does after a look that broke down.
@@ -244,6 +262,7 @@ impl Turn {
             object: Some(self.object.clone()),
             owner: Owner { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() },
             place: self.place(),
+            provider: self.object.spec.provider.name(),
             connection,
             claimed: None,
             permit: None,
@@ -252,6 +271,7 @@ impl Turn {
         let running = self.context.exchanges.spawn(job.run(brief).instrument(span));
         let Ok(Driven { finished, object }) = running.await else { return Action::requeue(UNAVAILABLE_PAUSE) };
         tracing::info!(outcome = finished.outcome.word(), trigger = ?trigger, "exchange ended");
+        self.context.metrics.exchange_ended(&self.uid, &self.status, &finished.outcome, trigger);
         let conclusion = conclude(&self.facts(), &finished, trigger, semantics, self.context.clock.now());
         let until = conclusion.memory.retry_time;
         self.object = object.unwrap_or(self.object);

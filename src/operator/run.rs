@@ -1,14 +1,19 @@
 //! The run: terms, watches, controllers, and the end.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, ResourceExt as _};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Context;
 use super::leader::Election;
@@ -26,9 +31,23 @@ pub struct Operator {
     pub(super) context: Arc<Context>,
     /// Decides who works; none: this replica, whatever others do.
     pub(super) election: Option<Election>,
+    /// Answers until the operator is dropped.
+    pub(super) listening: Option<Listening>,
+}
+
+/// The listener at work.
+pub(super) struct Listening {
+    pub(super) address: SocketAddr,
+    pub(super) _task: AbortOnDropHandle<()>,
 }
 
 impl Operator {
+    /// Where metrics and probes are served.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.listening.as_ref().map(|listening| listening.address)
+    }
+
     /// Runs until `stop` resolves, then finishes what was begun: no new exchange, and no exchange under way is left alone. The
     /// lead is given back last.
     pub async fn run(self, stop: impl Future<Output = ()>) {
@@ -50,6 +69,8 @@ impl Operator {
     async fn terms(&self) {
         let stopping = &self.context.stopping;
         let Some(election) = &self.election else { return work(&self.context.term(stopping.child_token())).await };
+        // A replica that waits for the lead is as good as one that has it.
+        self.context.metrics.set_ready();
         while let Some(term) = stopping.run_until_cancelled(election.lead()).await {
             let ends = stopping.child_token();
             let watch = async {
@@ -66,12 +87,24 @@ impl Operator {
 
 async fn work(context: &Arc<Context>) {
     let controllers = context.apis::<Guarded>().into_iter().zip(context.apis::<PartialObjectMeta<Secret>>()).enumerate();
-    let mut running = Vec::new();
+    // Closed when each controller has let go of its end.
+    let (listing, mut listed) = mpsc::channel(1);
+    let (mut running, mut stores) = (Vec::new(), Vec::new());
     for (number, ((scope, objects), (_, secrets))) in controllers {
-        running.push(control(context, number, scope, objects, secrets));
+        let controller = Controller::new(objects, watcher::Config::default());
+        stores.push(controller.store());
+        running.push(control(context, number, scope, controller, secrets, listing.clone()));
     }
+    drop(listing);
+    context.stores.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&stores);
+    context.metrics.begin_term(stores, context.stopping.clone());
     tracing::info!(namespaces = ?context.namespaces, "watching");
-    futures::future::join_all(running).await;
+    let ready = async {
+        listed.recv().await;
+        context.metrics.set_ready();
+    };
+    tokio::join!(futures::future::join_all(running), ready);
+    context.metrics.end_term();
 }
 
 /// One controller: the objects of one namespace or of all, woken by themselves and by their Secrets.
@@ -79,26 +112,20 @@ async fn control(
     context: &Arc<Context>,
     number: usize,
     scope: Option<String>,
-    objects: Api<Guarded>,
+    controller: Controller<Guarded>,
     secrets: Api<PartialObjectMeta<Secret>>,
+    listing: mpsc::Sender<Infallible>,
 ) {
     let (wake, woken) = mpsc::unbounded_channel();
-    let controller = Controller::new(objects, watcher::Config::default());
     let store = controller.store();
-    context.stores.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
-    let (first, listed) = oneshot::channel();
-    let watch = watch_secrets(Arc::clone(context), number, scope, secrets, wake, first);
-    let watch = tokio::spawn({
-        let stopping = context.stopping.clone();
-        async move { stopping.run_until_cancelled_owned(watch).await }
-    });
-    // Before the first list every output would look deleted, and each would be written again.
-    let listed = context.stopping.run_until_cancelled(tokio::time::timeout(LIST_WITHIN, listed)).await;
-    if matches!(listed, Some(Err(_))) {
-        tracing::warn!("Secrets cannot be listed: allow list and watch; refreshes go on without noticing changed Secrets");
-    }
+    let watch = if context.secrets_watch { Some(begin_watch(context, number, scope, secrets, wake.clone()).await) } else { None };
     let stopping = context.stopping.clone();
-    controller
+    let listed = async {
+        // An error says that the controller has ended.
+        let _ = store.wait_until_ready().await;
+        drop(listing);
+    };
+    let controller = controller
         .reconcile_on(futures::stream::unfold(woken, |mut woken| async move { woken.recv().await.map(|object| (object, woken)) }))
         .graceful_shutdown_on(async move { stopping.cancelled().await })
         .run(reconcile, after_breakdown, Arc::clone(context))
@@ -108,9 +135,35 @@ async fn control(
             }
             forget(context);
             std::future::ready(())
-        })
-        .await;
-    watch.abort();
+        });
+    tokio::join!(controller, listed);
+    drop(wake);
+    if let Some(watch) = watch {
+        watch.abort();
+    }
+}
+
+/// Begins the watch of Secrets, and waits until it has shown what is there.
+async fn begin_watch(
+    context: &Arc<Context>,
+    number: usize,
+    scope: Option<String>,
+    secrets: Api<PartialObjectMeta<Secret>>,
+    wake: mpsc::UnboundedSender<ObjectRef<Guarded>>,
+) -> JoinHandle<Option<()>> {
+    let (first, listed) = oneshot::channel();
+    let watch = watch_secrets(Arc::clone(context), number, scope, secrets, wake, first);
+    let stopping = context.stopping.clone();
+    let watch = tokio::spawn(async move { stopping.run_until_cancelled_owned(watch).await });
+    // Before the first list every output would look deleted, and each would be written again.
+    let listed = context.stopping.run_until_cancelled(tokio::time::timeout(LIST_WITHIN, listed)).await;
+    if matches!(listed, Some(Err(_))) {
+        tracing::warn!(
+            "Secrets cannot be listed: allow list and watch, or start with --secrets-watch=false; refreshes go on without noticing \
+             changed Secrets"
+        );
+    }
+    watch
 }
 
 /// Forgets objects that are gone, now and then: when more are remembered than there can be.
@@ -125,5 +178,6 @@ fn forget(context: &Context) {
     if context.memory.len() > 2 * objects + 100 {
         let uids: std::collections::HashSet<String> = context.objects().iter().filter_map(|object| object.uid()).collect();
         context.memory.keep(|uid| uids.contains(uid));
+        context.metrics.keep(|uid| uids.contains(uid));
     }
 }

@@ -61,6 +61,11 @@ impl SeenSecrets {
         }
     }
 
+    /// The Secret is not there, or none of ours.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        self.lock().secrets.remove(&(namespace.to_owned(), name.to_owned()));
+    }
+
     /// Takes an event of the watch numbered `watch`, which covers `scope` (a namespace, or all). Gives the Secret that
     /// changed, when the watch is past its first list.
     pub fn take(&self, watch: usize, scope: Option<&str>, event: &Event<ObjectMeta>) -> Option<(Place, SeenSecret)> {

@@ -1,6 +1,7 @@
 //! The start: clients, keys, the journal, and what an earlier process left behind.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use kube::{Api, Client, Config, ResourceExt as _};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::Context;
 use super::clock::{Clock, SystemClock};
@@ -21,7 +22,8 @@ use super::kept::{KeptAnswers, replay};
 use super::key::{KeyError, keys};
 use super::leader::{Election, Timing};
 use super::memory::Memories;
-use super::run::Operator;
+use super::metrics::{Gate, Listener, Metrics};
+use super::run::{Listening, Operator};
 use super::seen::SeenSecrets;
 use super::transport::{TokenCalls, Transport};
 use crate::api::RefreshableToken;
@@ -41,6 +43,8 @@ pub struct Settings {
     pub config: Config,
     /// Namespaces to watch; none: all.
     pub namespaces: Vec<String>,
+    /// Secrets are listed and watched; otherwise they are asked for by name, at least every five minutes.
+    pub secrets_watch: bool,
     /// Where the operator keeps what is its own; none: the namespace that `config` names.
     pub operator_namespace: Option<String>,
     /// Which addresses may be called.
@@ -53,6 +57,10 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// Name of this replica.
     pub pod: String,
+    /// Where metrics and probes are served; none: nowhere.
+    pub metrics_addr: Option<SocketAddr>,
+    /// `/metrics` is shown only to those whom the API server knows and lets get it.
+    pub metrics_auth: bool,
 }
 
 /// What an operator is made of: the machine's parts, or those of a simulation.
@@ -67,6 +75,8 @@ pub struct Parts {
     pub journal: JournalPlace,
     /// Namespaces to watch; none: all.
     pub namespaces: Vec<String>,
+    /// Secrets are listed and watched; otherwise they are asked for by name, at least every five minutes.
+    pub secrets_watch: bool,
     /// Where the operator keeps what is its own.
     pub operator_namespace: String,
     /// Only one replica works at a time: the one that holds the Lease.
@@ -75,6 +85,8 @@ pub struct Parts {
     pub max_in_flight: usize,
     /// Name of this replica.
     pub pod: String,
+    /// What is counted, and whether the operator is ready.
+    pub metrics: Metrics,
 }
 
 /// Where the journal is.
@@ -104,6 +116,9 @@ pub enum StartError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Nobody could see how the operator fares.
+    #[error("cannot listen on {0}: choose another address with --metrics-addr")]
+    Listen(SocketAddr, #[source] std::io::Error),
     /// The kind is not installed.
     #[error("RefreshableToken objects cannot be listed: install the CRDs (kubectl apply -f crds/) and allow list and watch")]
     Kind,
@@ -117,23 +132,40 @@ impl Operator {
         config.default_retry = false;
         config.read_timeout = Some(READ_TIMEOUT);
         let operator_namespace = settings.operator_namespace.unwrap_or_else(|| config.default_namespace.clone());
-        Self::assemble(Parts {
-            client: Client::try_from(config).map_err(StartError::Client)?,
+        let client = Client::try_from(config).map_err(StartError::Client)?;
+        let metrics = Metrics::new();
+        // First, so that the start can be watched.
+        let listening = match settings.metrics_addr {
+            None => None,
+            Some(address) => {
+                let cluster = || Cluster::new(client.clone(), Some(settings.pod.clone()), metrics.clone());
+                let gate = settings.metrics_auth.then(|| Gate::new(cluster()));
+                let refused = |error| StartError::Listen(address, error);
+                let listener = Listener::bind(address, metrics.clone(), gate).await.map_err(refused)?;
+                let address = listener.address().map_err(refused)?;
+                Some(Listening { address, _task: AbortOnDropHandle::new(tokio::spawn(listener.serve())) })
+            }
+        };
+        let operator = Self::assemble(Parts {
+            client,
             calls: Arc::new(Transport::new(settings.endpoint_policy)),
             clock: Arc::new(SystemClock),
             journal: settings.journal_dir.map_or(JournalPlace::None, JournalPlace::Folder),
             namespaces: settings.namespaces,
+            secrets_watch: settings.secrets_watch,
             operator_namespace,
             leader_elect: settings.leader_elect,
             max_in_flight: settings.max_in_flight,
             pod: settings.pod,
+            metrics,
         })
-        .await
+        .await?;
+        Ok(Self { listening, ..operator })
     }
 
     /// Reads the keys and the cluster's name, opens the journal, and commits what an earlier process kept there.
     pub async fn assemble(parts: Parts) -> Result<Self, StartError> {
-        let cluster = Cluster::new(parts.client, Some(parts.pod.clone()));
+        let cluster = Cluster::new(parts.client, Some(parts.pod.clone()), parts.metrics.clone());
         let cluster_uid = cluster.uid().await.map_err(StartError::Cluster)?;
         let keys = keys(&cluster, &parts.operator_namespace).await?;
         let store: Option<Arc<dyn JournalStore>> = match parts.journal {
@@ -147,6 +179,7 @@ impl Operator {
             kept: KeptAnswers::new(store),
             seen: SeenSecrets::default(),
             memory: Arc::new(Memories::default()),
+            metrics: parts.metrics,
             stores: Mutex::default(),
             in_flight: Arc::new(Semaphore::new(parts.max_in_flight)),
             exchanges: TaskTracker::new(),
@@ -157,6 +190,7 @@ impl Operator {
             pod: parts.pod,
             process: parts.clock.unique_name(),
             namespaces: parts.namespaces,
+            secrets_watch: parts.secrets_watch,
             clock: parts.clock,
         };
         context.check_kind().await?;
@@ -167,7 +201,7 @@ impl Operator {
             let (cluster, clock) = (context.cluster.clone(), Arc::clone(&context.clock));
             Election::new(cluster, clock, &context.operator_namespace, &identity, Timing::default())
         });
-        Ok(Self { context, election })
+        Ok(Self { context, election, listening: None })
     }
 }
 

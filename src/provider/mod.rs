@@ -257,6 +257,12 @@ impl Provider {
         Self { spec, wish }
     }
 
+    /// The key of the token API in the manifest.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.spec.name()
+    }
+
     /// The URL that the operator calls, or that the call's URL is made from.
     #[must_use]
     pub fn url(&self) -> &str {

@@ -62,24 +62,24 @@ pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_
     let refresh_token = input.held.refresh_token.as_ref().map(|token| &token.0);
     let form =
         Form::refresh(needed(refresh_token, "refresh_token (seed or state Secret)")?)?.wish("scope", wish.scope.as_deref());
-    authenticated(spec, absolute(&spec.token_url)?.into(), form, input)
+    let mut request = authenticated(spec, absolute(&spec.token_url)?.into(), form, input)?;
+    if semantics(spec) == Semantics::IdempotencyKey {
+        request.headers.push((IDEMPOTENCY_KEY, SecretText::new(input.attempt)));
+    }
+    Ok(request)
 }
 
 /// A form with the client's credentials (RFC 6749 section 2.3).
 fn authenticated(spec: &Oauth2, url: String, form: Form, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
     let id = needed(input.login.client_id.as_ref(), "client_id (Secret of clientSecretRef, or the seed)")?;
     let secret = || needed(input.login.client_secret.as_ref(), "client_secret (Secret of clientSecretRef, or the seed)");
-    let mut request = match spec.client_authentication.unwrap_or_default() {
+    Ok(match spec.client_authentication.unwrap_or_default() {
         ClientAuthentication::Basic => post(url, Some(client_basic(id, secret()?)?), Some(form.body())),
         ClientAuthentication::Post => {
             post(url, None, Some(form.secret("client_id", id)?.secret("client_secret", secret()?)?.body()))
         }
         ClientAuthentication::None => post(url, None, Some(form.secret("client_id", id)?.body())),
-    };
-    if semantics(spec) == Semantics::IdempotencyKey {
-        request.headers.push((IDEMPOTENCY_KEY, SecretText::new(input.attempt)));
-    }
-    Ok(request)
+    })
 }
 
 pub(super) fn read(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {

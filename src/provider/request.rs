@@ -75,9 +75,7 @@ impl Form {
 
     /// A form that asks for the refresh token grant (RFC 6749 section 6) with this token.
     pub(super) fn refresh(refresh_token: &SecretText) -> Result<Self, RequestError> {
-        let mut serializer = form_urlencoded::Serializer::new(String::new());
-        serializer.append_pair("grant_type", "refresh_token");
-        Self(serializer).secret("refresh_token", refresh_token)
+        Self::empty().wish("grant_type", Some("refresh_token")).secret("refresh_token", refresh_token)
     }
 
     /// Adds a wish; one that is not there, or empty, is not sent.

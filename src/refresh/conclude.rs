@@ -1,22 +1,24 @@
 //! What the status, the events and the next look come to, from facts and from what an exchange found.
 
 mod conditions;
+mod outcome;
+mod words;
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::api::{
-    AttemptState, AttemptStatus, ConditionStatus, ConditionType, EffectiveStatus, OutputStatus, Reason, RefreshableTokenStatus,
-    SeedStatus, TokenStatus,
+    AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, Reason, RefreshableTokenStatus, SeedStatus, TokenStatus,
 };
-use crate::provider::{Class, Semantics, TokenError};
+use crate::provider::Semantics;
 use crate::token::{AccessToken, Fingerprint, HeldTokens, Purpose};
 
-use super::decide::{Facts, Memory, SeedView, Sight, Trigger, new_seed, request_fingerprint, requested};
+use words::OLD_SEED;
+
+use super::decide::{Facts, Memory, SeedView, Sight, Trigger, new_seed, requested};
 use super::exchange::{Finished, Outcome, OutputOutcome, spendable};
-use super::journal::escrow_name;
-use super::schedule::{CONFIGURATION_REST, after, readable, retry_delay, schedule, whole_seconds};
+use super::schedule::{after, readable, schedule, whole_seconds};
 use super::state::State;
 
 /// How many spent tokens the status remembers (reference protocol, section 2.5).
@@ -27,14 +29,6 @@ const MOST_VOID: usize = 8;
 const REFUSAL_REST: Duration = Duration::from_secs(300);
 /// How long a new pair waits in escrow before its commit is tried again. Our choice: as long as one exchange pauses at most.
 const ESCROW_REST: Duration = Duration::from_secs(10);
-
-/// What is said about a seed that was used before.
-const OLD_SEED: &str =
-    "the seed Secret holds a token that was used before: it is ignored, and the chain goes on from the operator's own state";
-
-/// What is said when an answer brings an access token and no refresh token, where each works once.
-const NO_SUCCESSOR: &str = "the token API gave an access token but no new refresh token, so this was the last refresh (JFrog: \
-                            token.allow-refreshable is off). Put a new token into the seed Secret to begin a new chain";
 
 /// What follows from a decision or an exchange.
 #[derive(Clone, Debug, PartialEq)]
@@ -286,190 +280,6 @@ impl<'a> Draft<'a> {
             None => self.status.outputs.push(entry),
         }
     }
-
-    fn outcome(&mut self, finished: &Finished, trigger: Trigger) -> Option<Trouble> {
-        if let Some(message) = &finished.unrendered {
-            self.unsynced = Some((Reason::OutputInvalid, message.clone()));
-        }
-        match &finished.outcome {
-            Outcome::Refreshed => {
-                self.refreshed(trigger);
-                let over = finished.state.as_ref().is_some_and(|state| state.chain_over);
-                over.then(|| Trouble::Stalled(Reason::ChainLost, NO_SUCCESSOR.to_owned()))
-            }
-            Outcome::Published => self.published(finished),
-            Outcome::Stale => {
-                self.again = true;
-                self.memory.retry_time = None;
-                None
-            }
-            Outcome::Refused { reason, message } => {
-                self.rest(REFUSAL_REST);
-                self.status.next_refresh_time = None;
-                Some(Trouble::Stalled(*reason, message.clone()))
-            }
-            Outcome::Postponed { reason, message } => {
-                if trigger == Trigger::Drift {
-                    self.held_up();
-                } else {
-                    self.failed(None, None);
-                }
-                Some(Trouble::Retrying(*reason, message.clone()))
-            }
-            Outcome::Rejected(error) => Some(self.rejected(error)),
-            Outcome::ChainOver(error) => {
-                self.resolved();
-                self.status.next_refresh_time = None;
-                Some(Trouble::Stalled(Reason::ChainLost, chain_lost(error.as_ref())))
-            }
-            Outcome::Unknown(_) => {
-                self.unknown(finished, trigger);
-                Some(Trouble::Stalled(Reason::RefreshOutcomeUnknown, unknown(self.status.next_refresh_time)))
-            }
-            Outcome::Escrowed => {
-                self.rest(ESCROW_REST);
-                let claim = self.status.attempt.as_ref().map(|attempt| attempt.id.as_str()).unwrap_or_default();
-                Some(Trouble::Retrying(Reason::WriteFailed, escrowed(claim)))
-            }
-            // Concluded before.
-            Outcome::Held { .. } => None,
-        }
-    }
-
-    fn refreshed(&mut self, trigger: Trigger) {
-        let quiet = trigger == Trigger::Scheduled && self.facts.status.chain_generation.unwrap_or(0) > 0;
-        let after_seed = self.events.iter().any(|note| note.reason == Reason::SeedAdopted);
-        self.resolved();
-        self.memory.publish_failures = 0;
-        self.memory.sight = None;
-        self.memory.generation = self.status.chain_generation.unwrap_or(0);
-        self.status.last_refresh_time = Some(whole_seconds(self.now));
-        self.status.consecutive_failures = Some(0);
-        if let Some(effective) = &mut self.status.effective {
-            effective.request_fingerprint = Some(request_fingerprint(self.facts.spec, self.facts.key).to_string());
-        }
-        self.status.conditions.retain(|c| c.type_ != ConditionType::Stalled);
-        self.reschedule();
-        if !quiet && !after_seed {
-            let message = format!("refresh {} is committed", self.status.chain_generation.unwrap_or(0));
-            self.note(false, Reason::Refreshed, message);
-        }
-    }
-
-    fn resolved(&mut self) {
-        self.status.attempt = None;
-        self.memory.looked_at = None;
-        // What became of it is known now.
-        self.status
-            .conditions
-            .retain(|c| c.type_ != ConditionType::Stalled || c.reason != Reason::RefreshOutcomeUnknown.as_str());
-    }
-
-    fn published(&mut self, finished: &Finished) -> Option<Trouble> {
-        self.resolved();
-        let state = finished.state.as_ref();
-        if state.is_some_and(|state| state.generation > self.facts.status.chain_generation.unwrap_or(0)) {
-            self.caught_up(state);
-        }
-        if finished.state.as_ref().is_some_and(|state| state.chain_over) {
-            self.status.next_refresh_time = None;
-            return Some(Trouble::Stalled(Reason::ChainLost, chain_lost(None)));
-        }
-        self.status
-            .conditions
-            .retain(|c| c.type_ != ConditionType::Stalled || c.reason == Reason::ConfigurationRejected.as_str());
-        self.reschedule();
-        let drifted = self.old(ConditionType::SecretsSynced).is_some_and(|(status, ..)| status == ConditionStatus::True);
-        let known = |name: &str| self.facts.status.outputs.iter().any(|output| output.secret_name == name);
-        let restored: Vec<&str> =
-            finished.outputs.iter().filter(|o| o.result.is_ok() && known(&o.name)).map(|o| o.name.as_str()).collect();
-        let changed = self.facts.status.observed_generation != self.facts.generation;
-        if !restored.is_empty() && drifted && !changed && self.facts.status.attempt.is_none() {
-            let message = format!("wrote {} again from the operator's state; the token API was not called", restored.join(", "));
-            self.note(false, Reason::SecretRestored, message);
-        }
-        None
-    }
-
-    /// Puts off what failed, until then or until the watch shows something else.
-    fn rest(&mut self, rest: Duration) {
-        self.memory.retry_time = Some(after(self.now, rest));
-        self.memory.sight = Some(Sight::of(self.facts));
-    }
-
-    /// A commit whose status was never written, because the process died in between.
-    fn caught_up(&mut self, state: Option<&State>) {
-        self.status.consecutive_failures = Some(0);
-        self.status.last_refresh_time = state.and_then(|state| state.tokens.issued_time).map(whole_seconds);
-        self.status.conditions.retain(|c| c.type_ != ConditionType::Stalled);
-    }
-
-    /// The outputs could not be looked after: no refresh has failed, and none is nearer for it.
-    fn held_up(&mut self) {
-        self.memory.publish_failures = self.memory.publish_failures.saturating_add(1);
-        let delay = retry_delay(&self.facts.spec.refresh(), self.memory.publish_failures, None, None);
-        self.rest(delay + Duration::from_secs(1));
-    }
-
-    /// A failure that spent nothing: the next try.
-    fn failed(&mut self, retry_after: Option<Duration>, rest: Option<Duration>) {
-        self.memory.sight = Some(Sight::of(self.facts));
-        let failures = self.status.consecutive_failures.unwrap_or(0).saturating_add(1);
-        self.status.consecutive_failures = Some(failures);
-        self.status.last_failure_time = Some(whole_seconds(self.now));
-        let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
-        let remaining = expiration.map(|time| (time - self.now).to_std().unwrap_or_default());
-        let count = u32::try_from(failures).unwrap_or(1);
-        let delay = retry_delay(&self.facts.spec.refresh(), count, remaining, retry_after).max(rest.unwrap_or_default());
-        self.status.next_refresh_time = Some(after(self.now, delay) + TimeDelta::seconds(1));
-    }
-
-    fn rejected(&mut self, error: &TokenError) -> Trouble {
-        let message = error.to_string();
-        match error.class {
-            Class::Configuration => {
-                self.failed(error.retry_after, Some(CONFIGURATION_REST));
-                let hint =
-                    "nothing was spent; it is tried again within the hour, and at once when the object or the seed changes";
-                Trouble::Stalled(Reason::ConfigurationRejected, format!("{message}; {hint}"))
-            }
-            Class::Throttled => {
-                self.failed(error.retry_after, None);
-                Trouble::Retrying(Reason::Throttled, message)
-            }
-            Class::Transient | Class::ChainOver | Class::Unknown => {
-                self.failed(error.retry_after, None);
-                Trouble::Retrying(Reason::RefreshRetrying, message)
-            }
-        }
-    }
-
-    /// The attempt that goes on: the claim that stands in the state Secret, in `state` or as far as it was known to have come.
-    fn attempt(&mut self, finished: &Finished, state: Option<AttemptState>) {
-        let claim = finished.claim.as_ref();
-        let known = self.facts.status.attempt.as_ref();
-        let id = claim.map(|claim| claim.id.clone()).or_else(|| known.map(|attempt| attempt.id.clone())).unwrap_or_default();
-        let start_time = claim.map(|claim| claim.time).or_else(|| known.map(|attempt| attempt.start_time)).unwrap_or(self.now);
-        let state = state.or(known.map(|attempt| attempt.state)).unwrap_or(AttemptState::Sending);
-        self.status.attempt = Some(AttemptStatus { id, state, start_time: whole_seconds(start_time) });
-    }
-
-    fn unknown(&mut self, finished: &Finished, trigger: Trigger) {
-        let known = self.facts.status.attempt.as_ref().map(|attempt| attempt.state);
-        self.attempt(finished, Some(AttemptState::Unknown));
-        self.memory.looked_at = self.status.attempt.as_ref().map(|attempt| attempt.id.clone());
-        if trigger == Trigger::LastTry {
-            return self.failed(None, None);
-        }
-        if known != Some(AttemptState::Unknown) {
-            self.status.last_failure_time = Some(whole_seconds(self.now));
-            self.status.consecutive_failures = Some(self.status.consecutive_failures.unwrap_or(0).saturating_add(1));
-        }
-        // Nothing can get worse then.
-        let held = finished.state.as_ref().and_then(|state| state.tokens.expiration_time);
-        let expiration = held.or(self.status.token.as_ref().and_then(|token| token.expiration_time));
-        self.status.next_refresh_time = expiration.map(|time| after(time, Duration::from_secs(1)).max(whole_seconds(self.now)));
-    }
 }
 
 fn remember(spent: &mut Vec<String>, fingerprint: &Fingerprint) {
@@ -504,38 +314,7 @@ fn token_status(tokens: &HeldTokens, facts: &Facts<'_>) -> Option<TokenStatus> {
     })
 }
 
-fn unknown(last_try: Option<DateTime<Utc>>) -> String {
-    let next = last_try.map_or_else(
-        || "it is not sent again".to_owned(),
-        |time| {
-            let time = time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-            format!("it is not sent again before the access token has expired, and then once, at {time}")
-        },
-    );
-    format!(
-        "the refresh token was sent and no answer came: nobody can tell whether it was spent, so {next}. Put a new token into the \
-         seed Secret to begin a new chain"
-    )
-}
-
-fn escrowed(claim: &str) -> String {
-    format!(
-        "a new token was obtained, but the API server refuses to write it into the state Secret: check the operator's permissions, \
-         admission policies, quota and whether the Secret is immutable. The token is safe in Secret {} of the operator's namespace, \
-         and the write is tried again",
-        escrow_name(claim)
-    )
-}
-
 /// At most 256 characters of a text that an API sent, without control characters.
 fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(256).collect()
-}
-
-fn chain_lost(error: Option<&TokenError>) -> String {
-    let why = error.map_or_else(
-        || "the refresh token was spent or is no longer accepted, and no newer one is known".to_owned(),
-        ToString::to_string,
-    );
-    format!("{why}. Put a new token into the seed Secret to begin a new chain")
 }

@@ -13,14 +13,16 @@ mod claim;
 mod look;
 mod publish;
 mod recover;
+mod report;
 mod secure;
 mod send;
 mod step;
 
 pub use look::spendable;
+pub use report::{Finished, Outcome, OutputOutcome, OutputProblem};
 pub use step::{
-    Brief, Event, Finished, KnownChain, Mark, MarkAnswer, Memento, Outcome, OutputAction, OutputAnswer, OutputOutcome,
-    OutputProblem, Seed, SeenOutput, StateAnswer, StateWrite, Step, Task, WriteAnswer,
+    Brief, Event, KnownChain, Mark, MarkAnswer, Memento, OutputAction, OutputAnswer, Seed, SeenOutput, StateAnswer, StateWrite,
+    Step, Task, WriteAnswer,
 };
 
 use std::sync::Arc;
@@ -322,17 +324,19 @@ impl Exchange {
         self.state.claim.as_ref().is_some_and(|claim| claim.first.is_some())
     }
 
-    /// The state without the claim. It is thereby closed, which only matters where a mark can bear it.
-    fn released(&self) -> State {
-        if self.marked.is_some() { self.state.released() } else { State { claim: None, ..self.state.clone() } }
+    /// Ends without having found out what became of the open claim of another.
+    fn leave_open(self, outcome: Outcome) -> Next {
+        self.close(outcome, true)
     }
 
-    fn finish(mut self, outcome: Outcome) -> Next {
-        let nothing_sent =
-            matches!(outcome, Outcome::Refused { .. } | Outcome::Postponed { .. } | Outcome::Rejected(_) | Outcome::Stale);
+    fn finish(self, outcome: Outcome) -> Next {
+        let open = self.repeating() && outcome.spent_nothing() || matches!(outcome, Outcome::Escrowed);
+        self.close(outcome, open)
+    }
+
+    fn close(mut self, outcome: Outcome, open: bool) -> Next {
         let claim = self.state.claim.as_ref();
-        let open = self.repeating() && nothing_sent || matches!(outcome, Outcome::Escrowed);
-        let unspent = !self.presented && !self.repeating() && nothing_sent;
+        let unspent = !self.presented && !open && outcome.spent_nothing();
         let own = claim.map(|claim| claim.id.clone()).filter(|id| *id == self.brief.claim.id);
         let finished = Finished {
             state: Some(self.state.clone()).filter(|_| self.stands && self.version.is_some()),

@@ -8,6 +8,7 @@ use kube::Api;
 use refreshable_token_operator::operator::clock::SystemClock;
 use refreshable_token_operator::operator::cluster::Cluster;
 use refreshable_token_operator::operator::leader::{Election, LEASE, Timing};
+use refreshable_token_operator::operator::metrics::Metrics;
 use tokio::time::{Instant, timeout};
 
 use crate::world::{PATIENCE, Scene, test};
@@ -20,7 +21,7 @@ fn timing() -> Timing {
 }
 
 fn election(scene: Scene<'_>, identity: &str) -> Election {
-    let cluster = Cluster::new(scene.world.client.clone(), None);
+    let cluster = Cluster::new(scene.world.client.clone(), None, Metrics::new());
     Election::new(cluster, Arc::new(SystemClock), scene.namespace, identity, timing())
 }
 

@@ -1,5 +1,6 @@
-//! Canary: no token and no password in logs at TRACE, events, statuses and what kubectl shows of objects.
+//! Canary: no token and no password in logs at TRACE, traces, metrics, events, statuses and what kubectl shows of objects.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -10,9 +11,11 @@ use serde_json::json;
 use testbed::issuer::{Client, ClientAuth, Fault, Issuer, Rule};
 use tokio::process::{Child, Command};
 
+use crate::collector::Collector;
 use crate::manifest::{LONG, access, client_keys, elastic, keys, oauth2};
+use crate::metrics::get;
 use crate::stage::{LOOPBACK_POLICY, OPERATOR_NAMESPACE};
-use crate::world::{Scene, World, alone, condition};
+use crate::world::{PATIENCE, Scene, World, alone, condition};
 
 const CLIENT_SECRET: &str = "canary/client+secret=7f3a91";
 const PASSWORD: &str = "canary&password%c0ffee";
@@ -41,15 +44,18 @@ fn found(text: &str, secrets: &[String]) -> Vec<String> {
     secrets.iter().enumerate().filter_map(hit).collect()
 }
 
-/// The program as it is shipped, with everything logged.
-fn program(world: &World, namespace: &str, format: &str, log: &Path) -> Child {
+/// The program as it is shipped, with everything logged and traced.
+fn program(world: &World, namespace: &str, format: &str, log: &Path, metrics: SocketAddr, collector: &Collector) -> Child {
     let kubeconfig = &world.plane.user("operator").unwrap().path;
     let policy = log.with_extension("policy");
     std::fs::write(&policy, LOOPBACK_POLICY).unwrap();
     Command::new(env!("CARGO_BIN_EXE_refreshable-token-operator"))
         .args(["run", "--namespace", namespace, "--operator-namespace", OPERATOR_NAMESPACE, "--log-format", format])
         .args([Path::new("--kubeconfig"), kubeconfig, Path::new("--endpoint-policy"), &policy])
+        .arg(format!("--metrics-addr={metrics}"))
         .env("RUST_LOG", "trace")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
+        .env("OTEL_BSP_SCHEDULE_DELAY", "200")
         .stderr(std::fs::File::create(log).unwrap())
         .stdout(Stdio::null())
         .kill_on_drop(true)
@@ -133,6 +139,36 @@ async fn shown(world: &World) -> Vec<(&'static str, String)> {
     texts
 }
 
+/// An address that nothing listens on at this moment.
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+}
+
+/// SIGTERM, and its end.
+async fn stop(child: &mut Child) {
+    let id = rustix::process::Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    assert!(tokio::time::timeout(PATIENCE, child.wait()).await.unwrap().unwrap().success());
+}
+
+/// Asserts that the spans of a refresh arrived, in the trace that the log names.
+fn traced(log: &str, collector: &Collector) {
+    let traces = collector.text();
+    for name in ["refreshable-token-operator", "reconcile", "provider.refresh", "state.write", "outputs.write", "status_code"] {
+        assert!(traces.contains(name), "no {name} in the traces");
+    }
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let refreshed = lines.filter(|line| line["reason"] == "Refreshed" || line["message"] == "exchange ended");
+    let spans: Vec<_> = refreshed.flat_map(|line| line["spans"].as_array().cloned().unwrap()).collect();
+    let reconcile = spans.iter().find(|span| span["name"] == "reconcile").expect("a span in the log");
+    for field in ["controller", "namespace", "name", "uid", "generation", "trace_id"] {
+        assert!(!reconcile[field].is_null(), "no {field} in {reconcile}");
+    }
+    let id = reconcile["trace_id"].as_str().unwrap();
+    let bytes: Vec<u8> = (0..16).map(|at| u8::from_str_radix(&id[2 * at..2 * at + 2], 16).unwrap()).collect();
+    assert!(collector.holds(&bytes), "the log names a trace that did not arrive");
+}
+
 fn folder() -> PathBuf {
     let folder = std::env::temp_dir().join(format!("rtok-leaks-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -146,15 +182,24 @@ fn no_token_is_shown_or_logged() {
         let client = Client { secret: CLIENT_SECRET.into(), auth: ClientAuth::Basic, scope: "read".into() };
         let issuer = Issuer::builder().client("client", client).user("admin", PASSWORD, true).start().await.unwrap();
         let folder = folder();
+        let collector = Collector::start().await;
         let mut logs = Vec::new();
         for format in ["json", "text"] {
             let scene = world.scene(format).await;
             let log = folder.join(format!("{format}.log"));
-            let mut child = program(&world, format, format, &log);
+            let metrics = free_address();
+            let mut child = program(&world, format, format, &log, metrics, &collector);
             successes(scene, &issuer).await;
             failures(scene, &issuer).await;
-            child.kill().await.unwrap();
-            logs.push(std::fs::read_to_string(&log).unwrap());
+            for accept in ["application/openmetrics-text", "text/plain"] {
+                logs.push(("metrics", get(metrics, "/metrics", &[("accept", accept)]).await.2));
+            }
+            stop(&mut child).await;
+            let log = std::fs::read_to_string(&log).unwrap();
+            if format == "json" {
+                traced(&log, &collector);
+            }
+            logs.push(("log", log));
         }
         std::fs::remove_dir_all(&folder).unwrap();
 
@@ -163,7 +208,8 @@ fn no_token_is_shown_or_logged() {
             secrets.extend([Some(pair.access_token), pair.refresh_token, pair.reference_token].into_iter().flatten());
         }
         let mut texts = shown(&world).await;
-        texts.extend(["log in JSON", "log as text"].into_iter().zip(logs));
+        texts.extend(logs);
+        texts.push(("traces", collector.text()));
         for (what, text) in &texts {
             println!("{what}: {} bytes searched for {} secrets", text.len(), secrets.len());
             assert!(text.len() > 1000, "{what}: too little to be true");

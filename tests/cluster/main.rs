@@ -9,12 +9,14 @@ mod oidc_server;
 mod stage;
 
 mod admission;
+mod collector;
 mod conflict;
 mod counts;
 mod leader;
 mod leaks;
 mod life;
 mod manifest;
+mod metrics;
 mod oidc;
 mod sight;
 mod smoke;

@@ -32,14 +32,16 @@ pub struct World {
     pub issuer: Issuer,
     /// A client with all rights.
     pub client: Client,
-    _operator: Option<stage::Running>,
+    /// The operator, if there is one.
+    pub operator: Option<stage::Running>,
 }
 
 impl World {
-    async fn start() -> anyhow::Result<Self> {
+    /// A control plane, an issuer and an operator.
+    pub async fn start() -> anyhow::Result<Self> {
         let world = Self::bare().await?;
         let operator = world.operator(&[]).await?;
-        Ok(Self { _operator: Some(operator), ..world })
+        Ok(Self { operator: Some(operator), ..world })
     }
 
     /// The same without an operator, for tests that start and stop their own.
@@ -48,7 +50,7 @@ impl World {
         stage::install(&plane).await?;
         let issuer = issuer().await?;
         let client = Client::try_from(stage::config(plane.kubeconfig_yaml()).await?)?;
-        Ok(Self { plane, issuer, client, _operator: None })
+        Ok(Self { plane, issuer, client, operator: None })
     }
 
     /// An operator for these namespaces; none: all.
@@ -66,6 +68,11 @@ impl World {
                 other => return other,
             }
         }
+    }
+
+    /// Where the shared operator shows its metrics.
+    pub fn metrics(&self) -> std::net::SocketAddr {
+        self.operator.as_ref().unwrap().metrics
     }
 
     /// A new namespace.

@@ -45,7 +45,7 @@ fn open_with(path: &Path, number: u8) -> Journal {
 
 /// What a journal held when it was opened.
 fn held(journal: &Journal) -> BTreeMap<String, String> {
-    journal.entries().into_iter().map(|(name, content)| (name, String::from_utf8(content.to_vec()).unwrap())).collect()
+    journal.take_entries().into_iter().map(|(name, content)| (name, String::from_utf8(content.to_vec()).unwrap())).collect()
 }
 
 fn one(name: &str, content: &str) -> BTreeMap<String, String> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use refreshable_token_operator::operator::clock::SystemClock;
 use refreshable_token_operator::operator::cluster::Cluster;
 use refreshable_token_operator::operator::leader::{Election, Term, Timing};
+use refreshable_token_operator::operator::metrics::Metrics;
 use server::{Fate, Server};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -18,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 const LOOK: Duration = Duration::from_millis(2_400);
 
 fn election(server: &Arc<Server>, identity: &str, timing: Timing, fate: impl Fn() -> Fate + Send + Sync + 'static) -> Election {
-    let cluster = Cluster::new(server.client(fate), None);
+    let cluster = Cluster::new(server.client(fate), None, Metrics::new());
     Election::new(cluster, Arc::new(SystemClock), "operators", identity, timing)
 }
 

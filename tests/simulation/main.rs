@@ -9,6 +9,7 @@
 #[path = "../support/simulation/mod.rs"]
 #[allow(dead_code, reason = "each binary uses a part of the simulation")]
 mod simulation;
+mod unwatched;
 
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ fn one_fault_at_an_issuer_that_forgives_loses_nothing_at_any_point() {
 #[test]
 fn pairs_of_faults_sampled() {
     for start in [Start::First, Start::Steady] {
-        check(&format!("{start:?}"), &faults::pairs(Setup::of(Kind::Strict), start, 401));
+        check(&format!("{start:?}"), &faults::pairs(Setup::of(Kind::Strict), start, faults::SAMPLE));
     }
 }
 
@@ -103,7 +104,7 @@ fn random_walks() {
         println!("{}", log.join("\n"));
         return check("replayed", &count);
     }
-    check("random walks", &walks::random(0..150));
+    check("random walks", &walks::random(0..10_000));
 }
 
 #[test]

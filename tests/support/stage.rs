@@ -1,5 +1,6 @@
 //! A stage for the operator: a real control plane, a token issuer, and the operator as it is shipped, in this process.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub async fn install(plane: &ControlPlane) -> anyhow::Result<()> {
 ///
 /// It has a runtime of its own, so that it can be killed with everything that it was doing.
 pub struct Running {
+    /// Where it shows metrics.
+    pub metrics: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<()>,
     runtime: Option<Runtime>,
@@ -71,20 +74,24 @@ impl Running {
         let settings = Settings {
             config: config(kubeconfig).await?,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
+            secrets_watch: true,
             operator_namespace: Some(OPERATOR_NAMESPACE.to_owned()),
             endpoint_policy: EndpointPolicy::from_yaml(policy)?,
             journal_dir: journal.map(Path::to_owned),
             leader_elect: false,
             max_in_flight: 4,
             pod: "operator-0".to_owned(),
+            metrics_addr: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            metrics_auth: false,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let operator = runtime.spawn(Operator::start(settings)).await?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let operator = operator?;
+        let metrics = operator.metrics_address().context("the operator shows no metrics")?;
         let task = runtime.spawn(async move { operator.run(stopped.cancelled_owned()).await });
-        Ok(Self { stop, task, runtime: Some(runtime) })
+        Ok(Self { metrics, stop, task, runtime: Some(runtime) })
     }
 
     /// Ends it as SIGKILL does, as far as tasks can be: whatever it was doing is not finished.

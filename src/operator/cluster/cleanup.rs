@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Cluster, Trouble, bounded, named};
 use crate::api::{CLAIM_FINALIZER, OUTPUT_MANAGER, RefreshableToken};
+use crate::operator::metrics::SecretWrite;
 use crate::refresh::state::Version;
 
 impl Cluster {
@@ -30,7 +31,7 @@ impl Cluster {
         if version.finalizers.iter().any(|finalizer| finalizer == CLAIM_FINALIZER) {
             let others: Vec<String> = version.finalizers.iter().filter(|name| *name != CLAIM_FINALIZER).cloned().collect();
             let patch = at_version(Some(&resource_version), &others);
-            match bounded(api.patch_metadata(name, &params(), &Patch::Merge(&patch))).await {
+            match self.written(SecretWrite::Patch, api.patch_metadata(name, &params(), &Patch::Merge(&patch))).await {
                 Ok(secret) => resource_version = secret.metadata.resource_version.unwrap_or_default(),
                 Err(Trouble::Missing) => return Ok(()),
                 Err(trouble) => return Err(trouble),
@@ -38,7 +39,7 @@ impl Cluster {
         }
         let preconditions = Preconditions { uid: Some(version.uid.clone()), resource_version: Some(resource_version) };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        match bounded(api.delete(name, &params)).await {
+        match self.written(SecretWrite::Delete, api.delete(name, &params)).await {
             Ok(_) | Err(Trouble::Missing) => Ok(()),
             Err(trouble) => Err(trouble),
         }

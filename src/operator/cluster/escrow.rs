@@ -9,6 +9,7 @@ use kube::api::{DeleteParams, ListParams};
 
 use super::{Cluster, Owner, Trouble, bounded, labels, named, writer};
 use crate::api::ROLE_LABEL;
+use crate::operator::metrics::SecretWrite;
 use crate::refresh::exchange::Memento;
 use crate::refresh::journal::{Entry, escrow_name};
 
@@ -33,7 +34,7 @@ impl Cluster {
         };
         let data = BTreeMap::from([(ENTRY.to_owned(), ByteString(entry.encode()))]);
         let secret = Secret { metadata, data: Some(data), type_: Some("Opaque".to_owned()), ..Secret::default() };
-        match bounded(self.secrets(namespace).create(&writer(false), &secret)).await {
+        match self.written(SecretWrite::Create, self.secrets(namespace).create(&writer(false), &secret)).await {
             Ok(_) => true,
             // An earlier try whose answer was lost, or another entry of this claim: only the same contents are as good.
             Err(Trouble::Conflict | Trouble::Unclear) => {
@@ -58,7 +59,7 @@ impl Cluster {
         if named(&name).is_err() {
             return true;
         }
-        let deleted = bounded(self.secrets(namespace).delete(&name, &DeleteParams::default())).await;
+        let deleted = self.written(SecretWrite::Delete, self.secrets(namespace).delete(&name, &DeleteParams::default())).await;
         matches!(deleted, Ok(_) | Err(Trouble::Missing))
     }
 

@@ -14,6 +14,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -39,7 +40,8 @@ pub(super) struct Folder {
     _lock: File,
     key: JournalKey,
     id: String,
-    entries: Vec<Kept>,
+    /// What stood at the start, until it is taken: tokens are not kept longer than they are needed.
+    entries: Mutex<Vec<Kept>>,
     written: AtomicU64,
 }
 
@@ -56,7 +58,7 @@ impl Folder {
             _lock: lock,
             key,
             id: String::new(),
-            entries: Vec::new(),
+            entries: Mutex::default(),
             written: AtomicU64::new(0),
         };
         let names = folder.names().map_err(failed("listed"))?;
@@ -82,7 +84,7 @@ impl Folder {
                 "journal entries cannot be read, and are kept: if the operator's key Secret was replaced, restore it and start again"
             );
         }
-        folder.entries = entries.into_values().collect();
+        folder.entries = Mutex::new(entries.into_values().collect());
         Ok(folder)
     }
 
@@ -90,8 +92,8 @@ impl Folder {
         &self.id
     }
 
-    pub(super) fn entries(&self) -> &[Kept] {
-        &self.entries
+    pub(super) fn take_entries(&self) -> Vec<Kept> {
+        std::mem::take(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The entry of this name as it is now.

@@ -152,6 +152,7 @@ impl Draft<'_> {
     }
 }
 
-fn text(time: Option<DateTime<Utc>>) -> String {
+/// A time, or that there is none.
+pub(super) fn text(time: Option<DateTime<Utc>>) -> String {
     time.map_or_else(|| "an unknown time".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
 }

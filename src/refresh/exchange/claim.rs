@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::report::Outcome;
 use super::send::cannot_request;
-use super::step::{Mark, MarkAnswer, Outcome, StateAnswer, StateWrite, Step, WriteAnswer};
+use super::step::{Mark, MarkAnswer, StateAnswer, StateWrite, Step, WriteAnswer};
 use super::{Exchange, Next, Phase, SEND_WITHIN, is_claim, postpone, spendable, unclear};
 use crate::api::Reason;
 use crate::provider::RequestError;
@@ -128,7 +129,7 @@ impl Exchange {
             return self.mark(now);
         }
         let commit = StateWrite {
-            state: State { generation: self.state.generation.saturating_add(1), ..self.released() },
+            state: State { generation: self.state.generation.saturating_add(1), ..self.state.released() },
             replaces: self.version.clone(),
             dry_run: true,
         };

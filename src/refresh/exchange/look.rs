@@ -6,7 +6,8 @@ use crate::api::{CLAIM_FINALIZER, Reason};
 use crate::provider::{RawBody, Semantics};
 use crate::token::{AccessToken, Fingerprint, FingerprintKey, HeldTokens, Purpose, RefreshToken};
 
-use super::step::{Brief, Outcome};
+use super::report::Outcome;
+use super::step::Brief;
 use crate::refresh::state::{Claim, Malformed, ORPHANED, State, StoredState};
 
 /// A state to go on from.

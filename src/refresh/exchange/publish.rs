@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::step::{Brief, Event, Outcome, OutputAction, OutputAnswer, OutputOutcome, OutputProblem, SeenOutput, Step};
+use super::report::{Outcome, OutputOutcome, OutputProblem};
+use super::step::{Brief, Event, OutputAction, OutputAnswer, SeenOutput, Step};
 use super::{Exchange, Next, Phase, unclear};
 use crate::refresh::output::{Rendered, render};
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::report::Outcome;
 use super::secure::Escrow;
 use super::send::GRACE_MARGIN;
-use super::step::{Brief, Memento, Outcome, StateAnswer, Step, Task};
+use super::step::{Brief, Memento, StateAnswer, Step, Task};
 use super::{CLAIM_TTL, Exchange, Next, Phase, SEND_WITHIN, unclear};
 use crate::api::Reason;
 use crate::provider::Semantics;
@@ -150,12 +151,7 @@ impl Exchange {
                 self.resume(*entry, now)
             }
             (Recall::OpenClaim { .. }, Memento::Unclear) => {
-                let mut next = self.finish(unclear("the API server did not show the operator's escrow Secret"));
-                // Nothing has become of the attempt.
-                if let Step::Done(finished) = &mut next.1 {
-                    (finished.open, finished.unmark) = (true, None);
-                }
-                next
+                self.leave_open(unclear("the API server did not show the operator's escrow Secret"))
             }
             (Recall::OpenClaim { unspent: true }, _) => self.release(Outcome::Stale),
             (Recall::OpenClaim { unspent: false }, _) => self.undecided(now),

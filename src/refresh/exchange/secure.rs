@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::step::{Event, Outcome, StateAnswer, StateWrite, Step, WriteAnswer};
+use super::report::Outcome;
+use super::step::{Event, StateAnswer, StateWrite, Step, WriteAnswer};
 use super::{Exchange, Next, Phase, is_claim, spendable};
 use crate::api::{CLAIM_FINALIZER, Reason};
 use crate::refresh::state::{Claim, Malformed, ORPHANED, State, StoredState, Version};
@@ -98,7 +99,7 @@ impl Exchange {
             return self.finish(outcome);
         }
         // Only what was done under this claim is undone: what became of the first sending is as unknown as before.
-        let target = if self.repeating() { self.not_last() } else { self.released() };
+        let target = if self.repeating() { self.not_last() } else { self.state.released() };
         if target == self.state {
             return self.finish(outcome);
         }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::report::Outcome;
 use super::secure::Then;
-use super::step::{Outcome, Step, Task};
+use super::step::{Step, Task};
 use super::{CLAIM_TTL, Exchange, Next, Phase, SEND_WITHIN};
 use crate::api::Reason;
 use crate::provider::{Class, Delivery, Lost, NotSent, RawBody, Reply, RequestError, Semantics, TokenError};
@@ -90,7 +91,7 @@ impl Exchange {
                 let generation = self.state.generation.saturating_add(1);
                 // Without a new refresh token the one that was just spent is all there is: it is never presented again.
                 let chain_over = granted.refresh_token.is_none() && !self.brief.provider.keeps_omitted_refresh_token();
-                let mut commit = State { tokens, generation, chain_over, unparsed: None, ..self.released() };
+                let mut commit = State { tokens, generation, chain_over, unparsed: None, ..self.state.released() };
                 commit.rest_until = self.rest(now);
                 let older = commit.closed_claims.len().saturating_sub(1);
                 commit.closed_claims.drain(..older);
@@ -126,7 +127,7 @@ impl Exchange {
     /// The chain is over: its token is never presented again.
     pub(super) fn end_chain(self, raw: Option<RawBody>, error: Option<TokenError>) -> Next {
         let unparsed = raw.or_else(|| self.state.unparsed.clone());
-        let over = State { chain_over: true, unparsed, ..self.released() };
+        let over = State { chain_over: true, unparsed, ..self.state.released() };
         self.secure(over, Then::Finish(Outcome::ChainOver(error)))
     }
 

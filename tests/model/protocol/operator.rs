@@ -4,7 +4,7 @@
 use refreshable_token_operator::provider::Provider;
 use refreshable_token_operator::refresh::conclude::conclude;
 use refreshable_token_operator::refresh::decide::{Facts, Plan, SeedView, Trigger, decide};
-use refreshable_token_operator::refresh::exchange::{Brief, KnownChain, Outcome, Step, Task};
+use refreshable_token_operator::refresh::exchange::{Brief, Outcome, Step, Task};
 use refreshable_token_operator::refresh::state::Claim;
 use refreshable_token_operator::token::{Login, SecretText};
 
@@ -124,25 +124,8 @@ impl Protocol {
         if self.known.value(world.status).generation > entry.state.generation {
             return Some(next);
         }
-        let claim = entry.state.claim.clone()?;
-        let own = self.claim(index, replica, 0);
-        let brief = Brief {
-            task: Task::Publish,
-            owner: entry.state.owner.clone(),
-            place: entry.place.clone(),
-            claim: Claim { process: own.process, journal: own.journal, ..claim },
-            watched: None,
-            provider: entry.provider.clone(),
-            login: Login::default(),
-            seed: None,
-            outputs: Vec::new(),
-            seen: Vec::new(),
-            known: KnownChain::default(),
-            preflight: false,
-            expects_state: true,
-            void_claims: Vec::new(),
-            key: self.machine.key.clone(),
-        };
+        entry.state.claim.as_ref()?;
+        let brief = Brief::replay(&entry, self.claim(index, replica, 0), self.machine.key.clone());
         let node = self.machine.replay(brief, kept);
         self.begun(&next, index, node, world.status, REPLAY)
     }

@@ -90,6 +90,10 @@ pub const K: Variant = Variant {
     ..strict("K: 3 crashes, 2 edits, 2 denials", Faults { crashes: 3, edits: 2, denials: 2, ticks: 1, ..CALM })
 };
 
+/// A holder that is slow: another looks at its claim before it is released.
+pub const K_SLOW: Variant =
+    Variant { name: "K: a slow holder, 2 denials", faults: Faults { refreshes: 2, denials: 2, ticks: 1, ..CALM }, ..K };
+
 /// A grace, with crashes anywhere, lost and late answers.
 pub const M: Variant = Variant {
     promise: Promise::Grace(300),
@@ -116,7 +120,7 @@ pub const R_PRIME: Variant = Variant {
 pub const UNCLEAR: Variant = strict("unclear answers of the API server", Faults { unclear: 2, denials: 1, ..CALM });
 
 /// The variants of the reference protocol that must hold.
-pub const RIGHT: &[Variant] = &[D, F, K, M, M_LATE, M_SLEEP, I, Q, R_PRIME, UNCLEAR];
+pub const RIGHT: &[Variant] = &[D, F, K, K_SLOW, M, M_LATE, M_SLEEP, I, Q, R_PRIME, UNCLEAR];
 
 /// Requests that arrive late at an issuer with a grace.
 pub const M_LATE: Variant =

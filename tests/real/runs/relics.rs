@@ -37,7 +37,7 @@ impl Relics {
             std::fs::copy(entry.path(), copy.path().join(entry.file_name())).context("copy the journal")?;
         }
         let journal = Journal::open(copy.path(), JournalKey::derive(&key.0)?)?;
-        let answers = journal.entries().into_iter().filter_map(|(_, entry)| Entry::decode(&entry)?.answer);
+        let answers = journal.take_entries().into_iter().filter_map(|(_, entry)| Entry::decode(&entry)?.answer);
         self.0.extend(answers.map(|answer| String::from_utf8_lossy(&answer.reply.body.0).into_owned()));
         Ok(())
     }

@@ -63,7 +63,7 @@ impl JournalStore for DiskJournal {
         &self.disk.id
     }
 
-    fn entries(&self) -> Vec<Kept> {
+    fn take_entries(&self) -> Vec<Kept> {
         let entries = self.disk.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.iter().map(|(name, bytes)| (name.clone(), Zeroizing::new(bytes.clone()))).collect()
     }

@@ -23,5 +23,7 @@ pub mod world;
 pub const NAMESPACE: &str = "demo";
 /// Name of the object.
 pub const NAME: &str = "demo";
+/// Name of its state Secret.
+pub const STATE: &str = "demo-state";
 /// Namespace of the operator's own Secrets.
 pub const OPERATOR_NAMESPACE: &str = "refreshable-token-operator";

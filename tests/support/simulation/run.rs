@@ -86,8 +86,9 @@ pub async fn come_to_rest(world: &mut World) {
     let before = world.judge.issuer().rotations;
     let end = Instant::now() + LONGEST;
     let rest = |world: &World| {
-        let verdict = world.judge.verdict();
-        verdict.healthy && verdict.rotations > before || verdict.stalled.as_deref() == Some("ChainLost")
+        let judge = &world.judge;
+        let rotated = judge.issuer().rotations > before;
+        rotated && judge.verdict().healthy || judge.stalled().as_deref() == Some("ChainLost")
     };
     world.until(end, Duration::from_secs(10), rest).await;
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use refreshable_token_operator::operator::clock::Clock;
+use refreshable_token_operator::operator::metrics::Metrics;
 use refreshable_token_operator::operator::transport::TokenCalls;
 use refreshable_token_operator::operator::{JournalPlace, Operator, Parts};
 use serde_json::{Value, json};
@@ -48,12 +49,14 @@ pub struct Setup {
     pub lifetime: i64,
     /// One clock for each replica.
     pub skews: &'static [Skew],
+    /// Secrets are watched; otherwise they are asked for by name.
+    pub secrets_watch: bool,
 }
 
 impl Setup {
     /// One replica with a true clock and a journal that is kept.
     pub const fn of(kind: Kind) -> Self {
-        Self { kind, journal: Journal::Kept, lifetime: 600, skews: &[Skew { offset: 0, rate: 1.0 }] }
+        Self { kind, journal: Journal::Kept, lifetime: 600, skews: &[Skew { offset: 0, rate: 1.0 }], secrets_watch: true }
     }
 
     /// The same with another journal.
@@ -139,10 +142,12 @@ impl World {
         let calls = SimulatedCalls { process: process.clone(), control: self.control.clone(), judge: Arc::clone(&self.judge) };
         let calls: Arc<dyn TokenCalls> = Arc::new(calls);
         let clock: Arc<dyn Clock> = Arc::new(SkewedClock::new(self.time, skew, &process));
+        let secrets_watch = self.setup.secrets_watch;
         let (cluster, name, pod, stopped) = (self.cluster.clone(), process.clone(), pod.to_owned(), stop.clone());
         let task = tokio::spawn(async move {
             loop {
                 let parts = Parts {
+                    secrets_watch,
                     client: cluster.client(&name, OPERATOR_NAMESPACE),
                     calls: Arc::clone(&calls),
                     clock: Arc::clone(&clock),
@@ -152,6 +157,7 @@ impl World {
                     leader_elect: false,
                     max_in_flight: 4,
                     pod: pod.clone(),
+                    metrics: Metrics::new(),
                 };
                 let started = stopped.run_until_cancelled(Operator::assemble(parts)).await;
                 match started {

@@ -9,6 +9,8 @@ use crate::simulation::world::Setup;
 
 /// How far into what follows a refresh the second fault of a pair comes, in effects. Our choice: restart and recovery.
 const BEYOND: usize = 14;
+/// The step between two pairs of a sample: some 500 are left. Coprime to the number of faults, so that a sample has every fault at every effect.
+pub const SAMPLE: usize = 331;
 
 /// Every effect of a refresh, each of the fourteen faults.
 pub fn single(setup: Setup, start: Start) -> Count {

@@ -10,7 +10,7 @@ use crate::simulation::control::Step;
 use crate::simulation::count::Count;
 use crate::simulation::run::{Start, begin, come_to_rest, effects, guarded, simulate, sum};
 use crate::simulation::world::{Setup, World};
-use crate::simulation::{NAMESPACE, OPERATOR_NAMESPACE};
+use crate::simulation::{NAMESPACE, OPERATOR_NAMESPACE, STATE};
 
 /// How long the API server is down.
 const DOWN: Duration = Duration::from_secs(600);
@@ -150,7 +150,7 @@ impl World {
     /// Whether the state Secret itself holds the newest refresh token.
     pub fn newest_is_committed(&self) -> bool {
         let newest = self.judge.issuer().current().as_bytes().to_vec();
-        self.cluster.secret_value(NAMESPACE, "demo-state", "refresh_token") == Some(newest)
+        self.cluster.secret_value(NAMESPACE, STATE, "refresh_token") == Some(newest)
     }
 
     /// How many escrow Secrets there are.

@@ -6,9 +6,7 @@ use testbed::fake_cluster::{FakeCluster, Kind as Resource, set_secret_value};
 use crate::simulation::count::Count;
 use crate::simulation::run::{Start, effects, run, sum};
 use crate::simulation::world::{Setup, World};
-use crate::simulation::{NAME, NAMESPACE};
-
-const STATE: &str = "demo-state";
+use crate::simulation::{NAME, NAMESPACE, STATE};
 
 /// What somebody does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -93,7 +93,8 @@ pub fn walk(seed: u64) -> (Count, Vec<String>) {
         1 => &APART,
         _ => &ALONE,
     };
-    let setup = Setup { kind, journal, skews, lifetime: if skews.len() > 1 { LONG } else { 600 } };
+    let setup =
+        Setup { kind, journal, skews, lifetime: if skews.len() > 1 { LONG } else { 600 }, secrets_watch: random.below(4) > 0 };
     let chance = Chance {
         faults: *random.pick(&[4, 8, 16, 40]),
         stale: *random.pick(&[0, 0, 4]),

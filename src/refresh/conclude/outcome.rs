@@ -1,0 +1,200 @@
+//! What the outcome of an exchange does to the status: successes, failures that are tried again, attempts that stay open.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::words::{NO_SUCCESSOR, chain_lost, escrowed, unknown};
+use super::{Draft, ESCROW_REST, REFUSAL_REST, Trouble};
+use crate::api::{AttemptState, AttemptStatus, ConditionStatus, ConditionType, Reason};
+use crate::provider::{Class, TokenError};
+use crate::refresh::decide::{Sight, Trigger, request_fingerprint};
+use crate::refresh::exchange::{Finished, Outcome};
+use crate::refresh::schedule::{CONFIGURATION_REST, after, retry_delay, whole_seconds};
+use crate::refresh::state::State;
+
+impl Draft<'_> {
+    pub(super) fn outcome(&mut self, finished: &Finished, trigger: Trigger) -> Option<Trouble> {
+        if let Some(message) = &finished.unrendered {
+            self.unsynced = Some((Reason::OutputInvalid, message.clone()));
+        }
+        match &finished.outcome {
+            Outcome::Refreshed => {
+                self.refreshed(trigger);
+                let over = finished.state.as_ref().is_some_and(|state| state.chain_over);
+                over.then(|| Trouble::Stalled(Reason::ChainLost, NO_SUCCESSOR.to_owned()))
+            }
+            Outcome::Published => self.published(finished),
+            Outcome::Stale => {
+                self.again = true;
+                self.memory.retry_time = None;
+                None
+            }
+            Outcome::Refused { reason, message } => {
+                self.rest(REFUSAL_REST);
+                self.status.next_refresh_time = None;
+                Some(Trouble::Stalled(*reason, message.clone()))
+            }
+            Outcome::Postponed { reason, message } => {
+                if trigger == Trigger::Drift {
+                    self.held_up();
+                } else {
+                    self.failed(None, None);
+                }
+                Some(Trouble::Retrying(*reason, message.clone()))
+            }
+            Outcome::Rejected(error) => Some(self.rejected(error)),
+            Outcome::ChainOver(error) => {
+                self.resolved();
+                self.status.next_refresh_time = None;
+                Some(Trouble::Stalled(Reason::ChainLost, chain_lost(error.as_ref())))
+            }
+            Outcome::Unknown(_) => {
+                self.unknown(finished, trigger);
+                Some(Trouble::Stalled(Reason::RefreshOutcomeUnknown, unknown(self.status.next_refresh_time)))
+            }
+            Outcome::Escrowed => {
+                self.rest(ESCROW_REST);
+                let claim = self.status.attempt.as_ref().map(|attempt| attempt.id.as_str()).unwrap_or_default();
+                Some(Trouble::Retrying(Reason::WriteFailed, escrowed(claim)))
+            }
+            // Concluded before.
+            Outcome::Held { .. } => None,
+        }
+    }
+
+    fn refreshed(&mut self, trigger: Trigger) {
+        let quiet = trigger == Trigger::Scheduled && self.facts.status.chain_generation.unwrap_or(0) > 0;
+        let after_seed = self.events.iter().any(|note| note.reason == Reason::SeedAdopted);
+        self.resolved();
+        self.memory.publish_failures = 0;
+        self.memory.sight = None;
+        self.memory.generation = self.status.chain_generation.unwrap_or(0);
+        self.status.last_refresh_time = Some(whole_seconds(self.now));
+        self.status.consecutive_failures = Some(0);
+        if let Some(effective) = &mut self.status.effective {
+            effective.request_fingerprint = Some(request_fingerprint(self.facts.spec, self.facts.key).to_string());
+        }
+        self.status.conditions.retain(|c| c.type_ != ConditionType::Stalled);
+        self.reschedule();
+        if !quiet && !after_seed {
+            let message = format!("refresh {} is committed", self.status.chain_generation.unwrap_or(0));
+            self.note(false, Reason::Refreshed, message);
+        }
+    }
+
+    pub(super) fn resolved(&mut self) {
+        self.status.attempt = None;
+        self.memory.looked_at = None;
+        // What became of it is known now.
+        self.status
+            .conditions
+            .retain(|c| c.type_ != ConditionType::Stalled || c.reason != Reason::RefreshOutcomeUnknown.as_str());
+    }
+
+    fn published(&mut self, finished: &Finished) -> Option<Trouble> {
+        self.resolved();
+        let state = finished.state.as_ref();
+        if state.is_some_and(|state| state.generation > self.facts.status.chain_generation.unwrap_or(0)) {
+            self.caught_up(state);
+        }
+        if finished.state.as_ref().is_some_and(|state| state.chain_over) {
+            self.status.next_refresh_time = None;
+            return Some(Trouble::Stalled(Reason::ChainLost, chain_lost(None)));
+        }
+        self.status
+            .conditions
+            .retain(|c| c.type_ != ConditionType::Stalled || c.reason == Reason::ConfigurationRejected.as_str());
+        self.reschedule();
+        let drifted = self.old(ConditionType::SecretsSynced).is_some_and(|(status, ..)| status == ConditionStatus::True);
+        let known = |name: &str| self.facts.status.outputs.iter().any(|output| output.secret_name == name);
+        let restored: Vec<&str> =
+            finished.outputs.iter().filter(|o| o.result.is_ok() && known(&o.name)).map(|o| o.name.as_str()).collect();
+        let changed = self.facts.status.observed_generation != self.facts.generation;
+        if !restored.is_empty() && drifted && !changed && self.facts.status.attempt.is_none() {
+            let message = format!("wrote {} again from the operator's state; the token API was not called", restored.join(", "));
+            self.note(false, Reason::SecretRestored, message);
+        }
+        None
+    }
+
+    /// Puts off what failed, until then or until the watch shows something else.
+    pub(super) fn rest(&mut self, rest: Duration) {
+        self.memory.retry_time = Some(after(self.now, rest));
+        self.memory.sight = Some(Sight::of(self.facts));
+    }
+
+    /// A commit whose status was never written, because the process died in between.
+    fn caught_up(&mut self, state: Option<&State>) {
+        self.status.consecutive_failures = Some(0);
+        self.status.last_refresh_time = state.and_then(|state| state.tokens.issued_time).map(whole_seconds);
+        self.status.conditions.retain(|c| c.type_ != ConditionType::Stalled);
+    }
+
+    /// The outputs could not be looked after: no refresh has failed, and none is nearer for it.
+    fn held_up(&mut self) {
+        self.memory.publish_failures = self.memory.publish_failures.saturating_add(1);
+        let delay = retry_delay(&self.facts.spec.refresh(), self.memory.publish_failures, None, None);
+        self.rest(delay + Duration::from_secs(1));
+    }
+
+    /// A failure that spent nothing: the next try.
+    fn failed(&mut self, retry_after: Option<Duration>, rest: Option<Duration>) {
+        self.memory.sight = Some(Sight::of(self.facts));
+        let failures = self.status.consecutive_failures.unwrap_or(0).saturating_add(1);
+        self.status.consecutive_failures = Some(failures);
+        self.status.last_failure_time = Some(whole_seconds(self.now));
+        let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
+        let remaining = expiration.map(|time| (time - self.now).to_std().unwrap_or_default());
+        let count = u32::try_from(failures).unwrap_or(1);
+        let delay = retry_delay(&self.facts.spec.refresh(), count, remaining, retry_after).max(rest.unwrap_or_default());
+        self.status.next_refresh_time = Some(after(self.now, delay) + TimeDelta::seconds(1));
+    }
+
+    fn rejected(&mut self, error: &TokenError) -> Trouble {
+        let message = error.to_string();
+        match error.class {
+            Class::Configuration => {
+                self.failed(error.retry_after, Some(CONFIGURATION_REST));
+                let hint =
+                    "nothing was spent; it is tried again within the hour, and at once when the object or the seed changes";
+                Trouble::Stalled(Reason::ConfigurationRejected, format!("{message}; {hint}"))
+            }
+            Class::Throttled => {
+                self.failed(error.retry_after, None);
+                Trouble::Retrying(Reason::Throttled, message)
+            }
+            Class::Transient | Class::ChainOver | Class::Unknown => {
+                self.failed(error.retry_after, None);
+                Trouble::Retrying(Reason::RefreshRetrying, message)
+            }
+        }
+    }
+
+    /// The attempt that goes on: the claim that stands in the state Secret, in `state` or as far as it was known to have come.
+    pub(super) fn attempt(&mut self, finished: &Finished, state: Option<AttemptState>) {
+        let claim = finished.claim.as_ref();
+        let known = self.facts.status.attempt.as_ref();
+        let id = claim.map(|claim| claim.id.clone()).or_else(|| known.map(|attempt| attempt.id.clone())).unwrap_or_default();
+        let start_time = claim.map(|claim| claim.time).or_else(|| known.map(|attempt| attempt.start_time)).unwrap_or(self.now);
+        let state = state.or(known.map(|attempt| attempt.state)).unwrap_or(AttemptState::Sending);
+        self.status.attempt = Some(AttemptStatus { id, state, start_time: whole_seconds(start_time) });
+    }
+
+    fn unknown(&mut self, finished: &Finished, trigger: Trigger) {
+        let known = self.facts.status.attempt.as_ref().map(|attempt| attempt.state);
+        self.attempt(finished, Some(AttemptState::Unknown));
+        self.memory.looked_at = self.status.attempt.as_ref().map(|attempt| attempt.id.clone());
+        if trigger == Trigger::LastTry {
+            return self.failed(None, None);
+        }
+        if known != Some(AttemptState::Unknown) {
+            self.status.last_failure_time = Some(whole_seconds(self.now));
+            self.status.consecutive_failures = Some(self.status.consecutive_failures.unwrap_or(0).saturating_add(1));
+        }
+        // Nothing can get worse then.
+        let held = finished.state.as_ref().and_then(|state| state.tokens.expiration_time);
+        let expiration = held.or(self.status.token.as_ref().and_then(|token| token.expiration_time));
+        self.status.next_refresh_time = expiration.map(|time| after(time, Duration::from_secs(1)).max(whole_seconds(self.now)));
+    }
+}
