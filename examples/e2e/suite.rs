@@ -127,7 +127,7 @@ impl Suite {
     pub fn values(&self, more: &str) -> String {
         let (name, address) = self.place.issuer();
         format!(
-            "image: {{pullPolicy: Never}}\nmetrics: {{enabled: false}}\nendpointPolicy:\n  rules:\n  - hosts: [\"{name}\"]\n    addresses: [\"{address}/32\"]\n{more}"
+            "image: {{pullPolicy: Never}}\nendpointPolicy:\n  rules:\n  - hosts: [\"{name}\"]\n    addresses: [\"{address}/32\"]\n{more}"
         )
     }
 
