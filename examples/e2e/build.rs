@@ -158,28 +158,29 @@ fn runs(program: &Path) -> anyhow::Result<Vec<String>> {
 ///
 /// What the first build made of the dependencies is taken over, so that this takes a minute and not ten; their paths are the same in both.
 fn again(program: &Path) -> anyhow::Result<Vec<String>> {
-    let scratch = tempfile::Builder::new().prefix("rtok-again-").tempdir_in(target()?)?;
-    let (sources, target_copy) = (scratch.path().join("sources"), scratch.path().join("target"));
-    copy_sources(&sources)?;
     let target = target()?;
-    let triple = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    fs::create_dir_all(target_copy.join("release"))?;
-    for (from, to) in [(target.join(&triple), target_copy.join(&triple)), (target.join("release"), target_copy.join("release"))] {
-        fs::create_dir_all(to.join("release"))?;
-        let base = if from.ends_with("release") { from.clone() } else { from.join("release") };
-        let to = if from.ends_with("release") { to.clone() } else { to.join("release") };
-        for part in [".fingerprint", "build", "deps"] {
-            // Hard links: the disk holds them once.
-            let status = Command::new("cp").arg("-al").args([base.join(part), to.join(part)]).status().context("start cp")?;
-            ensure!(status.success(), "cp of {}: {status}", base.join(part).display());
+    let scratch = tempfile::Builder::new().prefix("rtok-again-").tempdir_in(&target)?;
+    let (sources, built) = (scratch.path().join("sources"), scratch.path().join("target"));
+    copy_sources(&sources)?;
+    for profile in [format!("{}-unknown-linux-musl/release", std::env::consts::ARCH), "release".to_owned()] {
+        let (from, to) = (target.join(&profile), built.join(&profile));
+        fs::create_dir_all(&to)?;
+        // Hard links: the disk holds them once. Not of what cargo writes in place.
+        copy("-al", &[from.join("build"), from.join("deps")], &to)?;
+        copy("-a", &[from.join(".fingerprint")], &to)?;
+        for entry in fs::read_dir(to.join("deps"))? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().contains("refreshable_token_operator") {
+                fs::remove_file(entry.path())?;
+            }
         }
     }
-    let second = static_program(&sources, &target_copy, NAME)?;
+    let second = static_program(&sources, &built, NAME)?;
     let (one, two) = (image(program)?.digest(), image(&second)?.digest());
     ensure!(one == two, "two builds differ: {one} and {two}");
-    let text = fs::read(&second)?;
+    let bytes = fs::read(&second)?;
     for path in [env!("CARGO_MANIFEST_DIR"), &sources.to_string_lossy(), &target.to_string_lossy()] {
-        ensure!(!text.windows(path.len()).any(|found| found == path.as_bytes()), "the program names {path}");
+        ensure!(!bytes.windows(path.len()).any(|found| found == path.as_bytes()), "the program names {path}");
     }
     Ok(vec!["built from a copy of the sources in another folder: the same digest; no path of this machine in it".into()])
 }
@@ -189,8 +190,12 @@ fn copy_sources(to: &Path) -> anyhow::Result<()> {
     let from = Path::new(env!("CARGO_MANIFEST_DIR"));
     fs::create_dir_all(to)?;
     let names: Vec<PathBuf> = fs::read_dir(from)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-    let wanted = names.iter().filter(|path| !path.ends_with(".git") && !path.ends_with("target"));
-    let status = Command::new("cp").arg("-r").args(wanted).arg(to).status().context("start cp")?;
-    ensure!(status.success(), "cp of the sources: {status}");
+    let wanted: Vec<PathBuf> = names.into_iter().filter(|path| !path.ends_with(".git") && !path.ends_with("target")).collect();
+    copy("-r", &wanted, to)
+}
+
+fn copy(how: &str, from: &[PathBuf], to: &Path) -> anyhow::Result<()> {
+    let status = Command::new("cp").arg(how).args(from).arg(to).status().context("start cp")?;
+    ensure!(status.success(), "cp to {}: {status}", to.display());
     Ok(())
 }

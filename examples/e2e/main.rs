@@ -17,7 +17,7 @@ mod steps;
 mod suite;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     stage::crypto();
     let ended = match (&arguments.inside, &arguments.program) {
-        (Some(folder), Some(program)) => block(in_node(&arguments, folder.clone(), program.clone())),
+        (Some(folder), Some(program)) => block(in_node(&arguments, folder, program)),
         _ => everywhere(&arguments),
     };
     match ended {
@@ -114,12 +114,12 @@ fn inside(arguments: &Arguments, program: &Program) -> anyhow::Result<bool> {
     Ok(status.success())
 }
 
-async fn in_node(arguments: &Arguments, folder: PathBuf, program: PathBuf) -> anyhow::Result<bool> {
+async fn in_node(arguments: &Arguments, folder: &Path, program: &Path) -> anyhow::Result<bool> {
     let mut table = Table::new("node");
     let sync = Duration::from_secs(arguments.kubelet_sync);
-    let node = OneNode::start(&folder, sync).await?;
+    let node = OneNode::start(folder, sync).await?;
     table.row("cluster", &["API server, controllers, scheduler, containerd and kubelet run".into()]);
-    let place = NodePlace::new(node, &program, sync).await?;
+    let place = NodePlace::new(node, program, sync).await?;
     Suite::start(Place::Node(Box::new(place)), folder).await?.run(&arguments.only, table).await
 }
 
@@ -128,7 +128,7 @@ async fn in_process(arguments: &Arguments, program: Program) -> anyhow::Result<b
     let folder = tempfile::Builder::new().prefix("rtok-e2e-").tempdir().context("create a folder")?;
     let place = ProcessPlace::start(program.path, folder.path()).await?;
     table.row("cluster", &["API server and controllers run".into()]);
-    Suite::start(Place::Process(place), folder.path().to_owned()).await?.run(&arguments.only, table).await
+    Suite::start(Place::Process(Box::new(place)), folder.path()).await?.run(&arguments.only, table).await
 }
 
 fn block(what: impl Future<Output = anyhow::Result<bool>>) -> anyhow::Result<bool> {

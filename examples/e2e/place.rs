@@ -13,7 +13,7 @@ pub enum Place {
     /// A cluster of one node: Pods.
     Node(Box<NodePlace>),
     /// An API server: processes under the rendered ServiceAccount, RBAC and arguments.
-    Process(ProcessPlace),
+    Process(Box<ProcessPlace>),
 }
 
 /// How a replica is killed.

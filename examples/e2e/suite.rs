@@ -1,6 +1,6 @@
 //! What all steps share: the place, the token issuer and judge, the four tokens, and ways to ask about them.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -69,7 +69,7 @@ pub struct Suite {
 
 impl Suite {
     /// Starts the issuer, strict as the least forgiving one: a token that is spent twice kills its whole chain.
-    pub async fn start(place: Place, folder: PathBuf) -> anyhow::Result<Self> {
+    pub async fn start(place: Place, folder: &Path) -> anyhow::Result<Self> {
         let (name, address) = place.issuer();
         let client = testbed::issuer::Client {
             secret: "secret".into(),
@@ -84,7 +84,7 @@ impl Suite {
         });
         let issuer = Arc::new(issuer.start().await?);
         let client = Client::try_from(stage::config(place.plane().kubeconfig_yaml()).await?)?;
-        let helm = Helm::new(&folder, place.plane().kubeconfig_path())?;
+        let helm = Helm::new(folder, place.plane().kubeconfig_path())?;
         let mut suite = Self { place, client, issuer, helm, tokens: Vec::new(), has_workload: false, requests: AtomicU32::new(0) };
         suite.tokens = TOKENS.map(|(name, kind)| suite.token(NAMESPACE, name, kind)).into();
         Ok(suite)

@@ -1,6 +1,6 @@
 //! What Pods see: files that change, an image pull Secret, a kubelet that comes back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{WatchEvent, WatchParams};
+use kube::api::{ListParams, WatchEvent, WatchParams};
 use testbed::issuer::Api as Kind;
 use testbed::registry::{Admit, Registry};
 use tokio::time::Instant;
@@ -20,8 +20,10 @@ use crate::node::{NodePlace, SHELL, shell};
 use crate::place::Place;
 use crate::suite::{NAMESPACE, Suite, Token};
 
-/// How often every token is refreshed while a Pod watches. Our choice: twenty measurements.
+/// How often every token is refreshed while a Pod watches. Our choice: some twenty measurements.
 const ROUNDS: usize = 5;
+/// How often the files are looked at: how far a measurement may be wrong. Our choice.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A Pod mounts every output as a folder; how long it takes from the change of a Secret to the change of the file in the container.
 pub async fn mount(suite: &mut Suite) -> anyhow::Result<Vec<String>> {
@@ -69,42 +71,39 @@ pub async fn mount(suite: &mut Suite) -> anyhow::Result<Vec<String>> {
     ])
 }
 
-/// For each of these tokens: from the next change of its output until the file has the same content.
-async fn delays_of(
-    secrets: Api<Secret>,
-    files: PathBuf,
-    names: Vec<&'static str>,
-    sync: Duration,
-) -> anyhow::Result<Vec<Duration>> {
-    let newest = secrets.list_metadata(&kube::api::ListParams::default().limit(1)).await?.metadata.resource_version;
+/// Until the file of each of these tokens has changed: for every change of an output, how long it took until the file held that content or
+/// a newer one.
+async fn delays_of(secrets: Api<Secret>, files: PathBuf, names: Vec<&'static str>, sync: Duration) -> anyhow::Result<Vec<Duration>> {
+    let newest = secrets.list_metadata(&ListParams::default().limit(1)).await?.metadata.resource_version;
     let mut events = secrets.watch(&WatchParams::default(), &newest.unwrap_or_default()).await?.boxed();
-    let mut written: BTreeMap<&str, (String, Instant)> = BTreeMap::new();
-    let mut delays = BTreeMap::new();
+    // Contents that are written and not seen yet, oldest first.
+    let mut written: BTreeMap<&str, Vec<(String, Instant)>> = BTreeMap::new();
+    let (mut delays, mut changed) = (Vec::new(), BTreeSet::new());
     let deadline = Instant::now() + Duration::from_secs(120) + sync * 2;
-    while delays.len() < names.len() {
-        ensure!(Instant::now() < deadline, "{} of {} files changed", delays.len(), names.len());
-        match tokio::time::timeout(Duration::from_millis(5), events.next()).await {
+    while changed.len() < names.len() {
+        ensure!(Instant::now() < deadline, "{} of {} files changed", changed.len(), names.len());
+        match tokio::time::timeout(LOOK, events.next()).await {
             Err(_) => {}
             Ok(Some(Ok(WatchEvent::Added(secret) | WatchEvent::Modified(secret)))) => {
                 let name = secret.metadata.name.unwrap_or_default();
                 let token = secret.data.unwrap_or_default().remove("access_token").map(|bytes| bytes.0).unwrap_or_default();
                 if let Some(name) = names.iter().find(|known| name == format!("{known}-token")) {
-                    written.insert(name, (String::from_utf8(token).context("a token is no text")?, Instant::now()));
-                    // A second change within the wait begins anew.
-                    delays.remove(name);
+                    let token = String::from_utf8(token).context("a token is no text")?;
+                    written.entry(name).or_default().push((token, Instant::now()));
                 }
             }
             Ok(Some(Ok(_))) => {}
             Ok(other) => bail!("the watch of Secrets ended: {other:?}"),
         }
-        for (name, (token, since)) in &written {
+        for (name, waiting) in &mut written {
             let held = std::fs::read_to_string(files.join(name).join("access_token")).unwrap_or_default();
-            if !delays.contains_key(name) && held == *token {
-                delays.insert(*name, since.elapsed());
+            if let Some(seen) = waiting.iter().position(|(token, _)| *token == held) {
+                delays.extend(waiting.drain(..=seen).map(|(_, since)| since.elapsed()));
+                changed.insert(*name);
             }
         }
     }
-    Ok(delays.into_values().collect())
+    Ok(delays)
 }
 
 /// The registry takes the newest token of JFrog Access as a password. A Pod is started before and after a refresh.

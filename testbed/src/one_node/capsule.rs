@@ -115,6 +115,8 @@ impl Capsule {
             .args(addresses)
             .arg(program)
             .args(arguments)
+            // What it leaves when it is killed is then in the folder that is cleared.
+            .env("TMPDIR", self.folder())
             .stdin(Stdio::null())
             .status()
             .context("open the capsule")
