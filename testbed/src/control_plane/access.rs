@@ -5,6 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -24,24 +25,43 @@ pub(super) struct ServerCertificates {
     pub(super) authority: String,
     pub(super) certificate: String,
     pub(super) key: String,
+    /// As which the API server calls kubelets.
+    pub(super) client_certificate: String,
+    pub(super) client_key: String,
 }
 
 impl ServerCertificates {
-    /// A new authority and a serving certificate that it signed; webpki takes no self-signed one.
-    pub(super) fn generate() -> anyhow::Result<Self> {
+    /// A new authority, a serving certificate that it signed (webpki takes no self-signed one) for [`SERVER_NAMES`] and `addresses`, and
+    /// one of a client.
+    pub(super) fn generate(addresses: &[IpAddr]) -> anyhow::Result<Self> {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "testbed control plane");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = CertifiedIssuer::self_signed(authority, KeyPair::generate()?).context("sign the certificate authority")?;
 
-        let mut server = CertificateParams::new(SERVER_NAMES.map(String::from))?;
+        let addresses = addresses.iter().map(IpAddr::to_string);
+        let names: Vec<String> = SERVER_NAMES.into_iter().map(String::from).chain(addresses).collect();
+        let mut server = CertificateParams::new(names)?;
         server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
         let certificate = server.signed_by(&key, &issuer).context("sign the serving certificate")?;
-        Ok(Self { authority: issuer.pem(), certificate: certificate.pem(), key: key.serialize_pem() })
+
+        let mut client = CertificateParams::default();
+        client.distinguished_name.push(DnType::CommonName, "kube-apiserver-kubelet-client");
+        client.distinguished_name.push(DnType::OrganizationName, "system:masters");
+        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let client_key = KeyPair::generate()?;
+        let client = client.signed_by(&client_key, &issuer).context("sign the certificate of the client")?;
+        Ok(Self {
+            authority: issuer.pem(),
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+            client_certificate: client.pem(),
+            client_key: client_key.serialize_pem(),
+        })
     }
 }
 

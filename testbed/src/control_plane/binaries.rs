@@ -21,6 +21,8 @@ const KUBE_APISERVER: Program = Program { name: "kube-apiserver", package: "k8s.
 const KUBECTL: Program = Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" };
 const KUBE_CONTROLLER_MANAGER: Program =
     Program { name: "kube-controller-manager", package: "k8s.io/kubernetes/cmd/kube-controller-manager" };
+const KUBE_SCHEDULER: Program = Program { name: "kube-scheduler", package: "k8s.io/kubernetes/cmd/kube-scheduler" };
+const KUBELET: Program = Program { name: "kubelet", package: "k8s.io/kubernetes/cmd/kubelet" };
 
 /// What `go.mod` asks for, without the leading `v`.
 struct Versions {
@@ -41,6 +43,24 @@ pub struct Binaries {
     pub kube_apiserver: PathBuf,
     /// The command line client.
     pub kubectl: PathBuf,
+}
+
+/// The programs that a node needs beside a control plane with kube-controller-manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeBinaries {
+    /// Gives each Pod a node.
+    pub kube_scheduler: PathBuf,
+    /// Runs the Pods of a node.
+    pub kubelet: PathBuf,
+}
+
+impl NodeBinaries {
+    /// Finds the programs as [`Binaries::find`] does, with kube-controller-manager, which they are of no use without.
+    pub fn find() -> anyhow::Result<Self> {
+        let places = Places::from_environment()?;
+        places.controller_manager()?;
+        places.node()
+    }
 }
 
 /// Where programs are looked for and what builds them.
@@ -81,6 +101,13 @@ impl Places {
         let versions = versions()?;
         let folder = self.folder(&[KUBE_CONTROLLER_MANAGER], &format!("kube-controller-manager-{}", versions.kubernetes))?;
         Ok(folder.join(KUBE_CONTROLLER_MANAGER.name))
+    }
+
+    /// kube-scheduler and kubelet, for who runs Pods.
+    pub(super) fn node(&self) -> anyhow::Result<NodeBinaries> {
+        let versions = versions()?;
+        let folder = self.folder(&[KUBE_SCHEDULER, KUBELET], &format!("node-{}", versions.kubernetes))?;
+        Ok(NodeBinaries { kube_scheduler: folder.join(KUBE_SCHEDULER.name), kubelet: folder.join(KUBELET.name) })
     }
 
     /// A folder that holds all of `programs`.

@@ -1,6 +1,6 @@
 //! Starts a control plane: finds the programs, starts the daemons, waits until they answer.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::supervised::Supervised;
 const ADMIN_GROUP: &str = "system:masters";
 /// Its user name in every cluster (Kubernetes documentation, "Core component roles").
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+const SCHEDULER: &str = "system:kube-scheduler";
 /// Our choice: it takes 3 s on an idle machine, and tests run many things at once.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(25);
@@ -30,6 +31,8 @@ const PORT_ATTEMPTS: usize = 5;
 pub struct Builder {
     users: Vec<User>,
     apiserver: ApiserverOptions,
+    /// Addresses beside the loopback one under which clients reach the API server.
+    addresses: Vec<IpAddr>,
     /// Tried before any free port.
     first_port: Option<u16>,
 }
@@ -67,8 +70,18 @@ impl Builder {
         self
     }
 
-    #[cfg(test)]
-    pub(super) fn first_port(mut self, port: u16) -> Self {
+    /// Also runs every controller and kube-scheduler, and lets Pods and a kubelet reach the API server at `addresses`, which have to be
+    /// this machine's.
+    #[must_use]
+    pub fn workloads(mut self, addresses: &[IpAddr]) -> Self {
+        self.apiserver.workloads = true;
+        self.addresses = addresses.to_vec();
+        self.controller_manager()
+    }
+
+    /// Listens on this port if it is free, else on any.
+    #[must_use]
+    pub fn first_port(mut self, port: u16) -> Self {
         self.first_port = Some(port);
         self
     }
@@ -78,12 +91,13 @@ impl Builder {
     /// Fails if the programs can neither be found nor built, or if a daemon ends or does not
     /// answer within two minutes; the error then holds the end of its log.
     pub async fn start(self) -> anyhow::Result<ControlPlane> {
-        let programs = Programs::find(self.apiserver.service_accounts).await?;
+        let programs = Programs::find(&self.apiserver).await?;
         let folder = InstanceFolder::create()?;
-        let certificates = ServerCertificates::generate()?;
+        let certificates = ServerCertificates::generate(&self.addresses)?;
         let admin = User::new("admin", &[ADMIN_GROUP]);
         let controllers = User::new(CONTROLLER_MANAGER, &[ADMIN_GROUP]);
-        let users = [vec![admin.clone(), controllers.clone()], self.users.clone()].concat();
+        let scheduling = User::new(SCHEDULER, &[]);
+        let users = [vec![admin.clone(), controllers.clone(), scheduling.clone()], self.users.clone()].concat();
         daemons::write_files(folder.path(), &certificates, &users)?;
 
         let etcd = daemons::etcd(&programs.binaries.etcd, folder.path());
@@ -101,13 +115,21 @@ impl Builder {
             None => None,
             Some(program) => {
                 let kubeconfig = kubeconfig(&controllers)?;
-                let launch = daemons::controller_manager(program, folder.path(), &kubeconfig.path);
+                let workloads = self.apiserver.workloads;
+                let launch = daemons::controller_manager(program, folder.path(), &kubeconfig.path, workloads);
                 let mut daemon = Supervised::start(&launch)?;
                 wait_for(&mut [&mut daemon], || client.has_default_service_account()).await?;
                 Some(daemon)
             }
         };
+        let scheduler = match &programs.scheduler {
+            None => None,
+            Some(program) => {
+                Some(Supervised::start(&daemons::scheduler(program, folder.path(), &kubeconfig(&scheduling)?.path))?)
+            }
+        };
         Ok(ControlPlane {
+            scheduler,
             controller_manager,
             apiserver,
             etcd,
@@ -149,16 +171,19 @@ impl Builder {
 struct Programs {
     binaries: Binaries,
     controller_manager: Option<PathBuf>,
+    scheduler: Option<PathBuf>,
 }
 
 impl Programs {
     /// On a thread of its own, since a build blocks for minutes.
-    async fn find(with_controller_manager: bool) -> anyhow::Result<Self> {
+    async fn find(options: &ApiserverOptions) -> anyhow::Result<Self> {
+        let (controllers, workloads) = (options.service_accounts, options.workloads);
         let find = move || {
             let places = Places::from_environment()?;
             let binaries = places.binaries()?;
-            let controller_manager = with_controller_manager.then(|| places.controller_manager()).transpose()?;
-            Ok(Self { binaries, controller_manager })
+            let controller_manager = controllers.then(|| places.controller_manager()).transpose()?;
+            let scheduler = workloads.then(|| places.node()).transpose()?.map(|found| found.kube_scheduler);
+            Ok(Self { binaries, controller_manager, scheduler })
         };
         tokio::task::spawn_blocking(find).await.context("find the programs of the control plane")?
     }

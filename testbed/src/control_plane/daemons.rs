@@ -6,6 +6,17 @@ use std::path::Path;
 use super::access::{ServerCertificates, User, token_file, write_private};
 use crate::supervised::Launch;
 
+/// What the API server needs beside the rest where Pods run.
+const WORKLOADS: [&str; 6] = [
+    "--bind-address=0.0.0.0",
+    "--enable-admission-plugins=NodeRestriction",
+    "--allow-privileged=true",
+    "--kubelet-client-certificate=kubelet-client.crt",
+    "--kubelet-client-key=kubelet-client.key",
+    // The node's name is known to nobody.
+    "--kubelet-preferred-address-types=InternalIP",
+];
+
 /// Metadata of every request once it is answered; bodies would hold Secrets.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -25,6 +36,8 @@ pub(super) struct ApiserverOptions {
     pub(super) audit: bool,
     /// With kube-controller-manager there are ServiceAccounts for Pods to be admitted with.
     pub(super) service_accounts: bool,
+    /// Pods run, so that controllers and a scheduler are needed, and the API server is reached from the node.
+    pub(super) workloads: bool,
     pub(super) extra: Vec<String>,
 }
 
@@ -35,6 +48,8 @@ pub(super) fn write_files(folder: &Path, certificates: &ServerCertificates, user
         (AUTHORITY, certificates.authority.as_str()),
         ("server.crt", &certificates.certificate),
         ("server.key", &certificates.key),
+        ("kubelet-client.crt", &certificates.client_certificate),
+        ("kubelet-client.key", &certificates.client_key),
         ("service-accounts.key", &tokens.serialize_pem()),
         ("service-accounts.pub", &tokens.public_key_pem()),
         ("users.csv", &token_file(users)),
@@ -69,7 +84,6 @@ pub(super) fn kube_apiserver(program: &Path, folder: &Path, port: u16, options: 
         "--tls-cert-file=server.crt",
         "--tls-private-key-file=server.key",
         "--token-auth-file=users.csv",
-        "--authorization-mode=RBAC",
         "--service-account-issuer=https://kubernetes.default.svc",
         "--service-account-key-file=service-accounts.pub",
         "--service-account-signing-key-file=service-accounts.key",
@@ -80,8 +94,12 @@ pub(super) fn kube_apiserver(program: &Path, folder: &Path, port: u16, options: 
     .map(String::from)
     .to_vec();
     arguments.push(format!("--secure-port={port}"));
+    arguments.push(format!("--authorization-mode={}", if options.workloads { "Node,RBAC" } else { "RBAC" }));
     if !options.service_accounts {
         arguments.push("--disable-admission-plugins=ServiceAccount".into());
+    }
+    if options.workloads {
+        arguments.extend(WORKLOADS.map(String::from));
     }
     if options.audit {
         arguments.push("--audit-policy-file=audit-policy.yaml".into());
@@ -94,10 +112,13 @@ pub(super) fn kube_apiserver(program: &Path, folder: &Path, port: u16, options: 
 
 /// kube-controller-manager with what deletes: owner garbage collection and namespaces; and what
 /// makes ServiceAccounts. It serves nothing, hence takes no port.
-pub(super) fn controller_manager(program: &Path, folder: &Path, kubeconfig: &Path) -> Launch {
+///
+/// With `workloads` also what makes Pods of Deployments and the like.
+pub(super) fn controller_manager(program: &Path, folder: &Path, kubeconfig: &Path, workloads: bool) -> Launch {
+    let few = "--controllers=garbage-collector-controller,namespace-controller,\
+               serviceaccount-controller,serviceaccount-token-controller";
     let arguments = [
-        "--controllers=garbage-collector-controller,namespace-controller,\
-         serviceaccount-controller,serviceaccount-token-controller",
+        if workloads { "--controllers=*" } else { few },
         "--leader-elect=false",
         "--secure-port=0",
         "--root-ca-file=ca.crt",
@@ -105,6 +126,13 @@ pub(super) fn controller_manager(program: &Path, folder: &Path, kubeconfig: &Pat
     ];
     let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
     let arguments = arguments.map(String::from).into_iter().chain([kubeconfig]);
+    launch(program, folder, arguments)
+}
+
+/// kube-scheduler, which serves nothing either.
+pub(super) fn scheduler(program: &Path, folder: &Path, kubeconfig: &Path) -> Launch {
+    let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
+    let arguments = ["--leader-elect=false", "--secure-port=0"].map(String::from).into_iter().chain([kubeconfig]);
     launch(program, folder, arguments)
 }
 

@@ -1,4 +1,4 @@
-//! A real control plane for tests: etcd, kube-apiserver and, if asked for, kube-controller-manager.
+//! A real control plane for tests: etcd, kube-apiserver and, if asked for, kube-controller-manager and kube-scheduler.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -43,7 +43,7 @@ use anyhow::{Context, ensure};
 
 pub use access::Kubeconfig;
 pub use audit::{AuditEvent, AuditKey};
-pub use binaries::Binaries;
+pub use binaries::{Binaries, NodeBinaries};
 pub use builder::Builder;
 pub use kubectl::Output;
 pub use metrics::{RequestCounts, RequestKey, requests_between};
@@ -56,6 +56,7 @@ use folder::InstanceFolder;
 #[derive(Debug)]
 pub struct ControlPlane {
     // Fields are dropped in this order: clients before servers, the folder last.
+    scheduler: Option<Supervised>,
     controller_manager: Option<Supervised>,
     apiserver: Supervised,
     etcd: Supervised,
@@ -113,6 +114,12 @@ impl ControlPlane {
             .with_context(|| format!("find user {name}: name it to the builder first"))
     }
 
+    /// The kubectl that belongs to it.
+    #[must_use]
+    pub fn kubectl_path(&self) -> &Path {
+        &self.kubectl
+    }
+
     /// Folder of this instance: logs (`kube-apiserver.log`, …), keys, data. Gone when this is.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -124,9 +131,11 @@ impl ControlPlane {
     pub fn process_ids(&self) -> BTreeMap<&'static str, u32> {
         let always = [("etcd", &self.etcd), ("kube-apiserver", &self.apiserver)];
         let controllers = self.controller_manager.as_ref();
+        let scheduler = self.scheduler.as_ref();
         always
             .into_iter()
             .chain(controllers.map(|daemon| ("kube-controller-manager", daemon)))
+            .chain(scheduler.map(|daemon| ("kube-scheduler", daemon)))
             .map(|(name, daemon)| (name, daemon.id()))
             .collect()
     }
@@ -169,8 +178,8 @@ impl ControlPlane {
 
     /// Ends the daemons and removes the folder, like dropping, but says if that failed.
     pub fn stop(self) -> anyhow::Result<()> {
-        let Self { controller_manager, apiserver, etcd, folder, .. } = self;
-        drop((controller_manager, apiserver, etcd));
+        let Self { scheduler, controller_manager, apiserver, etcd, folder, .. } = self;
+        drop((scheduler, controller_manager, apiserver, etcd));
         folder.remove()
     }
 }

@@ -67,6 +67,7 @@ pub struct Builder {
     config: Config,
     listen: SocketAddr,
     tls: bool,
+    host: Option<String>,
     seed: Option<u64>,
     clock: Clock,
 }
@@ -117,6 +118,13 @@ impl Builder {
         self
     }
 
+    /// Is called by this name, which is in its URL and, with TLS, in its certificate. Making it lead here is the caller's business.
+    #[must_use]
+    pub fn host(mut self, name: &str) -> Self {
+        self.host = Some(name.to_owned());
+        self
+    }
+
     /// Listens there; 127.0.0.1 and any free port unless said otherwise.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
@@ -143,12 +151,13 @@ impl Builder {
         let listener = tokio::net::TcpListener::bind(self.listen).await.context("listen for token requests")?;
         let address = listener.local_addr().context("learn the address")?;
         let (acceptor, ca_pem) = if self.tls {
-            let (acceptor, pem) = tls::acceptor(address.ip())?;
+            let (acceptor, pem) = tls::acceptor(address.ip(), self.host.as_deref())?;
             (Some(acceptor), Some(pem))
         } else {
             (None, None)
         };
-        let url = format!("{}://{address}", if self.tls { "https" } else { "http" });
+        let authority = self.host.map_or_else(|| address.to_string(), |name| format!("{name}:{}", address.port()));
+        let url = format!("{}://{authority}", if self.tls { "https" } else { "http" });
         self.config.issuer_url.clone_from(&url);
         let entropy = self.seed.map(Entropy::seeded).or_else(Entropy::system).context("draw random bytes")?;
         let state = Mutex::new(State { core: Core::new(self.config, entropy), offset: TimeDelta::zero() });
@@ -176,7 +185,7 @@ impl Issuer {
     #[must_use]
     pub fn builder() -> Builder {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Builder { config: Config::default(), listen, tls: false, seed: None, clock: Arc::new(wall_clock) }
+        Builder { config: Config::default(), listen, tls: false, host: None, seed: None, clock: Arc::new(wall_clock) }
     }
 
     /// Scheme, address and port, without a slash at the end.

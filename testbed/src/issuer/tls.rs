@@ -8,8 +8,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
-/// The acceptor and, in PEM, the authority a client must trust.
-pub(super) fn acceptor(address: IpAddr) -> anyhow::Result<(TlsAcceptor, String)> {
+/// The acceptor and, in PEM, the authority a client must trust. The certificate is for localhost, the address, and a further name.
+pub(super) fn acceptor(address: IpAddr, host: Option<&str>) -> anyhow::Result<(TlsAcceptor, String)> {
     let authority_key = KeyPair::generate().context("generate the key of the authority")?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.distinguished_name.push(DnType::CommonName, "rtok-issuer simulator CA");
@@ -23,6 +23,7 @@ pub(super) fn acceptor(address: IpAddr) -> anyhow::Result<(TlsAcceptor, String)>
     if !address.is_unspecified() && !address.is_loopback() {
         names.push(address.to_string());
     }
+    names.extend(host.map(String::from));
     let mut leaf = CertificateParams::new(names)?;
     leaf.distinguished_name.push(DnType::CommonName, "localhost");
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

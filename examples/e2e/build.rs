@@ -1,0 +1,201 @@
+//! The operator as a static program, and the image made of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use testbed::image::{Image, Layer, Start, static_program};
+
+use crate::table::Table;
+
+const NAME: &str = "refreshable-token-operator";
+/// Registry and repository, as in the chart's default values.
+const REPOSITORY: &str = "ghcr.io/refreshable-token-operator/refreshable-token-operator";
+/// As the Dockerfile has them; a test compares.
+const USER: &str = "65532:65532";
+/// What an image may weigh at most, uncompressed: 15 MB.
+const MOST: usize = 15_000_000;
+
+/// The operator, built for this machine.
+pub struct Program {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why it is not static, so that no image can be made of it.
+    dynamic: Option<String>,
+}
+
+impl Program {
+    /// Why no node can run it.
+    pub fn obstacle(&self) -> Option<String> {
+        self.dynamic.clone()
+    }
+}
+
+/// Builds the operator: static if this machine can, else as it can.
+pub fn operator() -> anyhow::Result<Program> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = target()?;
+    match static_program(workspace, &target, NAME) {
+        Ok(path) => Ok(Program { path, dynamic: None }),
+        Err(error) => {
+            let why = format!("no static program can be built: {error:#}");
+            let status = Command::new("cargo")
+                .args(["build", "--release", "--locked", "--bin", NAME])
+                .current_dir(workspace)
+                .env("CARGO_TARGET_DIR", &target)
+                .status()
+                .context("start cargo")?;
+            ensure!(status.success(), "cargo build: {status}");
+            Ok(Program { path: target.join("release").join(NAME), dynamic: Some(why) })
+        }
+    }
+}
+
+/// The folder that cargo built this program into.
+fn target() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("find this program")?;
+    // …/target/release/examples/e2e
+    own.ancestors().nth(3).map(Path::to_owned).context("find the target folder")
+}
+
+/// The image: the program and the certificate authorities that Mozilla trusts, and nothing else. No shell, no package, no user database.
+pub fn image(program: &Path) -> anyhow::Result<Image> {
+    let mut layer = Layer::default();
+    for folder in ["etc", "etc/ssl", "etc/ssl/certs"] {
+        layer.folder(folder, 0o755);
+    }
+    layer.file("etc/ssl/certs/ca-certificates.crt", 0o644, authorities().into_bytes());
+    layer.file(NAME, 0o755, fs::read(program).with_context(|| format!("read {}", program.display()))?);
+    let start = Start { entrypoint: vec![format!("/{NAME}")], user: USER.into(), ..Start::default() };
+    Image::new(&format!("{REPOSITORY}:{}", env!("CARGO_PKG_VERSION")), layer, &start)
+}
+
+/// Mozilla's list of a pinned version, so that equal sources are an equal image on every machine. A file and not a part of the program:
+/// scanners see it, and an administrator can mount another one over it.
+fn authorities() -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        let encoded = BASE64.encode(certificate);
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        for line in encoded.as_bytes().chunks(64) {
+            // Base64 is ASCII, and writing to a String cannot fail.
+            let _ = writeln!(text, "{}", String::from_utf8_lossy(line));
+        }
+        text.push_str("-----END CERTIFICATE-----\n");
+    }
+    text
+}
+
+/// Shows what the image is; whether all of it holds.
+pub fn show(program: &Program) -> anyhow::Result<bool> {
+    let mut table = Table::new("image");
+    if let Some(why) = program.obstacle() {
+        table.row("build", &[format!("skipped: {why}")]);
+        return Ok(table.finish());
+    }
+    for (step, shown) in
+        [("content", content as fn(&Path) -> anyhow::Result<Vec<String>>), ("runs", runs), ("reproducible", again)]
+    {
+        match shown(&program.path) {
+            Ok(lines) => table.row(step, &lines),
+            Err(error) => table.failure(step, &error),
+        }
+    }
+    Ok(table.finish())
+}
+
+fn content(program: &Path) -> anyhow::Result<Vec<String>> {
+    let image = image(program)?;
+    ensure!(image.size() <= MOST, "{} bytes are more than {MOST}", image.size());
+    let config = image.config()?;
+    ensure!(config["config"]["User"] == USER, "the user is {}", config["config"]["User"]);
+    agrees_with_the_dockerfile()?;
+    Ok(vec![
+        format!("{} bytes uncompressed, at most {MOST}; user {USER}; {}", image.size(), image.digest()),
+        "one program and one file of certificate authorities, no shell; user, entrypoint and paths as in Dockerfile".into(),
+    ])
+}
+
+/// Both ways to the image lead to the same place; only the Dockerfile is for users.
+fn agrees_with_the_dockerfile() -> anyhow::Result<()> {
+    let text = include_str!("../../Dockerfile");
+    let last = text.rsplit("\nFROM ").next().unwrap_or_default();
+    ensure!(last.starts_with("scratch"), "the last stage of Dockerfile is not made from scratch");
+    let lines = [
+        format!("USER {USER}"),
+        format!("ENTRYPOINT [\"/{NAME}\"]"),
+        format!("COPY --from=build /out/{NAME} /{NAME}"),
+        "COPY --from=build /out/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt".to_owned(),
+    ];
+    for line in lines {
+        ensure!(last.lines().any(|found| found == line), "the last stage of Dockerfile has no line `{line}`");
+    }
+    Ok(())
+}
+
+/// The program in an empty root, where no library or file of this machine can help it.
+fn runs(program: &Path) -> anyhow::Result<Vec<String>> {
+    let root = tempfile::tempdir()?;
+    let copy = root.path().join(NAME);
+    fs::copy(program, &copy)?;
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
+    let output = match Command::new("chroot").arg(root.path()).args([&format!("/{NAME}"), "version"]).output() {
+        Ok(output) if output.status.success() => output,
+        // Only root may change the root.
+        _ => Command::new(&copy).arg("version").output().context("start the program")?,
+    };
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    ensure!(version == format!("{NAME} {}", env!("CARGO_PKG_VERSION")), "`version` says `{version}`");
+    Ok(vec![format!("`version` in an empty root: {version}")])
+}
+
+/// Builds the product once more, from a copy of the sources in another folder and into another folder, and compares digests.
+///
+/// What the first build made of the dependencies is taken over, so that this takes a minute and not ten; their paths are the same in both.
+fn again(program: &Path) -> anyhow::Result<Vec<String>> {
+    let target = target()?;
+    let scratch = tempfile::Builder::new().prefix("rtok-again-").tempdir_in(&target)?;
+    let (sources, built) = (scratch.path().join("sources"), scratch.path().join("target"));
+    copy_sources(&sources)?;
+    for profile in [format!("{}-unknown-linux-musl/release", std::env::consts::ARCH), "release".to_owned()] {
+        let (from, to) = (target.join(&profile), built.join(&profile));
+        fs::create_dir_all(&to)?;
+        // Hard links: the disk holds them once. Not of what cargo writes in place.
+        copy("-al", &[from.join("build"), from.join("deps")], &to)?;
+        copy("-a", &[from.join(".fingerprint")], &to)?;
+        for entry in fs::read_dir(to.join("deps"))? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().contains("refreshable_token_operator") {
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    let second = static_program(&sources, &built, NAME)?;
+    let (one, two) = (image(program)?.digest(), image(&second)?.digest());
+    ensure!(one == two, "two builds differ: {one} and {two}");
+    let bytes = fs::read(&second)?;
+    for path in [env!("CARGO_MANIFEST_DIR"), &sources.to_string_lossy(), &target.to_string_lossy()] {
+        ensure!(!bytes.windows(path.len()).any(|found| found == path.as_bytes()), "the program names {path}");
+    }
+    Ok(vec!["built from a copy of the sources in another folder: the same digest; no path of this machine in it".into()])
+}
+
+/// What belongs to the product and the manifests that cargo wants to see.
+fn copy_sources(to: &Path) -> anyhow::Result<()> {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::create_dir_all(to)?;
+    let names: Vec<PathBuf> = fs::read_dir(from)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    let wanted: Vec<PathBuf> = names.into_iter().filter(|path| !path.ends_with(".git") && !path.ends_with("target")).collect();
+    copy("-r", &wanted, to)
+}
+
+fn copy(how: &str, from: &[PathBuf], to: &Path) -> anyhow::Result<()> {
+    let status = Command::new("cp").arg(how).args(from).arg(to).status().context("start cp")?;
+    ensure!(status.success(), "cp to {}: {status}", to.display());
+    Ok(())
+}
