@@ -73,7 +73,12 @@ pub async fn mount(suite: &mut Suite) -> anyhow::Result<Vec<String>> {
 
 /// Until the file of each of these tokens has changed: for every change of an output, how long it took until the file held that content or
 /// a newer one.
-async fn delays_of(secrets: Api<Secret>, files: PathBuf, names: Vec<&'static str>, sync: Duration) -> anyhow::Result<Vec<Duration>> {
+async fn delays_of(
+    secrets: Api<Secret>,
+    files: PathBuf,
+    names: Vec<&'static str>,
+    sync: Duration,
+) -> anyhow::Result<Vec<Duration>> {
     let newest = secrets.list_metadata(&ListParams::default().limit(1)).await?.metadata.resource_version;
     let mut events = secrets.watch(&WatchParams::default(), &newest.unwrap_or_default()).await?.boxed();
     // Contents that are written and not seen yet, oldest first.

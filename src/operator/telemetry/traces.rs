@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_time_limit_of_traces_comes_before_that_of_all_signals() {
-        let timeout = |variables| u64::try_from(read(variables).timeout.as_millis()).unwrap();
+        let timeout = |variables: &[(&str, &str)]| u64::try_from(read(variables).timeout.as_millis()).unwrap();
         let (all, own) = (("OTEL_EXPORTER_OTLP_TIMEOUT", "2000"), ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "3000"));
         assert_eq!((timeout(&[]), timeout(&[all]), timeout(&[all, own])), (TIMEOUT, 2000, 3000));
         assert_eq!(timeout(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")]), TIMEOUT);
