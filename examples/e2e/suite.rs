@@ -85,7 +85,8 @@ impl Suite {
         let issuer = Arc::new(issuer.start().await?);
         let client = Client::try_from(stage::config(place.plane().kubeconfig_yaml()).await?)?;
         let helm = Helm::new(folder, place.plane().kubeconfig_path())?;
-        let mut suite = Self { place, client, issuer, helm, tokens: Vec::new(), has_workload: false, requests: AtomicU32::new(0) };
+        let mut suite =
+            Self { place, client, issuer, helm, tokens: Vec::new(), has_workload: false, requests: AtomicU32::new(0) };
         suite.tokens = TOKENS.map(|(name, kind)| suite.token(NAMESPACE, name, kind)).into();
         Ok(suite)
     }

@@ -85,7 +85,10 @@ pub async fn reinstall(suite: &mut Suite) -> anyhow::Result<Vec<String>> {
         ensure!(now > before, "{}: {before} refreshes before, {now} after", token.name);
     }
     Ok(vec![
-        format!("helm uninstall ({removed:.1} s): the CRD, {objects} objects, {} Secrets and the operator's key stay", left.len()),
+        format!(
+            "helm uninstall ({removed:.1} s): the CRD, {objects} objects, {} Secrets and the operator's key stay",
+            left.len()
+        ),
         format!("helm install ({installed:.1} s): every chain goes on from its state, refreshed {took:.1} s later"),
     ])
 }

@@ -73,7 +73,12 @@ pub async fn mount(suite: &mut Suite) -> anyhow::Result<Vec<String>> {
 
 /// Until the file of each of these tokens has changed: for every change of an output, how long it took until the file held that content or
 /// a newer one.
-async fn delays_of(secrets: Api<Secret>, files: PathBuf, names: Vec<&'static str>, sync: Duration) -> anyhow::Result<Vec<Duration>> {
+async fn delays_of(
+    secrets: Api<Secret>,
+    files: PathBuf,
+    names: Vec<&'static str>,
+    sync: Duration,
+) -> anyhow::Result<Vec<Duration>> {
     let newest = secrets.list_metadata(&ListParams::default().limit(1)).await?.metadata.resource_version;
     let mut events = secrets.watch(&WatchParams::default(), &newest.unwrap_or_default()).await?.boxed();
     // Contents that are written and not seen yet, oldest first.
@@ -83,7 +88,6 @@ async fn delays_of(secrets: Api<Secret>, files: PathBuf, names: Vec<&'static str
     while changed.len() < names.len() {
         ensure!(Instant::now() < deadline, "{} of {} files changed", changed.len(), names.len());
         match tokio::time::timeout(LOOK, events.next()).await {
-            Err(_) => {}
             Ok(Some(Ok(WatchEvent::Added(secret) | WatchEvent::Modified(secret)))) => {
                 let name = secret.metadata.name.unwrap_or_default();
                 let token = secret.data.unwrap_or_default().remove("access_token").map(|bytes| bytes.0).unwrap_or_default();
@@ -92,7 +96,7 @@ async fn delays_of(secrets: Api<Secret>, files: PathBuf, names: Vec<&'static str
                     written.entry(name).or_default().push((token, Instant::now()));
                 }
             }
-            Ok(Some(Ok(_))) => {}
+            Err(_) | Ok(Some(Ok(_))) => {}
             Ok(other) => bail!("the watch of Secrets ended: {other:?}"),
         }
         for (name, waiting) in &mut written {
