@@ -85,7 +85,7 @@ fn everywhere(arguments: &Arguments) -> anyhow::Result<bool> {
     say(&table::head());
     let mut holds = true;
     if arguments.wants("image") {
-        holds &= build::show(&program)?;
+        holds &= build::show(&program);
     }
     if arguments.wants("node") {
         match obstacle.or_else(|| program.obstacle()) {

@@ -106,8 +106,8 @@ impl NodePlace {
         let selector = format!("app.kubernetes.io/instance={}", release.name);
         let list: Value =
             serde_json::from_str(&self.kubectl(&["-n", release.namespace, "get", "pods", "-l", &selector, "-o", "json"]).await?)?;
-        let pods = list["items"].as_array().cloned().unwrap_or_default();
-        Ok(pods.into_iter().filter(|pod| pod["metadata"].get("deletionTimestamp").is_none()).collect())
+        let pods = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+        Ok(pods.into_iter().filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none()).collect())
     }
 
     async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {

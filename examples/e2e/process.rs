@@ -50,7 +50,7 @@ impl ProcessPlace {
     pub async fn settle(&mut self, release: Release) -> anyhow::Result<Vec<String>> {
         let found = ["-n", release.namespace, "get", "deployment", &release.full_name(), "-o", "json"];
         let workload: Value = serde_json::from_str(&self.plane.kubectl(&found, None).await?.checked()?)?;
-        let replicas = workload["spec"]["replicas"].as_u64().unwrap_or(1);
+        let replicas = workload.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
         let before = std::mem::take(&mut self.replicas);
         for _ in 0..replicas {
             let replica = self.replica(release, &workload).await?;
@@ -114,8 +114,9 @@ impl ProcessPlace {
         let policy = [&policy[..], &["-o", "jsonpath={.data.endpoint-policy\\.yaml}"]].concat();
         fs::write(folder.join("policy/endpoint-policy.yaml"), self.plane.kubectl(&policy, None).await?.checked()?)?;
         self.kubeconfig(release, workload, &folder.join("kubeconfig")).await?;
-        let container = &workload["spec"]["template"]["spec"]["containers"][0];
-        let arguments = container["args"].as_array().context("the workload has no arguments")?;
+        let container = workload.pointer("/spec/template/spec/containers/0").context("the workload has no container")?;
+        let list = |name: &str| container.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+        let arguments = list("args");
         let mut arguments: Vec<String> = arguments
             .iter()
             .filter_map(Value::as_str)
@@ -128,8 +129,8 @@ impl ProcessPlace {
             })
             .collect();
         arguments.push(format!("--kubeconfig={}", folder.join("kubeconfig").display()));
-        let level = container["env"].as_array().into_iter().flatten().find(|entry| entry["name"] == "RUST_LOG");
-        let level = level.map_or_else(|| "info".to_owned(), |entry| text(entry, "/value"));
+        let level = list("env").into_iter().find(|entry| text(entry, "/name") == "RUST_LOG");
+        let level = level.map_or_else(|| "info".to_owned(), |entry| text(&entry, "/value"));
         let launch = Launch {
             program: self.program.clone(),
             arguments: arguments.into_iter().map(Into::into).collect(),

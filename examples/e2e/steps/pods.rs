@@ -88,7 +88,6 @@ async fn delays_of(
     while changed.len() < names.len() {
         ensure!(Instant::now() < deadline, "{} of {} files changed", changed.len(), names.len());
         match tokio::time::timeout(LOOK, events.next()).await {
-            Err(_) => {}
             Ok(Some(Ok(WatchEvent::Added(secret) | WatchEvent::Modified(secret)))) => {
                 let name = secret.metadata.name.unwrap_or_default();
                 let token = secret.data.unwrap_or_default().remove("access_token").map(|bytes| bytes.0).unwrap_or_default();
@@ -97,7 +96,7 @@ async fn delays_of(
                     written.entry(name).or_default().push((token, Instant::now()));
                 }
             }
-            Ok(Some(Ok(_))) => {}
+            Err(_) | Ok(Some(Ok(_))) => {}
             Ok(other) => bail!("the watch of Secrets ended: {other:?}"),
         }
         for (name, waiting) in &mut written {
