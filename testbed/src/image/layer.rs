@@ -36,8 +36,12 @@ impl Layer {
     pub(super) fn finish(self) -> anyhow::Result<Vec<u8>> {
         let mut archive = tar::Builder::new(Vec::new());
         for (path, entry) in self.0 {
-            // Times, user and group of a new header are zero.
+            // A number that is not set is no number, which some readers refuse.
             let mut header = Header::new_ustar();
+            header.set_size(0);
+            header.set_mtime(0);
+            header.set_uid(0);
+            header.set_gid(0);
             let written = match &entry {
                 Entry::Folder { mode } => {
                     header.set_entry_type(EntryType::Directory);
