@@ -7,9 +7,14 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use refreshable_token_operator::api;
+use refreshable_token_operator::api::name::is_name;
+use refreshable_token_operator::operator::check::{self, Scope};
+use refreshable_token_operator::operator::cluster::Cluster;
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
+use refreshable_token_operator::operator::metrics::Metrics;
+use refreshable_token_operator::operator::process;
 #[cfg(feature = "otlp")]
-use refreshable_token_operator::operator::telemetry::traces::TraceArguments;
+use refreshable_token_operator::operator::telemetry::traces::TraceSettings;
 use refreshable_token_operator::operator::telemetry::{LogFormat, Telemetry};
 use refreshable_token_operator::operator::{Operator, Settings};
 use tokio::runtime::Runtime;
@@ -27,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Run the operator.
     Run(Box<Run>),
+    /// Say whether the operator could run with these arguments: one line for each thing looked at, exit status 1 if one fails.
+    Check(Box<Run>),
     /// Print the CustomResourceDefinitions as YAML.
     Crd,
     /// Print the version.
@@ -39,14 +46,14 @@ struct Run {
     #[arg(long, env = "RTOK_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Namespace to watch; may be repeated. Default: all namespaces.
-    #[arg(long = "namespace", env = "RTOK_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
+    #[arg(long = "namespace", env = "RTOK_NAMESPACE", value_delimiter = ',', value_name = "NAME", value_parser = namespace)]
     namespaces: Vec<String>,
     /// List and watch labelled Secrets. Without it they are asked for by name, at least every five minutes: for installs that may
     /// not list Secrets.
     #[arg(long, env = "RTOK_SECRETS_WATCH", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
     secrets_watch: bool,
     /// Namespace of the operator's own Secrets. Default: that of the service account or of the kubeconfig's context.
-    #[arg(long, env = "RTOK_OPERATOR_NAMESPACE", value_name = "NAME")]
+    #[arg(long, env = "RTOK_OPERATOR_NAMESPACE", value_name = "NAME", value_parser = namespace)]
     operator_namespace: Option<String>,
     /// File that says which addresses beside public ones may be called. Default: none.
     #[arg(long, env = "RTOK_ENDPOINT_POLICY", value_name = "FILE")]
@@ -77,14 +84,21 @@ struct Run {
     /// Name of this replica, shown in claims and events. Default: the host name.
     #[arg(long, env = "HOSTNAME", default_value = "refreshable-token-operator", hide = true)]
     pod: String,
-    #[cfg(feature = "otlp")]
-    #[command(flatten)]
-    traces: TraceArguments,
+}
+
+/// A name that cannot change the path of a request; or empty, as a variable that is set to nothing.
+fn namespace(text: &str) -> Result<String, &'static str> {
+    let right = text.is_empty() || (is_name(text) && !text.contains('.'));
+    if right { Ok(text.to_owned()) } else { Err("a namespace is lower case letters, digits and '-', such as build") }
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run(*arguments),
+        Command::Check(arguments) => check(*arguments).unwrap_or_else(|error| {
+            print(&format!("FAILED  {error:#}\n"));
+            ExitCode::FAILURE
+        }),
         Command::Crd => print(&crd()),
         Command::Version => print(&format!("refreshable-token-operator {}\n", env!("CARGO_PKG_VERSION"))),
     }
@@ -102,20 +116,49 @@ fn crd() -> String {
     serde_saphyr::to_string(&api::crd()).unwrap_or_default()
 }
 
-fn run(arguments: Run) -> ExitCode {
+/// A runtime, and what clients need.
+fn runtime() -> anyhow::Result<Runtime> {
     // reqwest and kube panic without a process-wide provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
+}
+
+fn check(arguments: Run) -> anyhow::Result<ExitCode> {
+    let findings = runtime()?.block_on(async {
+        let settings = settings(arguments).await?;
+        let operator_namespace = settings.operator_namespace.unwrap_or_else(|| settings.config.default_namespace.clone());
+        let client = kube::Client::try_from(settings.config).context("no client can be made")?;
+        let scope = Scope {
+            namespaces: settings.namespaces,
+            operator_namespace,
+            leader_elect: settings.leader_elect,
+            secrets_watch: settings.secrets_watch,
+            metrics_auth: settings.metrics_auth,
+        };
+        anyhow::Ok(check::check(&Cluster::new(client, None, Metrics::default()), &scope).await)
+    })?;
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    print(&(lines.join("\n") + "\n"));
+    Ok(if findings.iter().all(|finding| finding.good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run(arguments: Run) -> ExitCode {
+    let open = process::protect().err();
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&anyhow::Error::new(error).context("no runtime")),
+        Err(error) => return failed(&error),
     };
-    let (telemetry, unusable) = match telemetry(&arguments, &runtime) {
+    let (telemetry, unusable) = match telemetry(&runtime) {
         Ok(telemetry) => (telemetry, None),
         Err(error) => (Telemetry::logs(), Some(error)),
     };
     telemetry.start(arguments.log_format, &arguments.log);
+    if let Some(error) = open {
+        tracing::warn!(%error, "the memory of this process cannot be shut off: no core dumps may be taken of it");
+    }
     if let Some(error) = unusable {
-        return failed(&error);
+        // Tokens are not given up for want of traces.
+        tracing::error!("there are no traces: {error:#}");
     }
     let ended = runtime.block_on(operate(arguments));
     telemetry.end();
@@ -135,15 +178,15 @@ async fn operate(arguments: Run) -> anyhow::Result<()> {
 }
 
 #[cfg(feature = "otlp")]
-fn telemetry(arguments: &Run, runtime: &Runtime) -> anyhow::Result<Telemetry> {
-    let traces =
-        arguments.traces.traces(runtime.handle().clone()).context("traces cannot be set up: check the OTEL_ variables")?;
+fn telemetry(runtime: &Runtime) -> anyhow::Result<Telemetry> {
+    let settings = TraceSettings::read(|name| std::env::var_os(name)?.into_string().ok());
+    let traces = settings.traces(runtime.handle().clone()).context("check the OTEL_ variables")?;
     Ok(Telemetry::with_traces(traces))
 }
 
 #[cfg(not(feature = "otlp"))]
 #[expect(clippy::unnecessary_wraps, reason = "with traces it can fail")]
-fn telemetry(_: &Run, _: &Runtime) -> anyhow::Result<Telemetry> {
+fn telemetry(_: &Runtime) -> anyhow::Result<Telemetry> {
     Ok(Telemetry::logs())
 }
 
@@ -175,7 +218,7 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
         config,
         namespaces: arguments.namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
         secrets_watch: arguments.secrets_watch,
-        operator_namespace: arguments.operator_namespace,
+        operator_namespace: arguments.operator_namespace.filter(|name| !name.is_empty()),
         endpoint_policy,
         journal_dir: arguments.journal_dir,
         leader_elect: arguments.leader_elect,

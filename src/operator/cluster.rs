@@ -4,6 +4,7 @@ mod access;
 mod cleanup;
 mod escrow;
 pub(super) mod lease;
+mod review;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

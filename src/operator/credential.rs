@@ -34,8 +34,9 @@ pub(super) async fn opted_in(cluster: &Cluster, namespace: &str, name: &str) -> 
         Trouble::Conflict | Trouble::Unclear => Unusable::Unavailable,
     })?;
     let role = secret.metadata.labels.as_ref().and_then(|labels| labels.get(ROLE_LABEL)).map(String::as_str);
+    // Such as bootstrap.kubernetes.io/token too.
     let plain =
-        secret.type_.as_deref().is_none_or(|type_| !type_.starts_with("kubernetes.io/") || type_ == "kubernetes.io/basic-auth");
+        secret.type_.as_deref().is_none_or(|type_| !type_.contains("kubernetes.io/") || type_ == "kubernetes.io/basic-auth");
     if role == Some("seed") && plain {
         return Ok(secret);
     }

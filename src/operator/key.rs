@@ -57,17 +57,30 @@ pub enum KeyError {
 
 /// Reads the Secret, or makes it.
 pub async fn keys(cluster: &Cluster, namespace: &str) -> Result<Keys, KeyError> {
-    let refused = |trouble| KeyError::Refused { namespace: namespace.to_owned(), trouble };
-    let secret = match cluster.secret(namespace, KEY_SECRET).await {
-        Ok(secret) => secret,
-        Err(Trouble::Missing) => match cluster.create_secret(namespace, &fresh()?).await {
-            Ok(secret) => secret,
-            // Another replica was first.
-            Err(Trouble::Conflict) => cluster.secret(namespace, KEY_SECRET).await.map_err(refused)?,
-            Err(trouble) => return Err(refused(trouble)),
-        },
-        Err(trouble) => return Err(refused(trouble)),
-    };
+    if let Some(keys) = look(cluster, namespace).await? {
+        return Ok(keys);
+    }
+    match cluster.create_secret(namespace, &fresh()?).await {
+        Ok(secret) => read(secret, namespace),
+        // Another replica was first.
+        Err(Trouble::Conflict) => {
+            let refused = || KeyError::Refused { namespace: namespace.to_owned(), trouble: Trouble::Missing };
+            look(cluster, namespace).await?.ok_or_else(refused)
+        }
+        Err(trouble) => Err(KeyError::Refused { namespace: namespace.to_owned(), trouble }),
+    }
+}
+
+/// Reads the Secret; none if it is not there yet.
+pub async fn look(cluster: &Cluster, namespace: &str) -> Result<Option<Keys>, KeyError> {
+    match cluster.secret(namespace, KEY_SECRET).await {
+        Ok(secret) => read(secret, namespace).map(Some),
+        Err(Trouble::Missing) => Ok(None),
+        Err(trouble) => Err(KeyError::Refused { namespace: namespace.to_owned(), trouble }),
+    }
+}
+
+fn read(secret: Secret, namespace: &str) -> Result<Keys, KeyError> {
     let bytes = secret.data.and_then(|mut data| data.remove(KEY)).map(|bytes| Zeroizing::new(bytes.0)).unwrap_or_default();
     if bytes.len() < FingerprintKey::LENGTH {
         return Err(KeyError::Damaged { namespace: namespace.to_owned() });

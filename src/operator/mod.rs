@@ -3,6 +3,7 @@
 //! `reconcile` looks at one object: facts → decision → exchange (`drive`) → report. All requests to Kubernetes are in
 //! `cluster`, all calls of token APIs in `transport`, the time is read in `clock` only.
 
+pub mod check;
 pub mod clock;
 pub mod cluster;
 mod credential;
@@ -16,6 +17,7 @@ pub mod leader;
 mod memory;
 pub mod metrics;
 mod poll;
+pub mod process;
 pub mod reconcile;
 mod rival;
 mod run;

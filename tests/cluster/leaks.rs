@@ -160,7 +160,7 @@ fn traced(log: &str, collector: &Collector) {
     let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let refreshed = lines.filter(|line| line["reason"] == "Refreshed" || line["message"] == "exchange ended");
     let spans: Vec<_> = refreshed.flat_map(|line| line["spans"].as_array().cloned().unwrap()).collect();
-    let reconcile = spans.iter().find(|span| span["name"] == "reconcile").expect("a span in the log");
+    let reconcile = spans.iter().find(|span| span["name"] == "reconcile").unwrap();
     for field in ["controller", "namespace", "name", "uid", "generation", "trace_id"] {
         assert!(!reconcile[field].is_null(), "no {field} in {reconcile}");
     }

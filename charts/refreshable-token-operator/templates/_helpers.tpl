@@ -70,3 +70,12 @@ imagePullSecrets:
   name: {{ include "rto.serviceAccountName" . }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{/* Where the admission policies hold: where the operator looks. */}}
+{{- define "rto.policyScope" -}}
+{{- with .Values.watchNamespaces }}
+namespaceSelector:
+  matchExpressions:
+  - {key: kubernetes.io/metadata.name, operator: In, values: {{ toJson . }}}
+{{- end }}
+{{- end }}

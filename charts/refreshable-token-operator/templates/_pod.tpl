@@ -1,5 +1,5 @@
-{{/* Arguments that `run` and `check` share: whom they look after, and how. */}}
-{{- define "rto.scopeArguments" -}}
+{{/* Arguments of `run`, and of `check`, which says whether `run` could work with them. */}}
+{{- define "rto.arguments" -}}
 - --operator-namespace={{ .Release.Namespace }}
 {{- range .Values.watchNamespaces }}
 - --namespace={{ . }}
@@ -13,8 +13,19 @@
 {{- if .Values.endpointPolicy }}
 - --endpoint-policy=/etc/refreshable-token-operator/endpoint-policy.yaml
 {{- end }}
-{{- if and .Values.metrics.enabled .Values.metrics.auth }}
+{{- if ne .Values.journal.type "none" }}
+- --journal-dir=/var/lib/refreshable-token-operator/journal
+{{- end }}
+{{- if .Values.metrics.enabled }}
+- --metrics-addr={{ .Values.metrics.address }}:8080
+{{- if .Values.metrics.auth }}
 - --metrics-auth
+{{- end }}
+{{- end }}
+- --max-in-flight={{ .Values.config.maxInFlight }}
+- --log-format={{ .Values.config.logFormat }}
+{{- with .Values.extraArgs }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
@@ -95,18 +106,7 @@ spec:
     imagePullPolicy: {{ .Values.image.pullPolicy }}
     args:
     - run
-    {{- include "rto.scopeArguments" . | nindent 4 }}
-    {{- if ne .Values.journal.type "none" }}
-    - --journal-dir=/var/lib/refreshable-token-operator/journal
-    {{- end }}
-    {{- if .Values.metrics.enabled }}
-    - --metrics-addr={{ .Values.metrics.address }}:8080
-    {{- end }}
-    - --max-in-flight={{ .Values.config.maxInFlight }}
-    - --log-format={{ .Values.config.logFormat }}
-    {{- with .Values.extraArgs }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "rto.arguments" . | nindent 4 }}
     env:
     # The name in claims and events; a Pod on the host's network would else have the node's.
     - name: HOSTNAME

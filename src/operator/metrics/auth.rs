@@ -2,6 +2,7 @@
 //! `/metrics` (SubjectAccessReview), as the components of Kubernetes do it. What cannot be asked is refused.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,13 +44,15 @@ pub struct Gate {
     /// By the digest of the token.
     kept: Mutex<HashMap<Vec<u8>, (Verdict, Instant)>>,
     asking: Semaphore,
+    /// The last question had no clear answer, and the log says so.
+    unclear: AtomicBool,
 }
 
 impl Gate {
     /// A gate that has asked nothing yet.
     #[must_use]
     pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, kept: Mutex::default(), asking: Semaphore::new(AT_ONCE) }
+        Self { cluster, kept: Mutex::default(), asking: Semaphore::new(AT_ONCE), unclear: AtomicBool::new(false) }
     }
 
     /// Judges the bearer of a header field `Authorization`.
@@ -65,8 +68,16 @@ impl Gate {
         if let Some(verdict) = self.known(&key) {
             return verdict;
         }
-        let verdict = self.ask(token).await.unwrap_or_else(|trouble| {
-            tracing::warn!(?trouble, "nobody can be let in to /metrics: allow create of tokenreviews and subjectaccessreviews");
+        let answer = self.ask(token).await;
+        let unclear = self.unclear.swap(answer.is_err(), Ordering::Relaxed);
+        let verdict = answer.unwrap_or_else(|trouble| {
+            // Once, and not at every scrape.
+            if !unclear {
+                tracing::warn!(
+                    ?trouble,
+                    "nobody can be let in to /metrics: allow create of tokenreviews and subjectaccessreviews"
+                );
+            }
             Verdict::Unclear
         });
         self.keep(key, verdict);

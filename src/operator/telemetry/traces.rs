@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::Args;
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
@@ -25,43 +24,40 @@ const SERVICE: &str = "refreshable-token-operator";
 /// How long the end waits for what is left. Our choice: a stopping Pod has more important things to do.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long one export may take by default, in milliseconds (OpenTelemetry Protocol Exporter, `OTEL_EXPORTER_OTLP_TIMEOUT`).
+const TIMEOUT: u64 = 10_000;
+
 /// The standard variables that this program has to know; the libraries read the others (OpenTelemetry specification,
 /// "Environment Variable Specification" and "OpenTelemetry Protocol Exporter").
-#[derive(Args, Debug)]
-pub struct TraceArguments {
-    /// Where all signals go: the path v1/traces is added.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide = true)]
-    otlp_endpoint: Option<String>,
-    /// Where traces go.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", hide = true)]
-    otlp_traces_endpoint: Option<String>,
-    /// Milliseconds that one export may take.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value_t = 10_000, hide = true)]
-    otlp_timeout: u64,
-    /// `none` turns traces off.
-    #[arg(long, env = "OTEL_TRACES_EXPORTER", default_value = "otlp", hide = true)]
-    traces_exporter: String,
-    /// `true` turns everything off.
-    #[arg(long, env = "OTEL_SDK_DISABLED", default_value = "false", hide = true)]
-    sdk_disabled: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceSettings {
+    wanted: bool,
+    timeout: Duration,
 }
 
-impl TraceArguments {
-    /// Whether traces are asked for: an endpoint is named, and nothing turns them off.
+impl TraceSettings {
+    /// Reads the variables. Traces are wanted when an endpoint is named and nothing turns them off. A time limit that is no
+    /// number counts as unset, as the specification asks.
     #[must_use]
-    pub fn wanted(&self) -> bool {
-        let named = [&self.otlp_endpoint, &self.otlp_traces_endpoint].into_iter().flatten().any(|url| !url.is_empty());
-        named && self.traces_exporter == "otlp" && !self.sdk_disabled.eq_ignore_ascii_case("true")
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let named = |name| variable(name).is_some_and(|url| !url.is_empty());
+        let off = variable("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"))
+            || variable("OTEL_TRACES_EXPORTER").is_some_and(|name| !name.is_empty() && name != "otlp");
+        let timeout = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]
+            .into_iter()
+            .find_map(|name| variable(name)?.parse().ok());
+        let endpoint = named("OTEL_EXPORTER_OTLP_ENDPOINT") || named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+        Self { wanted: endpoint && !off, timeout: Duration::from_millis(timeout.unwrap_or(TIMEOUT)) }
     }
 
     /// Sets up traces that are sent on `runtime`; none if they are not asked for.
     pub fn traces(&self, runtime: Handle) -> Result<Option<Traces>, ExporterBuildError> {
-        if !self.wanted() {
+        if !self.wanted {
             return Ok(None);
         }
         let refused = |error: reqwest::Error| ExporterBuildError::InternalFailure(error.to_string());
         let http = reqwest::Client::builder()
-            .timeout(Duration::from_millis(self.otlp_timeout))
+            .timeout(self.timeout)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(refused)?;
@@ -147,5 +143,40 @@ impl HttpClient for OnRuntime {
         Self: 'b,
     {
         Box::pin(self.send(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> TraceSettings {
+        TraceSettings::read(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned()))
+    }
+
+    #[test]
+    fn traces_are_sent_where_an_endpoint_is_named_and_nothing_turns_them_off() {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+        for (variables, wanted) in [
+            (&[][..], false),
+            (&[endpoint], true),
+            (&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces")], true),
+            (&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], false),
+            (&[("OTEL_TRACES_EXPORTER", "otlp")], false),
+            (&[endpoint, ("OTEL_TRACES_EXPORTER", "otlp")], true),
+            (&[endpoint, ("OTEL_TRACES_EXPORTER", "none")], false),
+            (&[endpoint, ("OTEL_SDK_DISABLED", "TRUE")], false),
+            (&[endpoint, ("OTEL_SDK_DISABLED", "1")], true),
+        ] {
+            assert_eq!(read(variables).wanted, wanted, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn the_time_limit_of_traces_comes_before_that_of_all_signals() {
+        let timeout = |variables: &[(&str, &str)]| u64::try_from(read(variables).timeout.as_millis()).unwrap();
+        let (all, own) = (("OTEL_EXPORTER_OTLP_TIMEOUT", "2000"), ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "3000"));
+        assert_eq!((timeout(&[]), timeout(&[all]), timeout(&[all, own])), (TIMEOUT, 2000, 3000));
+        assert_eq!(timeout(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")]), TIMEOUT);
     }
 }

@@ -175,7 +175,8 @@ mod tests {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         make_groups(&name).unwrap();
         // The first processes of the capsule; its own view of the network; and a child that would outlive it.
-        let script = "[ \"$(ip -o address show dev lo | grep -c 10.250.0.1)\" = 1 ] && { sleep 1000 & } && mount | grep -c /proc/sys/vm/panic_on_oom";
+        let script =
+            r#"[ "$(ip -o address show dev lo | grep -c 10.250.0.1)" = 1 ] && { sleep 1000 & } && mount | grep -c panic_on_oom"#;
         let status = capsule.run(Path::new("/bin/sh"), ["-c", script]).unwrap();
         assert!(status.success());
         drop(capsule);

@@ -53,11 +53,20 @@ pub struct Options {
     pub elect: bool,
     /// A token API of another kind than the shared issuer; without a slash at its end.
     pub token_api: Option<String>,
+    /// The port of this machine on which metrics are served.
+    pub metrics: Option<u16>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(3600), journal: Journal::Kept, replicas: 1, elect: false, token_api: None }
+        Self {
+            lifetime: Duration::from_secs(3600),
+            journal: Journal::Kept,
+            replicas: 1,
+            elect: false,
+            token_api: None,
+            metrics: None,
+        }
     }
 }
 
@@ -125,6 +134,9 @@ impl Case {
         }
         if self.options.elect {
             arguments.push("--leader-elect".to_owned());
+        }
+        if let Some(port) = self.options.metrics {
+            arguments.extend(["--metrics-addr".to_owned(), format!("127.0.0.1:{port}")]);
         }
         if self.options.journal != Journal::None {
             arguments.extend(["--journal-dir".to_owned(), format!("journal-{number}")]);

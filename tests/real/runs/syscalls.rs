@@ -38,6 +38,13 @@ pub async fn run(extent: Extent) -> Row {
         let _ = writeln!(std::io::stderr(), "SKIPPED: {WHAT}: strace cannot be run ({missing}); Debian has it as package strace");
         return Row::skipped(WHAT, "strace is missing");
     }
+    if !rustix::process::geteuid().is_root() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {WHAT}: the operator shuts itself off from its own user, so only root can attach"
+        );
+        return Row::skipped(WHAT, "not root");
+    }
     let mut row = Row::new(WHAT);
     let cycles: &[Cycle] = if extent == Extent::Extended { &[Cycle::First, Cycle::Steady] } else { &[Cycle::Steady] };
     let mut plans = Vec::new();
