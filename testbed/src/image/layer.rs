@@ -81,4 +81,18 @@ mod tests {
         two.file("x/b", 0o644, b"b".to_vec());
         assert_eq!(one.finish().unwrap(), two.finish().unwrap());
     }
+
+    #[test]
+    fn nothing_says_when_or_by_whom_it_was_written() {
+        let mut layer = Layer::default();
+        layer.folder("x", 0o755);
+        layer.file("x/b", 0o644, b"b".to_vec());
+        let bytes = layer.finish().unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        for entry in archive.entries().unwrap() {
+            let header = entry.unwrap().header().clone();
+            let numbers = [header.mtime(), header.uid(), header.gid()].map(|number| number.unwrap());
+            assert_eq!((numbers, header.username().unwrap()), ([0, 0, 0], Some("")));
+        }
+    }
 }

@@ -107,12 +107,6 @@ impl Image {
         serde_json::from_slice(&self.config).context("read the configuration of the image")
     }
 
-    /// The same image under another name, for a registry to serve.
-    #[must_use]
-    pub fn renamed(&self, reference: &str) -> Self {
-        Self { reference: reference.to_owned(), ..self.clone() }
-    }
-
     /// Writes the image to `path` as an archive of an OCI layout, its name in the annotation that containerd reads.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let mut entry = descriptor(MANIFEST, &self.manifest);
@@ -164,15 +158,19 @@ mod tests {
     use super::*;
 
     fn image(text: &str) -> Image {
+        named("example.org/x:1", text)
+    }
+
+    fn named(reference: &str, text: &str) -> Image {
         let mut layer = Layer::default();
         layer.file("b", 0o644, text.into());
         layer.folder("a", 0o755);
-        Image::new("example.org/x:1", layer, &Start { user: "65532:65532".into(), ..Start::default() }).unwrap()
+        Image::new(reference, layer, &Start { user: "65532:65532".into(), ..Start::default() }).unwrap()
     }
 
     #[test]
     fn the_digest_is_a_matter_of_the_content_alone() {
-        assert_eq!(image("one").digest(), image("one").renamed("example.org/y:2").digest());
+        assert_eq!(image("one").digest(), named("example.org/y:2", "one").digest());
         assert_ne!(image("one").digest(), image("two").digest());
     }
 
