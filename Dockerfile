@@ -7,12 +7,15 @@
 ARG BUILDER=rust:1.95-alpine
 FROM ${BUILDER} AS build
 ARG SOURCE_DATE_EPOCH=0
+# The commit, for the metric build_info.
+ARG REVISION=unknown
 # A C compiler's headers, for the cryptography; the list of certificate authorities.
 RUN apk add --no-cache ca-certificates musl-dev
 WORKDIR /build
 COPY . .
 # On Alpine the target is musl and the program static. No path of the builder stays in it, and nothing in it depends on the processor.
-RUN RUSTFLAGS="--remap-path-prefix=${CARGO_HOME}=/cargo" \
+RUN RTOK_BUILD_REVISION="${REVISION}" \
+    RUSTFLAGS="--remap-path-prefix=${CARGO_HOME}=/cargo" \
     cargo build --release --locked --bin refreshable-token-operator \
  && mkdir /out \
  && cp target/release/refreshable-token-operator /etc/ssl/certs/ca-certificates.crt /out/ \

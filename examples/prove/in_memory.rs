@@ -14,7 +14,7 @@ const REFRESH_LASTS: Duration = Duration::from_millis(40);
 
 /// Everything that can go wrong, at every effect.
 #[expect(clippy::unnecessary_wraps, reason = "sections that need a cluster can fail to run")]
-pub fn prove(extent: Extent, report: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+pub fn prove(extent: Extent, walks: Option<u64>, report: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
     let all = extent == Extent::Extended;
     let strict = Setup::of(Kind::Strict);
     let starts = [Start::First, Start::Steady];
@@ -47,7 +47,8 @@ pub fn prove(extent: Extent, report: &mut dyn FnMut(Row)) -> anyhow::Result<()> 
     report(row("commit denied for 15 min", &each(&STRICT, &outages::commit_denied)));
     report(row("SIGTERM at each request", &each(&STRICT, &outages::sigterm)));
     report(row("token API down, 5xx, 429 for an hour", &outages::token_api(strict)));
-    let (worlds, refreshes, seeds) = if all { (100, 100, 1_000_000) } else { (8, 50, SHORT_WALKS) };
+    let (worlds, refreshes, seeds) = if all { (100, 100, EXTENDED_WALKS) } else { (8, 50, SHORT_WALKS) };
+    let seeds = walks.unwrap_or(seeds);
     report(row("two replicas, no election, clocks 10 min and 5 % apart", &walks::two_replicas(worlds, refreshes)));
     report(row("lists and events that lag", &walks::lagging_views(seeds / 100)));
     let mut from = 0;
@@ -61,6 +62,8 @@ pub fn prove(extent: Extent, report: &mut dyn FnMut(Row)) -> anyhow::Result<()> 
 
 /// How many random walks the short extent makes: about a minute in a release build on two cores.
 const SHORT_WALKS: u64 = 10_000;
+/// How many the extended one makes: about ten minutes.
+const EXTENDED_WALKS: u64 = 100_000;
 /// How many random walks make a row, so that a long run shows how far it is.
 const ROW_OF_WALKS: u64 = 50_000;
 

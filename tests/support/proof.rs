@@ -85,6 +85,3 @@ impl Row {
 pub fn head() -> String {
     format!("{:<58} {:>9} {:>8} {:>6} {:>8} {:>8} {:>8}\n", "what", "plans", "doubles", "lost", "allowed", "verdict", "seconds")
 }
-
-/// A part of the proofs. It hands over each row as soon as it stands; an error is about the means, not about the claims.
-pub type Section = fn(Extent, &mut dyn FnMut(Row)) -> anyhow::Result<()>;
