@@ -20,6 +20,8 @@ pub(super) struct Remembered {
     pub(super) latest: Option<RefreshableToken>,
     /// The claim of another process, and since when this one sees it, on the clock that counts suspend.
     pub(super) watched: Option<(String, Duration)>,
+    /// When a status was last written for which nothing had been done, on the clock that counts suspend.
+    pub(super) restated: Option<Duration>,
     pub(super) ca_bundle: Option<CaBundle>,
     pub(super) login: Option<(LoginVersions, Login)>,
 }

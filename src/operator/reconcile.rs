@@ -39,6 +39,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(300);
 /// Pause before an object is looked at again after the API server did not answer.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(5);
 
+/// Pause between two statuses for which nothing was done. Our choice: nobody waits for them, and an expiry is told at once.
+const RESTATE_PAUSE: Duration = Duration::from_secs(5);
+
 /// A reconciliation that broke down; the object is looked at again.
 #[derive(Debug, thiserror::Error)]
 #[error("the operator broke down over this object; it goes on with the others and tries this one again")]
@@ -171,6 +174,12 @@ impl Turn {
             Plan::ReadSeed => Action::requeue(UNAVAILABLE_PAUSE),
             Plan::Wait { until } => {
                 let conclusion = conclude_wait(&self.facts(), now);
+                if self.object.status.as_ref() != Some(&conclusion.status) {
+                    if let Some(left) = self.restated_lately() {
+                        return Action::requeue(left);
+                    }
+                    self.remembered.restated = Some(self.context.clock.since_boot());
+                }
                 self.report(conclusion, until).await
             }
             Plan::Halt { reason, message } => {
@@ -180,6 +189,13 @@ impl Turn {
             }
             Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(task, trigger, preflight)).await,
         }
+    }
+
+    /// For how long a status waits that follows from nothing but facts and the clock. Two replicas without an election whose clocks
+    /// differ can call one token expired and fresh: each would write its own view over that of the other, for ever.
+    fn restated_lately(&self) -> Option<Duration> {
+        let passed = self.context.clock.since_boot().saturating_sub(self.remembered.restated?);
+        RESTATE_PAUSE.checked_sub(passed).filter(|left| !left.is_zero())
     }
 
     fn facts(&self) -> Facts<'_> {

@@ -118,9 +118,12 @@ impl Exchange {
     /// holds for the token before the newest only. Counted from the last sending, on the API server's clock.
     fn rest(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let Semantics::Grace(window) = self.semantics() else { return None };
-        let since = self.state.claim.as_ref().and_then(|claim| claim.since).filter(|_| !self.first_sending())?;
-        let written = self.version.as_ref().and_then(|version| version.written).unwrap_or(since);
-        let passed = self.claim_begun.and_then(|begun| (now - begun).to_std().ok()).unwrap_or(window).min(window);
+        // Nobody wrote down whether an answer that was kept came in a repeat.
+        let claim = self.state.claim.as_ref().filter(|_| self.resumed || !self.first_sending())?;
+        let written = self.version.as_ref().and_then(|version| version.written).or(claim.since)?;
+        // Both by the clock of the process that sent, which may not be this one.
+        let sent = self.answer.as_ref().map_or(now, |answer| answer.sent);
+        let passed = (sent - claim.time).to_std().unwrap_or(window).min(window);
         Some(crate::refresh::schedule::after(written, passed.saturating_add(CLAIM_TTL)))
     }
 

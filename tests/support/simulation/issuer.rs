@@ -101,9 +101,9 @@ impl Issuer {
         &self.access
     }
 
-    /// A lost answer may cost the chain.
-    pub fn is_strict(&self) -> bool {
-        self.kind == Kind::Strict
+    /// A lost answer may cost the chain: at once, or where nobody comes back within the grace.
+    pub fn may_lose(&self) -> bool {
+        matches!(self.kind, Kind::Strict | Kind::Grace(_))
     }
 
     /// The chain was revoked.

@@ -151,7 +151,7 @@ impl Judge {
             double_spends: issuer.double_spends.len(),
             last_tries: issuer.last_tries,
             lost: !held,
-            excused: issuer.is_strict() && (facts.lost_in_flight || facts.died_holding),
+            excused: issuer.may_lose() && (facts.lost_in_flight || facts.died_holding),
             destroyed: facts.destroyed,
             healthy: ready && newest && held && !issuer.is_revoked(),
             stalled: self.stalled(),
