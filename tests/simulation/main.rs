@@ -104,7 +104,7 @@ fn random_walks() {
         println!("{}", log.join("\n"));
         return check("replayed", &count);
     }
-    check("random walks", &walks::random(0..1_300));
+    check("random walks", &walks::random(0..10_000));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::send::GRACE_MARGIN;
 use super::step::{Brief, Memento, StateAnswer, Step, Task};
 use super::{CLAIM_TTL, Exchange, Next, Phase, SEND_WITHIN, unclear};
 use crate::api::Reason;
-use crate::provider::Semantics;
+use crate::provider::{Class, Semantics};
 use crate::refresh::journal::Entry;
 use crate::refresh::state::{Claim, ORPHANED, State};
 use crate::token::Fingerprint;
@@ -122,7 +122,7 @@ impl Exchange {
     pub(super) fn recalled(self, recall: Recall, memento: Memento, now: DateTime<Utc>) -> Next {
         match (recall, memento) {
             (Recall::OpenClaim { .. }, Memento::Entry(entry)) if self.is_open(&entry) => {
-                if entry.answer.is_some() {
+                if entry.answer.is_some() && !self.refused_before(&entry) {
                     self.resume(*entry, now)
                 } else {
                     self.ask_escrow(Recall::OpenClaim { unspent: false })
@@ -158,6 +158,17 @@ impl Exchange {
             (Recall::Refused(outcome), _) => self.finish(outcome),
             (Recall::Unsettled, _) => self.go_on(now),
         }
+    }
+
+    /// The answer is a refusal of a repeat, and was dealt with: it says nothing about the first sending, so that the claim stayed
+    /// open. Taken up again it would stand in the way of every further repeat.
+    fn refused_before(&self, entry: &Entry) -> bool {
+        let dealt_with = self.repeating() && self.state.claim.as_ref().is_some_and(|claim| !claim.last_try);
+        let refusal = entry.answer.as_ref().filter(|answer| !answer.partial).and_then(|answer| {
+            let error = entry.provider.read(&answer.reply, answer.sent).err()?;
+            Some(matches!(error.class, Class::Transient | Class::Throttled | Class::Configuration))
+        });
+        dealt_with && refusal.unwrap_or(false)
     }
 
     fn is_open(&self, entry: &Entry) -> bool {
