@@ -43,6 +43,8 @@ pub fn prove(extent: Extent, walks: Option<u64>, report: &mut dyn FnMut(Row)) ->
     let crash = |setup| faults::crash_at_every_moment(setup, Start::Steady, REFRESH_LASTS);
     report(row("a crash at each moment of a refresh", &each(&STRICT, &crash)));
     report(row("people at each request", &people::deeds(strict)));
+    let two = Setup { skews: &walks::ALIKE, ..strict };
+    report(row("people at each request, two replicas, no election", &people::deeds(two)));
     report(row("API server down 10 min from each request", &each(&STRICT, &outages::api_server_down)));
     report(row("commit denied for 15 min", &each(&STRICT, &outages::commit_denied)));
     report(row("SIGTERM at each request", &each(&STRICT, &outages::sigterm)));

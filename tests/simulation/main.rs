@@ -62,6 +62,11 @@ fn people_at_every_effect() {
 }
 
 #[test]
+fn people_at_every_effect_of_two_replicas() {
+    check("people", &people::deeds(Setup { skews: &walks::ALIKE, ..Setup::of(Kind::Strict) }));
+}
+
+#[test]
 fn the_api_server_is_down_from_any_effect() {
     for setup in STRICT {
         check(&format!("{setup:?}"), &outages::api_server_down(setup));

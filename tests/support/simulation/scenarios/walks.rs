@@ -17,7 +17,8 @@ use crate::simulation::world::{Journal, Setup, World};
 
 /// Two replicas whose clocks are ten minutes off in opposite directions, and run 5 % slow and fast.
 const APART: [Skew; 2] = [Skew { offset: -600, rate: 0.95 }, Skew { offset: 600, rate: 1.05 }];
-const ALIKE: [Skew; 2] = [Skew { offset: 0, rate: 1.0 }, Skew { offset: 0, rate: 1.0 }];
+/// Two replicas with true clocks.
+pub const ALIKE: [Skew; 2] = [Skew { offset: 0, rate: 1.0 }, Skew { offset: 0, rate: 1.0 }];
 /// Longer than the clocks of two replicas are apart: else one would call expired what the other calls fresh.
 const LONG: i64 = 7200;
 const ALONE: [Skew; 1] = [Skew { offset: 0, rate: 1.0 }];
