@@ -1,11 +1,12 @@
 //! What nobody asked for: crashes, people, late requests, time.
 
 use refreshable_token_operator::provider::RawBody;
+use refreshable_token_operator::refresh::exchange::Step;
 
 use super::Protocol;
 use super::status::Recollection;
 use super::variant::Promise;
-use super::world::{Doing, Replica, Request, Wire, World};
+use super::world::{Doing, Kept, Replica, Request, Wire, World};
 
 /// A key that a person puts into the state Secret, and takes away again.
 const NOTE: &str = "note";
@@ -42,8 +43,13 @@ impl Protocol {
             if let Wire::Sent(request) = exchange.wire {
                 next.send_late(request);
             }
-            // The answer had come and was nowhere but in memory, as far as the process could know.
-            let held = exchange.holds > 0 && !exchange.journaled;
+            // The answer had come and was nowhere but in memory, because there was no time or no way to keep it.
+            let unsafe_yet = match exchange.journal {
+                Kept::NotYet => !self.variant.journal || matches!(self.machine.nodes.value(exchange.node).step, Step::Journal(_)),
+                Kept::Done => false,
+                Kept::Refused => true,
+            };
+            let held = exchange.holds > 0 && unsafe_yet;
             let unkept = (matches!(exchange.wire, Wire::Granted(_)) || held) && !self.kept(&next);
             if (unkept || exchange.wire != Wire::None) && !self.variant.dies_in_flight {
                 return None;

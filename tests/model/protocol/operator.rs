@@ -11,7 +11,7 @@ use refreshable_token_operator::token::{Login, SecretText};
 use super::machine::{Answer, CLAIMS, TOKENS, at, claim_bit, claim_name, token};
 use super::spec::{owner, place};
 use super::status::{Known, Recollection, output_view};
-use super::world::{Doing, Exchanging, Replica, Reporting, Wire, World};
+use super::world::{Doing, Exchanging, Kept, Replica, Reporting, Wire, World};
 use super::{Protocol, Rule};
 
 /// An exchange that was decided on.
@@ -107,7 +107,7 @@ impl Protocol {
             claimed: None,
             wire: Wire::None,
             holds: 0,
-            journaled: false,
+            journal: Kept::NotYet,
         };
         let mut next = world.clone();
         let replica = next.replicas.get_mut(index)?;

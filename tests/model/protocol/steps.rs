@@ -7,7 +7,7 @@ use super::machine::{Answer, TICK, Unwritten, claim_number, presented};
 use super::operator::is_last_try;
 use super::status::Known;
 use super::variant::Promise;
-use super::world::{Doing, Exchanging, Request, Wire, World};
+use super::world::{Doing, Exchanging, Kept, Request, Wire, World};
 use super::{Protocol, Rule};
 
 /// How often a status is tried to be stored.
@@ -174,18 +174,23 @@ impl Protocol {
             Way::Well => {}
             Way::Denied => {
                 next.left.disk = next.left.disk.checked_sub(1)?;
+                Self::told_of_journal(next, index, Kept::Refused);
                 return Some(Answer::Kept(false));
             }
             Way::AnswerLost | Way::NeverArrives | Way::GivesUp => return None,
         }
-        let replica = next.replicas.get_mut(index)?;
-        if let Doing::Exchange(exchange) = &mut replica.doing {
-            exchange.journaled = exchange.holds > 0;
-        }
+        Self::told_of_journal(next, index, Kept::Done);
         if !self.without(Rule::Journal) {
-            replica.entry = entry;
+            next.replicas.get_mut(index)?.entry = entry;
         }
         Some(Answer::Kept(true))
+    }
+
+    /// Before the answer it is only the intent that is written.
+    fn told_of_journal(next: &mut World, index: usize, kept: Kept) {
+        if let Some(exchange) = exchange(next, index).filter(|exchange| exchange.holds > 0) {
+            exchange.journal = kept;
+        }
     }
 
     /// The escrow Secret of a claim is created; one that stands is as good only with the same contents.
@@ -256,7 +261,7 @@ impl Protocol {
                 Answer::Unanswered
             }
             (Wire::Granted(number), Way::Well) => {
-                (exchange.wire, exchange.holds, exchange.journaled) = (Wire::None, number, false);
+                (exchange.wire, exchange.holds, exchange.journal) = (Wire::None, number, Kept::NotYet);
                 Answer::Granted(number)
             }
             (Wire::Refused, Way::Well) => {

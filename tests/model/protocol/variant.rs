@@ -94,6 +94,10 @@ pub const K: Variant = Variant {
 pub const K_SLOW: Variant =
     Variant { name: "K: a slow holder, 2 denials", faults: Faults { refreshes: 2, denials: 2, ticks: 1, ..CALM }, ..K };
 
+/// A journal that cannot be written for a while.
+pub const K_DISK: Variant =
+    strict("K: a full disk, 1 crash, 1 denial", Faults { refreshes: 2, crashes: 1, disk: 2, denials: 1, ticks: 1, ..CALM });
+
 /// A grace, with crashes anywhere, lost and late answers.
 pub const M: Variant = Variant {
     promise: Promise::Grace(300),
@@ -120,7 +124,7 @@ pub const R_PRIME: Variant = Variant {
 pub const UNCLEAR: Variant = strict("unclear answers of the API server", Faults { unclear: 2, denials: 1, ..CALM });
 
 /// The variants of the reference protocol that must hold.
-pub const RIGHT: &[Variant] = &[D, F, K, K_SLOW, M, M_LATE, M_SLEEP, I, Q, R_PRIME, UNCLEAR];
+pub const RIGHT: &[Variant] = &[D, F, K, K_SLOW, K_DISK, M, M_LATE, M_SLEEP, I, Q, R_PRIME, UNCLEAR];
 
 /// Requests that arrive late at an issuer with a grace.
 pub const M_LATE: Variant =

@@ -174,8 +174,19 @@ pub struct Exchanging {
     pub wire: Wire,
     /// The pair that the issuer gave to this exchange: its number, 0 for none.
     pub holds: u8,
-    /// The exchange was told that this pair stands in its journal.
-    pub journaled: bool,
+    /// What the exchange was told of this pair in its journal.
+    pub journal: Kept,
+}
+
+/// Whether a pair stands in a journal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kept {
+    /// Nobody has tried.
+    NotYet,
+    /// It does.
+    Done,
+    /// It could not be written.
+    Refused,
 }
 
 impl Exchanging {

@@ -89,8 +89,12 @@ struct Inner {
     kill_after_first: Option<Duration>,
     log: Vec<String>,
     hit: u32,
-    /// Processes that hold a new pair in memory only.
+    /// Processes that hold a new pair in memory only, and could not help it.
     holding: BTreeSet<String>,
+    /// Processes with a journal that outlives them.
+    journals: BTreeSet<String>,
+    /// Processes that have yet to try to write what they hold into such a journal.
+    owing: BTreeSet<String>,
 }
 
 /// What begins at a step.
@@ -225,9 +229,32 @@ impl Control {
         self.lock().log.clone()
     }
 
+    /// A process has a journal that outlives it.
+    pub fn note_journal(&self, process: &str) {
+        self.lock().journals.insert(process.to_owned());
+    }
+
     /// A process has got a new pair.
     pub fn note_held(&self, process: &str) {
-        self.lock().holding.insert(process.to_owned());
+        let mut inner = self.lock();
+        inner.holding.insert(process.to_owned());
+        if inner.journals.contains(process) {
+            inner.owing.insert(process.to_owned());
+        }
+    }
+
+    /// Who uses an answer before it is in the journal has no excuse for losing it.
+    fn note_use(&self, process: &str, effect: &Effect) {
+        let mut inner = self.lock();
+        match effect {
+            Effect::Journal => {
+                inner.owing.remove(process);
+            }
+            Effect::Kubernetes(what) if is_commit(what) && inner.owing.remove(process) => {
+                inner.holding.remove(process);
+            }
+            Effect::Kubernetes(_) | Effect::Connect | Effect::Send => {}
+        }
     }
 
     /// A process has made durable what it holds.
@@ -250,6 +277,7 @@ impl Control {
 
     /// An effect is about to happen: the fault that meets it.
     pub fn effect(&self, process: &str, effect: &Effect) -> Option<Fault> {
+        self.note_use(process, effect);
         let (index, act) = {
             let mut inner = self.lock();
             if inner.dead.contains(process) {
@@ -336,6 +364,12 @@ impl Control {
             inner.calls_while_down += 1;
         }
     }
+}
+
+/// A write of the state Secret that counts.
+fn is_commit(what: &str) -> bool {
+    let write = what.starts_with("Update Secret ") || what.starts_with("Create Secret ");
+    write && what.ends_with("-state")
 }
 
 /// The plan of the cluster: what the control says.

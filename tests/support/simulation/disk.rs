@@ -29,6 +29,9 @@ impl Disk {
 
     /// The journal as a process sees it. `outlives`: it is still there when the process has died.
     pub fn journal(&self, process: &str, control: &Control, outlives: bool) -> Arc<dyn JournalStore> {
+        if outlives {
+            control.note_journal(process);
+        }
         let (disk, process, control) = (self.clone(), process.to_owned(), control.clone());
         Arc::new(DiskJournal { disk, process, control, outlives })
     }
