@@ -127,6 +127,34 @@ pub struct HeldTokens {
     pub scope: Option<String>,
     /// Whom the token speaks for.
     pub subject: Option<String>,
+    /// The access token before this one, if somebody asks for it.
+    pub previous: Option<PreviousToken>,
+}
+
+/// An access token that was replaced by a newer one.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct PreviousToken {
+    /// The token.
+    pub access_token: AccessToken,
+    /// The instant before the request that brought its successor was sent.
+    pub replaced_time: DateTime<Utc>,
+    /// When it ends; none when unknown.
+    pub expiration_time: Option<DateTime<Utc>>,
+}
+
+impl PreviousToken {
+    /// When it is to be taken away: after a grace, or once it has ended; none where neither is known. In whole seconds, as a
+    /// status tells times, so that whoever reads the status comes to the same end.
+    #[must_use]
+    pub fn until(
+        grace: Option<std::time::Duration>,
+        replaced: DateTime<Utc>,
+        expires: Option<DateTime<Utc>>,
+    ) -> Option<DateTime<Utc>> {
+        let whole = |time: DateTime<Utc>| DateTime::from_timestamp(time.timestamp(), 0).unwrap_or(time);
+        let grace = grace.and_then(|grace| whole(replaced).checked_add_signed(chrono::TimeDelta::from_std(grace).ok()?));
+        [grace, expires.map(whole)].into_iter().flatten().min()
+    }
 }
 
 impl HeldTokens {
@@ -152,7 +180,22 @@ impl HeldTokens {
             token_id: if fresh { granted.token_id.clone() } else { self.token_id.clone() },
             scope: granted.scope.clone().or_else(|| self.scope.clone()),
             subject: granted.subject.clone().or_else(|| self.subject.clone()),
+            previous: if fresh { None } else { self.previous.clone() },
         }
+    }
+
+    /// These tokens, with the access token of `before` as the previous one if it was replaced. A seed's token was never published,
+    /// so that nobody waits for it.
+    #[must_use]
+    pub fn remembering(self, before: &Self) -> Self {
+        let replaced = self.access_token != before.access_token && before.issued_time.is_some();
+        let previous = before.access_token.clone().zip(self.issued_time).filter(|_| replaced);
+        let previous = previous.map(|(access_token, replaced_time)| PreviousToken {
+            access_token,
+            replaced_time,
+            expiration_time: before.expiration_time,
+        });
+        Self { previous: previous.or_else(|| before.previous.clone()), ..self }
     }
 }
 
@@ -371,6 +414,23 @@ mod tests {
         assert_eq!(held.access_token, Some(AccessToken::new("old")));
         assert_eq!(held.expiration_time, expires);
         assert_eq!(held.refresh_token, Some(RefreshToken::new("new")));
+    }
+
+    #[test]
+    fn the_previous_token_is_the_one_that_was_replaced_and_never_a_seeds() {
+        let granted = |token: &str| TokenSet { access_token: Some(AccessToken::new(token)), ..TokenSet::default() };
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let next = |held: &HeldTokens, token: &str, seconds| held.after(&granted(token), at(seconds)).remembering(held);
+        let seed = HeldTokens { access_token: Some(AccessToken::new("seed")), ..HeldTokens::default() };
+        let first = HeldTokens { expiration_time: Some(at(90)), ..next(&seed, "one", 1) };
+        assert_eq!(first.previous, None);
+        let second = next(&first, "two", 2);
+        let one = PreviousToken { access_token: AccessToken::new("one"), replaced_time: at(2), expiration_time: Some(at(90)) };
+        assert_eq!(second.previous, Some(one.clone()));
+        assert_eq!(next(&second, "two", 3).previous, Some(one.clone()), "the same token again");
+        let refresh_only = TokenSet { refresh_token: Some(RefreshToken::new("r")), ..TokenSet::default() };
+        assert_eq!(second.after(&refresh_only, at(4)).previous, Some(one));
+        assert_eq!(second.after(&granted("three"), at(5)).previous, None, "unless it is asked for");
     }
 
     #[test]

@@ -132,6 +132,8 @@ reasons! {
     ForeignCluster = "ForeignCluster",
     /// An output Secret belongs to somebody else.
     OutputConflict = "OutputConflict",
+    /// A Secret that somebody else is to make, and that keys are to be merged into, does not exist yet.
+    OutputMissing = "OutputMissing",
     /// An output Secret is immutable.
     OutputImmutable = "OutputImmutable",
     /// An output Secret exists with another type.

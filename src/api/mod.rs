@@ -5,6 +5,7 @@
 
 pub mod condition;
 mod duration;
+mod file;
 pub mod name;
 mod object_rule;
 mod output;
@@ -12,12 +13,14 @@ mod provider;
 mod schema;
 mod spec;
 mod status;
+pub mod template;
 mod validate;
 mod value_rule;
 
 pub use condition::{Condition, ConditionStatus, ConditionType, Reason};
 pub use duration::{DURATION_PATTERN, NotADuration, SpecDuration};
-pub use output::{BasicAuth, DockerConfigJson, Opaque, OutputSpec};
+pub use file::{GitCredentials, MavenSettings, Netrc, Npmrc, OutputFile, PipConf, plain_in_maven, plain_in_netrc};
+pub use output::{BasicAuth, CreationPolicy, DockerConfigJson, Opaque, OutputMetadata, OutputSpec};
 pub use provider::{
     CaBundleKind, CaBundleRef, ClientAuthentication, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution,
     Oauth2, ProviderSpec, Rotation, Timeouts, Tls,
@@ -26,12 +29,16 @@ pub use schema::crd;
 pub use spec::{
     Credential, DeletionPolicy, RefreshSpec, RefreshableToken, RefreshableTokenSpec, RequestSpec, RetrySpec, SeedSecretRef,
 };
-pub use status::{AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, RefreshableTokenStatus, SeedStatus, TokenStatus};
+pub use status::{
+    AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, PreviousTokenStatus, RefreshableTokenStatus, SeedStatus,
+    TokenStatus,
+};
 pub use validate::{Invalid, validate};
 
 /// The API group.
 pub const GROUP: &str = "refreshabletoken.io";
-/// Label on every Secret that takes part: what it is for (`seed`, `state` or `output`).
+/// Label on every Secret that takes part: what it is for (`seed`, `state`, `output`, or `merged` for a Secret of somebody else
+/// that the operator writes keys into).
 pub const ROLE_LABEL: &str = "refreshabletoken.io/role";
 /// Label on state and output Secrets: the name of their `RefreshableToken`.
 pub const NAME_LABEL: &str = "refreshabletoken.io/name";
@@ -39,6 +46,9 @@ pub const NAME_LABEL: &str = "refreshabletoken.io/name";
 pub const REFRESH_REQUESTED_ANNOTATION: &str = "refreshabletoken.io/refresh-requested-at";
 /// Annotation of an output Secret: keyed hash of the contents that were last written.
 pub const CONTENT_HASH_ANNOTATION: &str = "refreshabletoken.io/content-hash";
+/// Annotation of an output Secret without owner reference (`Orphan`, `Merge`): the name of the `RefreshableToken` that writes it.
+/// Not the label, which holds 63 characters only.
+pub const WRITER_ANNOTATION: &str = "refreshabletoken.io/writer";
 /// Finalizer of a state Secret while an exchange is open.
 pub const CLAIM_FINALIZER: &str = "refreshabletoken.io/open-claim";
 /// Finalizer of a `RefreshableToken` while its deletion has work to do: `deletionPolicy` `Delete` or `Revoke`.

@@ -146,11 +146,45 @@ pub(super) fn keys_differ((one, one_default): (&str, &str), (other, other_defaul
 
 /// Each value of an Opaque output has a key of its own.
 pub(super) fn opaque_keys_differ() -> Rule {
-    let optional = ["refreshTokenKey", "referenceTokenKey", "expirationTimeKey"];
-    let optional = optional.map(|field| format!(" + (has(self.{field}) ? [self.{field}] : [])")).concat();
-    let keys = format!("[has(self.accessTokenKey) ? self.accessTokenKey : 'access_token']{optional}");
+    let keys = opaque_keys("self");
     Rule::new(format!("[{keys}].all(keys, keys.all(key, keys.exists_one(k, k == key)))"))
         .message("the keys of one Secret must differ from each other (accessTokenKey defaults to access_token)")
+}
+
+/// The keys of an Opaque output, as a list.
+fn opaque_keys(opaque: &str) -> String {
+    let optional = ["refreshTokenKey", "referenceTokenKey", "expirationTimeKey", "previousAccessTokenKey"];
+    let optional = optional.map(|field| format!(" + (has({opaque}.{field}) ? [{opaque}.{field}] : [])")).concat();
+    format!("[has({opaque}.accessTokenKey) ? {opaque}.accessTokenKey : 'access_token']{optional}")
+}
+
+/// A file has a key of its own; among files the list's map key sees to it.
+pub(super) fn file_keys_differ() -> Rule {
+    let opaque = opaque_keys("self.opaque");
+    let others = format!("has(self.opaque) ? {opaque} : has(self.basicAuth) ? ['username', 'password'] : ['.dockerconfigjson']");
+    Rule::new(format!("!has(self.files) || [{others}].all(others, self.files.all(file, !(file.key in others)))"))
+        .message("the key of a file must differ from the other keys of the Secret: access_token, username and password, or .dockerconfigjson")
+        .field_path(".files")
+}
+
+/// A file has one form.
+pub(super) fn one_form() -> Rule {
+    let forms = ["npmrc", "pipConf", "mavenSettings", "netrc", "gitCredentials", "dockerConfigJSON", "template"];
+    Rule::new(format!("[{}].exists_one(x, x)", forms.map(|form| format!("has(self.{form})")).join(", ")))
+        .message("must have exactly one of npmrc, pipConf, mavenSettings, netrc, gitCredentials, dockerConfigJSON and template")
+}
+
+/// Somebody else's Secret keeps its own labels and annotations.
+pub(super) fn no_metadata_in_merge() -> Rule {
+    Rule::new("!has(self.metadata) || !has(self.creationPolicy) || self.creationPolicy != 'Merge'")
+        .message("must be left out with creationPolicy: Merge: the Secret is somebody else's")
+        .field_path(".metadata")
+}
+
+/// A grace is for the previous token.
+pub(super) fn grace_of_previous() -> Rule {
+    Rule::new("!has(self.previousAccessTokenGrace) || has(self.previousAccessTokenKey)")
+        .message("previousAccessTokenGrace needs previousAccessTokenKey")
 }
 
 /// An output has one shape.

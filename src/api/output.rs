@@ -1,15 +1,23 @@
 //! What workloads mount: the shapes of output Secrets.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{object_rule, value_rule};
+use super::value_rule::LONGEST;
+use super::{OutputFile, SpecDuration, object_rule, schema, value_rule};
 
-/// One Secret that workloads mount. It belongs to the object and is deleted with it. Exactly one of opaque, dockerConfigJSON
-/// and basicAuth.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+/// One Secret that workloads mount. Exactly one of opaque, dockerConfigJSON and basicAuth; `files` may stand beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = object_rule::one_shape())]
+#[x_kube(
+    validation = object_rule::one_shape(),
+    validation = object_rule::file_keys_differ(),
+    validation = object_rule::no_metadata_in_merge()
+)]
 pub struct OutputSpec {
     /// Name of the Secret, in the object's namespace. A Secret of that name which belongs to somebody else is never touched.
     #[schemars(length(max = 253))]
@@ -24,12 +32,66 @@ pub struct OutputSpec {
     /// A Secret of type kubernetes.io/basic-auth: username, and the access token as password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
+    /// Further keys of the Secret, each a file in the form that a tool reads. At most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["key".into()]))]
+    pub files: Vec<OutputFile>,
+    /// Labels and annotations of the Secret. What is taken away here goes from the Secret too. Not with Merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<OutputMetadata>,
+    /// Whose the Secret is. `Owner` (default): this object's; it is deleted with it. `Orphan`: made by the operator, and it stays
+    /// when this object goes. `Merge`: somebody else's, who makes it; only the keys named here are written into it, and they stay
+    /// when this object goes. Between Merge and the others it cannot be changed: name another Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creation_policy: Option<CreationPolicy>,
+}
+
+impl OutputSpec {
+    /// Whose the Secret is, default filled in.
+    #[must_use]
+    pub fn creation_policy(&self) -> CreationPolicy {
+        self.creation_policy.unwrap_or_default()
+    }
+}
+
+/// Whose an output Secret is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+pub enum CreationPolicy {
+    /// The object's: it goes with it.
+    #[default]
+    Owner,
+    /// Made by the operator, and stays.
+    Orphan,
+    /// Somebody else's, who makes it: the operator writes its own keys and no other.
+    Merge,
+}
+
+/// Labels and annotations of an output Secret. Names in the domains of Kubernetes, of this operator and of tools that read meaning
+/// into a Secret's labels are refused; `app.kubernetes.io/` is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputMetadata {
+    /// Labels, at most 16.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::labels")]
+    #[x_kube(
+        validation = value_rule::metadata_names(),
+        validation = value_rule::metadata_not_reserved(),
+        validation = value_rule::label_values()
+    )]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations, at most 16, each of at most 1024 characters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::annotations")]
+    #[x_kube(validation = value_rule::metadata_names(), validation = value_rule::metadata_not_reserved())]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A Secret of type Opaque.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = object_rule::opaque_keys_differ())]
+#[x_kube(validation = object_rule::opaque_keys_differ(), validation = object_rule::grace_of_previous())]
 pub struct Opaque {
     /// Key of the access token. Default: `access_token`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +114,17 @@ pub struct Opaque {
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
     pub expiration_time_key: Option<String>,
+    /// Key of the access token before this one, for programs that are slow to take up the new one: there after a refresh, and
+    /// gone once previousAccessTokenGrace or that token's own life is over. Left out unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::key())]
+    pub previous_access_token_key: Option<String>,
+    /// How long after a refresh the previous access token is kept at most. Default: until its own expiry, or until the next refresh
+    /// where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = value_rule::duration("1s", LONGEST))]
+    pub previous_access_token_grace: Option<SpecDuration>,
 }
 
 impl Opaque {
@@ -59,6 +132,19 @@ impl Opaque {
     #[must_use]
     pub fn access_token_key(&self) -> &str {
         self.access_token_key.as_deref().unwrap_or("access_token")
+    }
+
+    /// The keys that are set, default filled in.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let optional =
+            [&self.refresh_token_key, &self.reference_token_key, &self.expiration_time_key, &self.previous_access_token_key];
+        std::iter::once(self.access_token_key()).chain(optional.into_iter().filter_map(Option::as_deref))
+    }
+
+    /// How long the previous access token is kept at most.
+    #[must_use]
+    pub fn previous_access_token_grace(&self) -> Option<Duration> {
+        self.previous_access_token_grace.map(SpecDuration::get)
     }
 }
 

@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
 use kube::core::Rule;
-use schemars::Schema;
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
 use super::RefreshableToken;
@@ -35,6 +35,16 @@ fn join_lines(schema: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(join_lines),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// Labels: at most 16 (our choice), with values of at most 63 characters (Kubernetes label syntax).
+pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "maxProperties": 16, "additionalProperties": { "type": "string", "maxLength": 63 } })
+}
+
+/// Annotations: at most 16, with values of at most 1024 characters (our choice).
+pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "maxProperties": 16, "additionalProperties": { "type": "string", "maxLength": 1024 } })
 }
 
 /// Turns the schema of an enum with one key per variant into an object with a rule that exactly one key is there.

@@ -98,6 +98,22 @@ pub struct TokenStatus {
     /// The API's name for this token, where it has one.
     #[serde(rename = "tokenID", default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
+    /// The access token before this one, while an output asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousTokenStatus>,
+}
+
+/// The access token before the newest.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousTokenStatus {
+    /// Keyed fingerprint of the access token.
+    pub fingerprint: String,
+    /// The instant before the request that brought its successor was sent.
+    pub replaced_time: DateTime<Utc>,
+    /// When the token ends; absent when that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiration_time: Option<DateTime<Utc>>,
 }
 
 /// The seed that the chain began with.

@@ -1,24 +1,27 @@
 //! The CRD's rules once more in code: a stored object can be older than a rule, and names reach URL paths.
 
-use std::collections::BTreeSet;
+mod output;
+
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use thiserror::Error;
 
 use super::name::{is_key, is_name};
-use super::{DeletionPolicy, OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation, SpecDuration};
+use super::{DeletionPolicy, ProviderSpec, RefreshableTokenSpec, Rotation, SpecDuration};
 
 /// Longest duration in seconds: 99999h, as [`SpecDuration`] says.
 const LONGEST: u64 = 99_999 * 3600;
 
-/// Why a spec is refused: the field and what to write instead. Holds nothing of the field's value.
+/// Why a spec is refused: the field and what to write instead. Holds nothing of the field's value,
+/// a template aside, whose words are quoted.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error("{field}: {what}")]
 pub struct Invalid {
     /// Path of the field from the object's root.
     pub field: String,
     /// What is wrong and what to write instead.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
 }
 
 /// Checks the spec of the object called `name`.
@@ -46,11 +49,11 @@ pub fn validate(name: &str, spec: &RefreshableTokenSpec) -> Result<(), Invalid> 
     deletion(spec)?;
     request(spec)?;
     refresh(spec)?;
-    outputs(spec, &state)
+    output::outputs(spec, &state)
 }
 
 fn require(holds: bool, field: &str, what: &'static str) -> Result<(), Invalid> {
-    if holds { Ok(()) } else { Err(Invalid { field: field.to_owned(), what }) }
+    if holds { Ok(()) } else { Err(Invalid { field: field.to_owned(), what: what.into() }) }
 }
 
 fn check_name(field: &str, name: &str) -> Result<(), Invalid> {
@@ -178,65 +181,4 @@ fn refresh(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     require(within(retry.max_delay, 1..=86_400), "spec.refresh.retry.maxDelay", "must be from 1s to 24h")?;
     let order = refresh.initial_delay() <= refresh.max_delay();
     require(order, "spec.refresh.retry", "initialDelay (default 5s) must not be above maxDelay (default 10m)")
-}
-
-fn outputs(spec: &RefreshableTokenSpec, state: &str) -> Result<(), Invalid> {
-    let seed = &spec.credential.seed_secret_ref.name;
-    let client = spec.provider.client_secret_ref().map(|client| &client.name);
-    require((1..=20).contains(&spec.outputs.len()), "spec.outputs", "must have 1 to 20 entries")?;
-    let mut names = BTreeSet::new();
-    for (index, output) in spec.outputs.iter().enumerate() {
-        let field = format!("spec.outputs[{index}]");
-        let name = format!("{field}.secretName");
-        check_name(&name, &output.secret_name)?;
-        require(names.insert(&output.secret_name), &name, "each output needs a Secret of its own")?;
-        let own = output.secret_name != state && output.secret_name != *seed && Some(&output.secret_name) != client;
-        require(own, &name, "must not be the seed, the state or the client's Secret")?;
-        shape(&field, output, spec)?;
-    }
-    Ok(())
-}
-
-fn shape(field: &str, output: &OutputSpec, spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
-    let shapes = [output.opaque.is_some(), output.docker_config_json.is_some(), output.basic_auth.is_some()];
-    let one = shapes.iter().filter(|set| **set).count() == 1;
-    require(one, field, "must have exactly one of opaque, dockerConfigJSON and basicAuth")?;
-    if let Some(opaque) = &output.opaque {
-        let optional = [&opaque.refresh_token_key, &opaque.reference_token_key, &opaque.expiration_time_key];
-        let keys: Vec<&str> =
-            std::iter::once(opaque.access_token_key()).chain(optional.into_iter().filter_map(Option::as_deref)).collect();
-        for key in &keys {
-            check_key(&format!("{field}.opaque"), Some(key))?;
-        }
-        let distinct = keys.iter().collect::<BTreeSet<_>>().len() == keys.len();
-        require(distinct, &format!("{field}.opaque"), "the keys of one Secret must differ from each other")?;
-        let reference = opaque.reference_token_key.is_none() || spec.request().include_reference_token == Some(true);
-        let what = "needs request.includeReferenceToken: true";
-        require(reference, &format!("{field}.opaque.referenceTokenKey"), what)?;
-        let renewed = matches!(spec.provider, ProviderSpec::ElasticCloudEnterprise(_)) && opaque.refresh_token_key.is_some();
-        require(!renewed, &format!("{field}.opaque.refreshTokenKey"), "elasticCloudEnterprise has no refresh token")?;
-    }
-    if let Some(docker) = &output.docker_config_json {
-        registries(&format!("{field}.dockerConfigJSON.registries"), &docker.registries)?;
-        user_name(&format!("{field}.dockerConfigJSON.username"), &docker.username)?;
-    }
-    if let Some(basic) = &output.basic_auth {
-        user_name(&format!("{field}.basicAuth.username"), &basic.username)?;
-    }
-    Ok(())
-}
-
-fn registries(field: &str, registries: &[String]) -> Result<(), Invalid> {
-    let distinct = registries.iter().collect::<BTreeSet<_>>().len() == registries.len();
-    require(distinct && (1..=20).contains(&registries.len()), field, "must have 1 to 20 different registries")?;
-    let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'/' | b'-');
-    let written = |registry: &String| {
-        registry.len() <= 253 && registry.starts_with(|first: char| first.is_ascii_alphanumeric()) && registry.bytes().all(inside)
-    };
-    require(registries.iter().all(written), field, "must be written as image names begin with them, such as docker.example.com")
-}
-
-fn user_name(field: &str, name: &str) -> Result<(), Invalid> {
-    one_line(field, Some(name), 255)?;
-    require(!name.contains(':'), field, "must not hold a colon: Basic authentication cannot carry it")
 }

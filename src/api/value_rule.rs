@@ -115,3 +115,83 @@ pub(super) fn registries() -> Rule {
 pub(super) fn registries_once() -> Rule {
     Rule::new("self.all(r, self.exists_one(o, o == r))").message("each registry may stand only once")
 }
+
+/// A URL that stands in a file. The operator never calls it, so that any host will do; its path keeps to characters that no
+/// form reads a meaning into (a comment, a variable, the end of a key).
+pub(super) fn file_url() -> Rule {
+    Rule::new(format!("self.matches(r'{FILE_URL_PATTERN}')")).message(FILE_URL)
+}
+
+/// URLs that stand in a file.
+pub(super) fn file_urls() -> Rule {
+    Rule::new(format!("self.all(url, url.matches(r'{FILE_URL_PATTERN}'))")).message(FILE_URL)
+}
+
+const FILE_URL: &str = "must be an absolute URL such as https://art.example.com/api/npm/npm/, without user information, query and \
+                        fragment, its path of letters, digits, '-', '.', '_', '~', '%', '+', '@' and '/'";
+
+/// Short: the API server multiplies the cost of an expression by all the files that an object may have.
+const FILE_URL_PATTERN: &str = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[-A-Za-z0-9._~%+@/]*)?$";
+
+/// Scopes of npm packages.
+pub(super) fn scopes() -> Rule {
+    Rule::new("self.all(s, s.matches('^@[a-z0-9][-a-z0-9._~]*$') && self.exists_one(o, o == s))")
+        .message("each scope must be written like @acme and stand only once")
+}
+
+/// Ids of Maven servers: no white space at the ends, which Maven drops, and no braces, which it reads as variables.
+pub(super) fn server_ids() -> Rule {
+    Rule::new(r"self.all(i, i.matches(r'^[!-z~]([ -z~]*[!-z~])?$') && self.exists_one(o, o == i))")
+        .message("each id must be of visible ASCII characters without braces, and stand only once")
+}
+
+/// A user name that Maven reads as it is written.
+pub(super) fn maven_user_name() -> Rule {
+    Rule::new(r"!self.matches(r'[{}]|^\s|\s$')")
+        .message("must not hold braces, which Maven reads as variables or encryption, nor begin or end with a space")
+}
+
+/// Machines of a `.netrc`.
+pub(super) fn machines() -> Rule {
+    Rule::new("self.all(m, m.matches('^[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?$') && self.exists_one(o, o == m))")
+        .message("each machine must be a host name without port, such as art.example.com, and stand only once")
+}
+
+/// A user name that every reader of a `.netrc` reads alike.
+pub(super) fn netrc_user_name() -> Rule {
+    Rule::new(r"self.matches(r'^[!$-&(-\[\]-~]+$')").message(
+        "must be of visible ASCII characters without space, quotes, '#' and backslash: readers of .netrc differ about those",
+    )
+}
+
+/// Domains whose labels and annotations mean something to a program: Kubernetes' own, ours, and those by which Argo CD takes a
+/// Secret for a cluster or repository of its own and Sealed Secrets takes one for a key or for one that it may overwrite.
+pub(super) const RESERVED: [&str; 5] =
+    ["kubernetes.io", "k8s.io", "refreshabletoken.io", "argocd.argoproj.io", "sealedsecrets.bitnami.com"];
+/// Kubernetes' recommended labels are for everybody.
+pub(super) const FREE: &str = "app.kubernetes.io/";
+/// What Argo CD shall do with the Secret, as an annotation, is for everybody too.
+pub(super) const FREE_OPTIONS: [&str; 2] = ["argocd.argoproj.io/compare-options", "argocd.argoproj.io/sync-options"];
+
+/// Names of labels and annotations (Kubernetes label syntax).
+pub(super) fn metadata_names() -> Rule {
+    let name = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?";
+    let domain = NAME_PATTERN.trim_start_matches('^').trim_end_matches('$');
+    Rule::new(format!("self.all(k, size(k) <= 253 && k.matches('^({domain}/)?{name}$'))"))
+        .message("each name must be written like team or example.com/team")
+}
+
+/// Names that mean something to a program are not for tenants.
+pub(super) fn metadata_not_reserved() -> Rule {
+    let domains = RESERVED.map(|domain| domain.replace('.', "[.]")).join("|");
+    let options = FREE_OPTIONS.map(|name| format!("k == '{name}'")).join(" || ");
+    Rule::new(format!("self.all(k, k.startsWith('{FREE}') || {options} || !k.matches('^([^/]*[.])?({domains})/'))")).message(
+        "names of kubernetes.io, k8s.io, refreshabletoken.io, argocd.argoproj.io and sealedsecrets.bitnami.com are reserved",
+    )
+}
+
+/// Values of labels (Kubernetes label syntax).
+pub(super) fn label_values() -> Rule {
+    Rule::new("self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))")
+        .message("the value of a label must be of letters, digits, '-', '_' and '.', with a letter or digit at both ends")
+}

@@ -4,7 +4,10 @@ mod access;
 mod cleanup;
 mod escrow;
 pub(super) mod lease;
+mod output;
 mod review;
+
+pub(super) use output::{as_output, role};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,20 +17,18 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ObjectReference, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client};
 
 use super::metrics::{Metrics, SecretWrite};
 use crate::api::name::is_name;
 use crate::api::{
-    CLAIM_FINALIZER, CONTENT_HASH_ANNOTATION, CaBundleKind, CaBundleRef, NAME_LABEL, OUTPUT_MANAGER, ROLE_LABEL,
-    RefreshableToken, STATUS_MANAGER,
+    CLAIM_FINALIZER, CaBundleKind, CaBundleRef, NAME_LABEL, OUTPUT_MANAGER, ROLE_LABEL, RefreshableToken, STATUS_MANAGER,
 };
 use crate::refresh::conclude::Note;
-use crate::refresh::exchange::{MarkAnswer, OutputAction, OutputAnswer, SeenOutput, StateAnswer, StateWrite, WriteAnswer};
-use crate::refresh::output::Rendered;
+use crate::refresh::exchange::{MarkAnswer, StateAnswer, StateWrite, WriteAnswer};
 use crate::refresh::state::{State, StoredState, Version};
 
 /// Longest time one request may take. kube has no read timeout of its own, so that a dead connection would hang for ever.
@@ -186,51 +187,6 @@ impl Cluster {
         }
     }
 
-    /// One request about an output Secret. With the answer comes the Secret's metadata, where it was shown.
-    pub async fn output(
-        &self,
-        owner: &Owner,
-        action: OutputAction,
-        last: Option<&SeenOutput>,
-        rendered: &Rendered,
-    ) -> (OutputAnswer, Option<ObjectMeta>) {
-        if named(&rendered.name).is_err() {
-            return (OutputAnswer::Denied, None);
-        }
-        let api = self.secrets(&owner.namespace);
-        let name = rendered.name.as_str();
-        let apply = |dry_run| PatchParams {
-            dry_run,
-            force: true,
-            field_manager: Some(OUTPUT_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        let body = output_secret(owner, rendered, last.map(|last| last.uid.as_str()));
-        let answer = match action {
-            OutputAction::Read => bounded(api.get(name)).await,
-            OutputAction::TryCreate => bounded(api.create(&writer(true), &body)).await,
-            OutputAction::Create => self.written(SecretWrite::Create, api.create(&writer(false), &body)).await,
-            OutputAction::TryApply => bounded(api.patch(name, &apply(true), &Patch::Apply(&body))).await,
-            OutputAction::Apply => self.written(SecretWrite::Apply, api.patch(name, &apply(false), &Patch::Apply(&body))).await,
-            OutputAction::Prune => {
-                let patch: Patch<()> = Patch::Json(prune(last, rendered));
-                let params = PatchParams { field_manager: Some(OUTPUT_MANAGER.to_owned()), ..PatchParams::default() };
-                self.written(SecretWrite::Patch, api.patch(name, &params, &patch)).await
-            }
-        };
-        match (action, answer) {
-            (OutputAction::Read, Ok(secret)) => (OutputAnswer::Found(seen(&secret, &owner.uid)), Some(secret.metadata)),
-            (OutputAction::Apply | OutputAction::Create | OutputAction::Prune, Ok(secret)) => {
-                (OutputAnswer::Done, Some(secret.metadata))
-            }
-            (OutputAction::TryCreate | OutputAction::TryApply, Ok(_)) => (OutputAnswer::Done, None),
-            (_, Err(Trouble::Missing)) => (OutputAnswer::Missing, None),
-            (_, Err(Trouble::Conflict)) => (OutputAnswer::Conflict, None),
-            (_, Err(Trouble::Denied)) => (OutputAnswer::Denied, None),
-            (_, Err(Trouble::Unclear)) => (OutputAnswer::Unclear, None),
-        }
-    }
-
     /// Publishes an event about an object. An event that cannot be published is not worth a failure.
     pub async fn publish_event(&self, object: &ObjectReference, note: &Note) {
         let event = Event {
@@ -378,58 +334,8 @@ fn stored(secret: Secret) -> StateAnswer {
     }
 }
 
-fn seen(secret: &Secret, owner: &str) -> SeenOutput {
-    SeenOutput {
-        keys: super::seen::managed_keys(&secret.metadata),
-        uid: secret.metadata.uid.clone().unwrap_or_default(),
-        owned: is_owned(&secret.metadata, owner),
-        type_: secret.type_.clone(),
-        immutable: secret.immutable.unwrap_or(false),
-    }
-}
-
 /// Whether this is still the object of that UID, and not another of the same name.
 #[must_use]
 pub fn is_owned_by(object: &RefreshableToken, uid: &str) -> bool {
     object.metadata.uid.as_deref() == Some(uid)
-}
-
-/// Whether a Secret belongs to the object of this UID.
-#[must_use]
-pub fn is_owned(metadata: &ObjectMeta, owner: &str) -> bool {
-    metadata.owner_references.iter().flatten().any(|reference| reference.uid == owner)
-}
-
-/// An output Secret, on the UID last seen if there was one.
-fn output_secret(owner: &Owner, rendered: &Rendered, uid: Option<&str>) -> Secret {
-    let reference = OwnerReference {
-        api_version: RefreshableToken::api_version(&()).into_owned(),
-        kind: RefreshableToken::kind(&()).into_owned(),
-        name: owner.name.clone(),
-        uid: owner.uid.clone(),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
-    };
-    let metadata = ObjectMeta {
-        name: Some(rendered.name.clone()),
-        namespace: Some(owner.namespace.clone()),
-        uid: uid.map(str::to_owned),
-        labels: Some(labels("output", &owner.name)),
-        annotations: Some(BTreeMap::from([(CONTENT_HASH_ANNOTATION.to_owned(), rendered.content_hash.to_string())])),
-        owner_references: Some(vec![reference]),
-        ..ObjectMeta::default()
-    };
-    Secret { metadata, type_: Some(rendered.type_.to_owned()), data: Some(bytes(rendered.data.clone())), ..Secret::default() }
-}
-
-/// Removes the keys that we manage and no longer want, if the Secret is still the one that was seen.
-fn prune(last: Option<&SeenOutput>, rendered: &Rendered) -> json_patch::Patch {
-    use json_patch::{PatchOperation, RemoveOperation, TestOperation, jsonptr::PointerBuf};
-    let uid = last.map(|last| last.uid.clone()).unwrap_or_default();
-    let path = PointerBuf::from_tokens(["metadata", "uid"]);
-    let test = PatchOperation::Test(TestOperation { path, value: uid.into() });
-    let stale = last.iter().flat_map(|last| &last.keys).filter(|key| !rendered.data.contains_key(*key));
-    let remove =
-        stale.map(|key| PatchOperation::Remove(RemoveOperation { path: PointerBuf::from_tokens(["data", key.as_str()]) }));
-    json_patch::Patch(std::iter::once(test).chain(remove).collect())
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use super::Context;
-use super::cluster::{Owner, Trouble, is_owned_by};
+use super::cluster::{Owner, Trouble, as_output, is_owned_by, role};
 use super::credential::{self, Unusable};
 use super::deletion;
 use super::drive::{Driven, Job};
@@ -25,9 +25,9 @@ use super::metrics::CONTROLLER;
 use super::rival;
 use super::telemetry;
 use super::transport::Connection;
-use crate::api::{REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
+use crate::api::{OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
-use crate::refresh::decide::{Facts, OutputView, Plan, Rival, SeedView, Trigger, decide};
+use crate::refresh::decide::{Facts, OutputView, Plan, Rival, SeedView, Trigger, decide, previous_ends};
 use crate::refresh::exchange::{Brief, KnownChain, Outcome, SeenOutput, Task};
 use crate::refresh::journal::Place;
 use crate::refresh::state::{Claim, Owner as ChainOwner};
@@ -220,14 +220,19 @@ impl Turn {
     }
 
     fn output_views(&self) -> Vec<Option<OutputView>> {
-        let view = |name: &str| {
-            let seen = self.context.seen.get(&self.namespace, name).filter(|seen| seen.role == "output")?;
-            let owned = seen.owners.contains(&self.uid);
-            let type_ = self.status.outputs.iter().find(|written| written.secret_name == name).map(|w| w.type_.clone());
-            let output = SeenOutput { uid: seen.uid, owned, type_, immutable: seen.immutable, keys: seen.keys };
-            Some(OutputView { seen: output, content_hash: seen.content_hash })
+        let owner = self.owner();
+        let view = |output: &OutputSpec| {
+            let (name, policy) = (&output.secret_name, output.creation_policy());
+            let seen = self.context.seen.get(&self.namespace, name).filter(|seen| seen.role == role(policy))?;
+            let type_ = self.status.outputs.iter().find(|written| written.secret_name == *name).map(|w| w.type_.clone());
+            let content_hash = seen.content_hash.clone();
+            Some(OutputView { seen: SeenOutput { type_, ..as_output(seen, policy, &owner) }, content_hash })
         };
-        self.object.spec.outputs.iter().map(|output| view(&output.secret_name)).collect()
+        self.object.spec.outputs.iter().map(view).collect()
+    }
+
+    fn owner(&self) -> Owner {
+        Owner { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() }
     }
 
     async fn read_seed(&mut self) -> Result<(), Action> {
@@ -276,7 +281,7 @@ impl Turn {
         let job = Job {
             context: Arc::clone(&self.context),
             object: Some(self.object.clone()),
-            owner: Owner { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() },
+            owner: self.owner(),
             place: self.place(),
             provider: self.object.spec.provider.name(),
             connection,
@@ -403,7 +408,9 @@ impl Turn {
             return Action::requeue(Duration::from_millis(500));
         }
         let now = self.context.clock.now();
-        let next = [until, conclusion.status.next_refresh_time].into_iter().flatten().filter(|time| *time > now).min();
+        let previous = previous_ends(&self.object.spec, &conclusion.status);
+        let times = [until, conclusion.status.next_refresh_time].into_iter().flatten().chain(previous);
+        let next = times.filter(|time| *time > now).min();
         let expiry = conclusion.status.token.and_then(|token| token.expiration_time).filter(|time| *time > now);
         let wake = next.into_iter().chain(expiry).min();
         // The clock is read in whole seconds by the decision: a millisecond more makes sure that the time has come.

@@ -6,10 +6,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::Resource as _;
 use kube::runtime::watcher::Event;
 
-use crate::api::{CONTENT_HASH_ANNOTATION, NAME_LABEL, OUTPUT_MANAGER, ROLE_LABEL};
+use crate::api::{CONTENT_HASH_ANNOTATION, GROUP, NAME_LABEL, OUTPUT_MANAGER, ROLE_LABEL, RefreshableToken, WRITER_ANNOTATION};
 
 /// A labelled Secret as last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +25,18 @@ pub struct SeenSecret {
     pub name_label: Option<String>,
     /// UIDs of its owners.
     pub owners: Vec<String>,
+    /// One of its owners is a `RefreshableToken`.
+    pub owned_by_us: bool,
     /// The hash that was written with its contents.
     pub content_hash: Option<String>,
+    /// The object that writes it without owning it.
+    pub writer: Option<String>,
     /// Keys of its data that this operator manages.
     pub keys: Vec<String>,
+    /// Labels that this operator manages, its own aside.
+    pub labels: Vec<String>,
+    /// Annotations that this operator manages, its own aside.
+    pub annotations: Vec<String>,
     /// Somebody else manages the field `immutable`.
     pub immutable: bool,
 }
@@ -134,30 +143,51 @@ pub(super) fn number(resource_version: &str) -> u64 {
 
 fn read(metadata: &ObjectMeta) -> Option<(Place, SeenSecret)> {
     let place = (metadata.namespace.clone()?, metadata.name.clone()?);
-    let label = |name: &str| metadata.labels.as_ref().and_then(|labels| labels.get(name)).cloned();
-    let secret = SeenSecret {
-        resource_version: metadata.resource_version.clone().unwrap_or_default(),
-        uid: metadata.uid.clone().unwrap_or_default(),
-        role: label(ROLE_LABEL).unwrap_or_default(),
-        name_label: label(NAME_LABEL),
-        owners: metadata.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect(),
-        content_hash: metadata.annotations.as_ref().and_then(|a| a.get(CONTENT_HASH_ANNOTATION)).cloned(),
-        keys: managed_keys(metadata),
-        immutable: metadata
-            .managed_fields
-            .iter()
-            .flatten()
-            .any(|entry| entry.fields_v1.as_ref().is_some_and(|f| f.0.get("f:immutable").is_some())),
-    };
-    Some((place, secret))
+    Some((place, SeenSecret::of(metadata)))
 }
 
-/// The data keys that this operator manages, by the creation or by server-side apply.
-pub(super) fn managed_keys(metadata: &ObjectMeta) -> Vec<String> {
+impl SeenSecret {
+    /// What there is to be seen of a Secret.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        let label = |name: &str| metadata.labels.as_ref().and_then(|labels| labels.get(name)).cloned();
+        Self {
+            resource_version: metadata.resource_version.clone().unwrap_or_default(),
+            uid: metadata.uid.clone().unwrap_or_default(),
+            role: label(ROLE_LABEL).unwrap_or_default(),
+            name_label: label(NAME_LABEL),
+            owners: metadata.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect(),
+            owned_by_us: metadata.owner_references.iter().flatten().any(is_ours),
+            content_hash: metadata.annotations.as_ref().and_then(|a| a.get(CONTENT_HASH_ANNOTATION)).cloned(),
+            writer: metadata.annotations.as_ref().and_then(|a| a.get(WRITER_ANNOTATION)).cloned(),
+            keys: managed(metadata, "/f:data"),
+            labels: others(managed(metadata, "/f:metadata/f:labels")),
+            annotations: others(managed(metadata, "/f:metadata/f:annotations")),
+            immutable: metadata
+                .managed_fields
+                .iter()
+                .flatten()
+                .any(|entry| entry.fields_v1.as_ref().is_some_and(|f| f.0.get("f:immutable").is_some())),
+        }
+    }
+}
+
+fn is_ours(owner: &OwnerReference) -> bool {
+    owner.kind == RefreshableToken::kind(&()) && owner.api_version.starts_with(GROUP)
+}
+
+/// The names below a field that this operator manages, by the creation or by server-side apply.
+fn managed(metadata: &ObjectMeta, field: &str) -> Vec<String> {
     let ours = metadata.managed_fields.iter().flatten().filter(|entry| entry.manager.as_deref() == Some(OUTPUT_MANAGER));
-    let data = ours.filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:data")?.as_object());
-    let keys = data.flat_map(|keys| keys.keys()).filter_map(|key| key.strip_prefix("f:")).map(str::to_owned);
-    keys.collect::<BTreeSet<_>>().into_iter().collect()
+    let fields = ours.filter_map(|entry| entry.fields_v1.as_ref()?.0.pointer(field)?.as_object());
+    let names = fields.flat_map(|names| names.keys()).filter_map(|name| name.strip_prefix("f:")).map(str::to_owned);
+    names.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Without the names that every output bears.
+fn others(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| name.split_once('/').is_none_or(|(domain, _)| domain != GROUP));
+    names
 }
 
 #[cfg(test)]

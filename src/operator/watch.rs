@@ -27,7 +27,7 @@ pub(super) async fn watch_secrets(
     first: oneshot::Sender<()>,
 ) {
     let mut first = Some(first);
-    let config = watcher::Config::default().labels(&format!("{ROLE_LABEL} in (seed,output)"));
+    let config = watcher::Config::default().labels(&format!("{ROLE_LABEL} in (seed,output,merged)"));
     let events = watcher(secrets, config).default_backoff();
     let handled = events.for_each(|event| {
         let event = match event {
@@ -63,16 +63,17 @@ fn only_metadata(event: watcher::Event<PartialObjectMeta<Secret>>) -> watcher::E
     }
 }
 
-/// Names of the objects that a Secret concerns: its owner, or those that name it as seed or client.
+/// Names of the objects that a Secret concerns: its owner, or those that name it as seed, client or output.
 fn concerned(context: &Context, namespace: &str, name: &str, secret: &SeenSecret) -> Vec<String> {
-    // A label holds at most 63 characters: a longer name stands there cut, and the owner's UID has to tell.
-    if let Some(label) = secret.name_label.as_ref().filter(|label| secret.role == "output" && label.len() < LONGEST_LABEL) {
+    // A label holds at most 63 characters: a longer name stands there cut, and the spec has to tell.
+    if let Some(label) = secret.name_label.as_ref().filter(|label| secret.role != "seed" && label.len() < LONGEST_LABEL) {
         return vec![label.clone()];
     }
     let names = |object: &RefreshableToken| {
         let client = object.spec.provider.client_secret_ref().map(|client| client.name.as_str());
+        let output = secret.role != "seed" && object.spec.outputs.iter().any(|output| output.secret_name == name);
         let owner = object.uid().is_some_and(|uid| secret.owners.contains(&uid));
-        owner || object.spec.credential.seed_secret_ref.name == name || client == Some(name)
+        owner || output || object.spec.credential.seed_secret_ref.name == name || client == Some(name)
     };
     let objects = context.objects();
     let objects = objects.iter().filter(|object| object.namespace().as_deref() == Some(namespace));

@@ -9,7 +9,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::api::{
-    AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, Reason, RefreshableTokenStatus, SeedStatus, TokenStatus,
+    AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, PreviousTokenStatus, Reason, RefreshableTokenStatus, SeedStatus,
+    TokenStatus,
 };
 use crate::provider::Semantics;
 use crate::token::{AccessToken, Fingerprint, HeldTokens, Purpose};
@@ -311,6 +312,11 @@ fn token_status(tokens: &HeldTokens, facts: &Facts<'_>) -> Option<TokenStatus> {
         subject: tokens.subject.as_deref().map(short),
         scope: tokens.scope.as_deref().map(short),
         token_id: tokens.token_id.as_deref().map(short),
+        previous: tokens.previous.as_ref().map(|previous| PreviousTokenStatus {
+            fingerprint: facts.key.fingerprint(Purpose::Token, previous.access_token.reveal().as_bytes()).to_string(),
+            replaced_time: whole_seconds(previous.replaced_time),
+            expiration_time: previous.expiration_time.map(whole_seconds),
+        }),
     })
 }
 

@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use crate::api::{
-    AttemptState, AttemptStatus, ConditionStatus, ConditionType, Reason, RefreshableTokenSpec, RefreshableTokenStatus, validate,
+    AttemptState, AttemptStatus, ConditionStatus, ConditionType, CreationPolicy, Opaque, OutputMetadata, OutputSpec, Reason,
+    RefreshableTokenSpec, RefreshableTokenStatus, validate,
 };
-use crate::token::{Fingerprint, FingerprintKey, Purpose};
+use crate::token::{Fingerprint, FingerprintKey, PreviousToken, Purpose};
 
 use super::exchange::{Seed, SeenOutput, Task};
 use super::schedule::schedule;
@@ -319,12 +320,11 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if status.chain_generation.unwrap_or(0) == 0 {
         return None;
     }
-    let expires = expiry(facts).is_some();
     let drift = facts.spec.outputs.iter().zip(&facts.outputs).any(|(output, seen)| {
         let written = status.outputs.iter().find(|written| written.secret_name == output.secret_name);
         match (seen, written) {
             (Some(seen), Some(written)) => {
-                !seen.seen.owned || seen.content_hash.as_ref() != Some(&written.content_hash) || !intact(output, seen, expires)
+                !seen.seen.owned || seen.content_hash.as_ref() != Some(&written.content_hash) || !intact(facts, output, seen, now)
             }
             (None, _) | (_, None) => true,
         }
@@ -333,18 +333,60 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if drift || changed || refused || !synced(status) { exchange } else { None }
 }
 
-/// Whether this operator still manages every key that the output has.
-fn intact(output: &crate::api::OutputSpec, seen: &OutputView, expires: bool) -> bool {
-    let has = |key: &str| seen.seen.keys.iter().any(|known| known == key);
-    match output {
-        crate::api::OutputSpec { opaque: Some(opaque), .. } => {
+/// Whether this operator still manages every key, label and annotation that the output has, it belongs to whom it shall, and the
+/// previous token is there no longer than it shall.
+fn intact(facts: &Facts<'_>, output: &OutputSpec, view: &OutputView, now: DateTime<Utc>) -> bool {
+    let SeenOutput { keys, labels, annotations, reference, .. } = &view.seen;
+    if reference.is_some() != (output.creation_policy() == CreationPolicy::Owner) {
+        return false;
+    }
+    let has = |key: &str| keys.iter().any(|known| known == key);
+    let shape = match output {
+        OutputSpec { opaque: Some(opaque), .. } => {
+            let expires = expiry(facts).is_some();
             has(opaque.access_token_key())
                 && [&opaque.refresh_token_key, &opaque.reference_token_key].into_iter().flatten().all(|key| has(key))
                 && opaque.expiration_time_key.as_ref().is_none_or(|key| !expires || has(key))
+                && opaque.previous_access_token_key.as_ref().is_none_or(|key| has(key) == shows_previous(facts, opaque, now))
         }
-        crate::api::OutputSpec { docker_config_json: Some(_), .. } => has(".dockerconfigjson"),
-        crate::api::OutputSpec { .. } => has("username") && has("password"),
-    }
+        OutputSpec { docker_config_json: Some(_), .. } => has(".dockerconfigjson"),
+        OutputSpec { .. } => has("username") && has("password"),
+    };
+    let wanted = |metadata: &OutputMetadata| {
+        metadata.labels.keys().all(|name| labels.contains(name))
+            && metadata.annotations.keys().all(|name| annotations.contains(name))
+    };
+    shape && output.files.iter().all(|file| has(&file.key)) && output.metadata.as_ref().is_none_or(wanted)
+}
+
+/// When an output's previous token is to be taken away; none if there is none, or none that ends.
+fn previous_until(status: &RefreshableTokenStatus, opaque: &Opaque) -> Option<DateTime<Utc>> {
+    opaque.previous_access_token_key.as_ref()?;
+    let previous = status.token.as_ref()?.previous.as_ref()?;
+    PreviousToken::until(opaque.previous_access_token_grace(), previous.replaced_time, previous.expiration_time)
+}
+
+/// When outputs are to be written again because the previous token's time in them is over.
+pub fn previous_ends(spec: &RefreshableTokenSpec, status: &RefreshableTokenStatus) -> impl Iterator<Item = DateTime<Utc>> {
+    spec.outputs.iter().filter_map(|output| previous_until(status, output.opaque.as_ref()?))
+}
+
+/// Whether an output that asks for the previous token has one now.
+fn shows_previous(facts: &Facts<'_>, opaque: &Opaque, now: DateTime<Utc>) -> bool {
+    let exists = facts.status.token.as_ref().is_some_and(|token| token.previous.is_some());
+    exists && previous_until(facts.status, opaque).is_none_or(|until| now < until)
+}
+
+/// Names of the outputs whose previous token is still there, and its time is over.
+#[must_use]
+pub fn lapsed<'a>(facts: &Facts<'a>, now: DateTime<Utc>) -> Vec<&'a str> {
+    let outputs = facts.spec.outputs.iter().zip(&facts.outputs);
+    let over = |output: &OutputSpec, view: &Option<OutputView>| {
+        let Some((opaque, view)) = output.opaque.as_ref().zip(view.as_ref()) else { return false };
+        let there = opaque.previous_access_token_key.as_ref().is_some_and(|key| view.seen.keys.contains(key));
+        there && !shows_previous(facts, opaque, now)
+    };
+    outputs.filter(|(output, view)| over(output, view)).map(|(output, _)| output.secret_name.as_str()).collect()
 }
 
 fn synced(status: &RefreshableTokenStatus) -> bool {
@@ -398,7 +440,8 @@ fn due(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
 fn wake(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let due = if ended(facts.status) { facts.status.next_refresh_time } else { due(facts) };
     let times = [due, expiry(facts), facts.memory.retry_time, facts.memory.rest_until];
-    times.into_iter().flatten().filter(|time| *time > now).min()
+    let previous = previous_ends(facts.spec, facts.status);
+    times.into_iter().flatten().chain(previous).filter(|time| *time > now).min()
 }
 
 /// Keyed fingerprint of what shapes the token: the provider's address and what is asked for.

@@ -33,9 +33,9 @@ use chrono::{DateTime, Utc};
 use crate::api::Reason;
 use crate::provider::{Delivery, Lost, RefreshInput, RequestError, Semantics, TokenRequest};
 use crate::refresh::journal::{Answer, Entry};
-use crate::refresh::output::{Rendered, largest_tokens, render};
+use crate::refresh::output::{ObjectName, RenderError, Rendered, largest_tokens, render, wants_previous};
 use crate::refresh::state::{Claim, State, Version};
-use crate::token::Fingerprint;
+use crate::token::{Fingerprint, HeldTokens};
 
 use look::Footing;
 use send::{cannot_request, not_sent};
@@ -193,7 +193,7 @@ impl Exchange {
                 "the operator's journal cannot be written: check the volume of --journal-dir; nothing is spent without it",
             )),
             (Phase::Keeping, _) => self.answered(now),
-            (Phase::Clearing(then), _) => self.conclude(then),
+            (Phase::Clearing(then), _) => self.conclude(then, now),
             (Phase::Sending, Event::Delivered { delivery, sent }) => self.delivered(delivery, sent, now),
             // Whoever cannot say how a sending ended has lost the answer.
             (Phase::Sending, _) => self.delivered(Delivery::Lost { why: Lost::Broken, partial: None }, now, now),
@@ -270,7 +270,7 @@ impl Exchange {
     fn go_on(self, now: DateTime<Utc>) -> Next {
         let nothing_new = self.brief.task == Task::Adopt && self.adopted.is_none();
         if self.brief.task == Task::Publish || nothing_new {
-            return self.publish();
+            return self.publish(now);
         }
         if self.state.chain_over {
             return self.finish(Outcome::ChainOver(None));
@@ -278,7 +278,7 @@ impl Exchange {
         if let Err(error) = self.request(now) {
             return self.finish(cannot_request(&error));
         }
-        let rendered = match render(&self.brief.outputs, &largest_tokens(&self.state.tokens), &self.brief.key) {
+        let rendered = match self.render(&largest_tokens(&self.state.tokens), now) {
             Ok(rendered) => rendered,
             Err(error) => return self.finish(Outcome::Refused { reason: Reason::OutputInvalid, message: error.to_string() }),
         };
@@ -286,6 +286,17 @@ impl Exchange {
             return self.finish(outcome);
         }
         if self.brief.preflight { self.try_outputs(rendered) } else { self.claim(now) }
+    }
+
+    fn render(&self, tokens: &HeldTokens, now: DateTime<Utc>) -> Result<Vec<Rendered>, RenderError> {
+        let object = ObjectName { name: &self.brief.owner.name, namespace: &self.brief.place.namespace };
+        render(&self.brief.outputs, object, tokens, &self.brief.key, now)
+    }
+
+    /// Whether the access token that is about to be replaced is remembered. Whoever ends an exchange for the sake of its answer
+    /// knows no outputs, and goes by what was done before.
+    fn remembers(&self) -> bool {
+        if self.replaying { self.state.tokens.previous.is_some() } else { wants_previous(&self.brief.outputs) }
     }
 
     fn try_outputs(self, rendered: Vec<Rendered>) -> Next {

@@ -3,6 +3,7 @@
 pub mod conclude;
 pub mod decide;
 pub mod exchange;
+mod file;
 pub mod journal;
 pub mod output;
 pub mod schedule;

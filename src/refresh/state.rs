@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::provider::RawBody;
-use crate::token::{AccessToken, Fingerprint, HeldTokens, RefreshToken, SecretText};
+use crate::token::{AccessToken, Fingerprint, HeldTokens, PreviousToken, RefreshToken, SecretText};
 
 /// Key of the access token; plain text, so that a person can save it.
 const ACCESS_TOKEN: &str = "access_token";
@@ -15,6 +15,9 @@ const ACCESS_TOKEN: &str = "access_token";
 const REFRESH_TOKEN: &str = "refresh_token";
 /// Key of the reference token.
 const REFERENCE_TOKEN: &str = "reference_token";
+/// Key of the access token before the newest, where an output asks for it. It came out of the key above: the padding of a claim
+/// proves that it fits, as it does for the tokens that come.
+const PREVIOUS_TOKEN: &str = "previous_access_token";
 /// Key of everything that is no secret.
 const STATE: &str = "state.json";
 /// Key that fills a claimed state to the size that the largest answer needs.
@@ -176,6 +179,16 @@ struct Facts {
     scope: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<PreviousFacts>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PreviousFacts {
+    replaced_time: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expiration_time: Option<DateTime<Utc>>,
 }
 
 /// Version of the contents' form. A reader of an older operator refuses a newer one instead of losing what it does not know.
@@ -237,6 +250,10 @@ impl State {
             token_id: tokens.token_id.clone(),
             scope: tokens.scope.clone(),
             subject: tokens.subject.clone(),
+            previous: tokens.previous.as_ref().map(|previous| PreviousFacts {
+                replaced_time: previous.replaced_time,
+                expiration_time: previous.expiration_time,
+            }),
         };
         // Facts holds strings, numbers and times only: no map with odd keys, nothing that serde_json refuses.
         let facts = serde_json::to_vec(&facts).unwrap_or_default();
@@ -251,6 +268,7 @@ impl State {
         token(ACCESS_TOKEN, tokens.access_token.as_ref().map(AccessToken::reveal));
         token(REFRESH_TOKEN, tokens.refresh_token.as_ref().map(RefreshToken::reveal));
         token(REFERENCE_TOKEN, tokens.reference_token.as_ref().map(SecretText::reveal));
+        token(PREVIOUS_TOKEN, tokens.previous.as_ref().map(|previous| previous.access_token.reveal()));
         if let Some(raw) = &self.unparsed {
             data.insert(UNPARSED.to_owned(), raw.0.clone());
         }
@@ -271,6 +289,8 @@ impl State {
             Some(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| Malformed::NotText),
             None => Ok(None),
         };
+        // One without the other was edited: nothing hangs on it.
+        let previous = text(PREVIOUS_TOKEN)?.map(AccessToken::new).zip(facts.previous);
         let tokens = HeldTokens {
             access_token: text(ACCESS_TOKEN)?.map(AccessToken::new),
             refresh_token: text(REFRESH_TOKEN)?.map(RefreshToken::new),
@@ -281,6 +301,11 @@ impl State {
             token_id: facts.token_id,
             scope: facts.scope,
             subject: facts.subject,
+            previous: previous.map(|(access_token, facts)| PreviousToken {
+                access_token,
+                replaced_time: facts.replaced_time,
+                expiration_time: facts.expiration_time,
+            }),
         };
         data.remove(PADDING);
         let unparsed = data.remove(UNPARSED).map(RawBody);
@@ -348,6 +373,11 @@ mod tests {
                 token_id: Some("id".into()),
                 scope: Some("scope".into()),
                 subject: Some("subject".into()),
+                previous: Some(PreviousToken {
+                    access_token: AccessToken::new("before"),
+                    replaced_time: DateTime::from_timestamp(1, 5).unwrap(),
+                    expiration_time: DateTime::from_timestamp(2, 5),
+                }),
             },
             generation: 7,
             owner: Owner { cluster: "c".into(), name: "n".into(), uid: "u".into() },
@@ -366,6 +396,18 @@ mod tests {
     fn what_is_written_is_read_back() {
         let state = full();
         assert_eq!(State::decode(state.encode()), Ok(state));
+    }
+
+    #[test]
+    fn a_state_of_an_operator_that_knew_no_previous_token_is_read() {
+        let mut state = full();
+        state.tokens.previous = None;
+        let older = state.encode();
+        assert!(!older.contains_key(PREVIOUS_TOKEN) && !String::from_utf8(older[STATE].clone()).unwrap().contains("previous"));
+        assert_eq!(State::decode(older), Ok(state));
+        let mut edited = full().encode();
+        edited.remove(PREVIOUS_TOKEN);
+        assert_eq!(State::decode(edited).unwrap().tokens.previous, None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ async fn second(scene: Scene<'_>, change: impl FnOnce(&mut Value)) -> testbed::i
 }
 
 #[test]
-fn the_second_object_with_the_same_output_is_refused() {
+fn bad_input_29_the_second_object_with_the_same_output_is_refused() {
     test("conflict-output", |scene| async move {
         let (_, first) = scene.begun("first").await;
         let pair = second(scene, |object| object["spec"]["outputs"][0]["secretName"] = "first-token".into()).await;
@@ -84,7 +84,7 @@ fn a_token_begins_one_chain_however_many_seeds_hold_it() {
 }
 
 #[test]
-fn a_secret_of_somebody_else_is_not_touched() {
+fn bad_input_30_a_secret_of_somebody_else_is_not_touched() {
     test("conflict-foreign", |scene| async move {
         let pair = scene.hour("a").await;
         scene.put_seed("a", &keys(&pair)).await;
@@ -117,7 +117,7 @@ fn a_secret_of_somebody_else_is_not_touched() {
 }
 
 #[test]
-fn an_output_that_was_made_immutable_is_told_before_anything_is_spent() {
+fn bad_input_32_an_output_that_was_made_immutable_is_told_before_anything_is_spent() {
     test("conflict-immutable", |scene| async move {
         let (_, pair) = scene.begun("a").await;
         scene.kubectl(&["patch", "secret", "a-token", "-p", r#"{"immutable": true}"#], None).await.checked().unwrap();

@@ -121,6 +121,17 @@ fn objects(thief: &str) -> Vec<Attempt> {
         ),
         create(
             Half,
+            "write keys into a Secret of somebody else as a merge",
+            stolen(
+                thief,
+                "half",
+                "half-seed",
+                &json!({"outputs": [{"secretName": "database", "opaque": {}, "creationPolicy": "Merge"}]}),
+            ),
+            "may not update each Secret",
+        ),
+        create(
+            Half,
             "hide that among allowed outputs",
             stolen(
                 thief,

@@ -12,6 +12,8 @@ mod issuer;
 #[cfg(test)]
 mod operator;
 #[cfg(test)]
+mod outputs;
+#[cfg(test)]
 mod plan;
 #[cfg(test)]
 mod requests;

@@ -32,7 +32,7 @@ pub const STARTS: [Start; 5] = [Start::First, Start::Steady, Start::AfterFailure
 
 pub fn output(name: &str) -> OutputSpec {
     let opaque = Opaque { expiration_time_key: Some("until".into()), ..Opaque::default() };
-    OutputSpec { secret_name: name.into(), opaque: Some(opaque), docker_config_json: None, basic_auth: None }
+    OutputSpec { secret_name: name.into(), opaque: Some(opaque), ..OutputSpec::default() }
 }
 
 pub fn spec(kind: Kind) -> RefreshableTokenSpec {

@@ -1,10 +1,10 @@
 //! A cluster made of values: the object with its status, the seed, the state Secret and the outputs, with the rules of the
 //! API server that the protocol leans on (resourceVersion, UID, finalizers, immutability).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use refreshable_token_operator::api::{CLAIM_FINALIZER, RefreshableTokenSpec, RefreshableTokenStatus};
+use refreshable_token_operator::api::{CLAIM_FINALIZER, CreationPolicy, RefreshableTokenSpec, RefreshableTokenStatus};
 use refreshable_token_operator::refresh::exchange::{
     MarkAnswer, OutputAction, OutputAnswer, Seed, SeenOutput, StateAnswer, StateWrite, WriteAnswer,
 };
@@ -182,7 +182,16 @@ impl World {
             OutputAction::Create if found.is_none() => {
                 let uid = self.next().to_string();
                 let type_ = Some(rendered.type_.to_owned());
-                let seen = SeenOutput { uid, owned: true, type_, immutable: false, keys: Vec::new() };
+                let seen = SeenOutput {
+                    uid,
+                    owned: true,
+                    type_,
+                    immutable: false,
+                    keys: Vec::new(),
+                    labels: Vec::new(),
+                    annotations: Vec::new(),
+                    reference: None,
+                };
                 self.put_output(seen, rendered)
             }
             OutputAction::TryCreate | OutputAction::Create => OutputAnswer::Conflict,
@@ -204,8 +213,17 @@ impl World {
                 match action {
                     OutputAction::TryApply => OutputAnswer::Done,
                     OutputAction::Prune => {
-                        let keys = data.keys().cloned().collect();
-                        let output = Output { seen: SeenOutput { keys, ..output.seen }, data, ..output };
+                        let kept = |names: &[String], wanted: &BTreeMap<String, String>| {
+                            names.iter().filter(|name| wanted.contains_key(*name)).cloned().collect()
+                        };
+                        let seen = SeenOutput {
+                            keys: data.keys().cloned().collect(),
+                            labels: kept(&output.seen.labels, &rendered.metadata.labels),
+                            annotations: kept(&output.seen.annotations, &rendered.metadata.annotations),
+                            reference: output.seen.reference.filter(|_| rendered.policy == CreationPolicy::Owner),
+                            ..output.seen
+                        };
+                        let output = Output { seen, data, ..output };
                         self.outputs.insert(rendered.name.clone(), output);
                         OutputAnswer::Done
                     }
@@ -217,12 +235,18 @@ impl World {
         }
     }
 
-    /// An apply takes no key away that the creation wrote.
+    /// An apply takes nothing away that the creation wrote.
     fn put_output(&mut self, seen: SeenOutput, rendered: &Rendered) -> OutputAnswer {
         self.trespasses += u32::from(!seen.owned);
         let mut data = self.outputs.remove(&rendered.name).map(|output| output.data).unwrap_or_default();
         data.extend(rendered.data.clone());
-        let seen = SeenOutput { keys: data.keys().cloned().collect(), ..seen };
+        let both = |seen: &[String], wanted: &BTreeMap<String, String>| {
+            seen.iter().chain(wanted.keys()).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        let reference = if rendered.policy == CreationPolicy::Owner { Some(0) } else { seen.reference };
+        let labels = both(&seen.labels, &rendered.metadata.labels);
+        let annotations = both(&seen.annotations, &rendered.metadata.annotations);
+        let seen = SeenOutput { keys: data.keys().cloned().collect(), labels, annotations, reference, ..seen };
         let output = Output { seen, data, content_hash: Some(rendered.content_hash.to_string()) };
         self.outputs.insert(rendered.name.clone(), output);
         OutputAnswer::Done

@@ -13,7 +13,7 @@ impl Draft<'_> {
     /// Conditions, and events for what has changed in them.
     pub(super) fn finish(mut self, trouble: Option<Trouble>) -> Conclusion {
         if let Some((reason, _)) = &self.unsynced {
-            let fleeting = *reason == Reason::WriteFailed;
+            let fleeting = passes(*reason);
             self.memory.publish_failures = self.memory.publish_failures.saturating_add(1);
             let delay = retry_delay(&self.facts.spec.refresh(), self.memory.publish_failures, None, None);
             self.rest(if fleeting { delay + Duration::from_secs(1) } else { REFUSAL_REST });
@@ -75,7 +75,7 @@ impl Draft<'_> {
             None => {}
         }
         if let Some((reason, message)) = &self.unsynced {
-            let type_ = if *reason == Reason::WriteFailed { ConditionType::Reconciling } else { ConditionType::Stalled };
+            let type_ = if passes(*reason) { ConditionType::Reconciling } else { ConditionType::Stalled };
             return Some(state(type_, *reason, message.clone()));
         }
         let keep = |type_| self.old(type_).map(|(_, reason, message)| state(type_, reason, message));
@@ -150,6 +150,11 @@ impl Draft<'_> {
             self.note(warning, reason, message);
         }
     }
+}
+
+/// Whether trying again by itself can help an output.
+fn passes(reason: Reason) -> bool {
+    matches!(reason, Reason::WriteFailed | Reason::OutputMissing)
 }
 
 /// A time, or that there is none.

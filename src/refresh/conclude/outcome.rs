@@ -8,8 +8,8 @@ use super::words::{NO_SUCCESSOR, chain_lost, escrowed, unknown};
 use super::{Draft, ESCROW_REST, REFUSAL_REST, Trouble};
 use crate::api::{AttemptState, AttemptStatus, ConditionStatus, ConditionType, Reason};
 use crate::provider::{Class, TokenError};
-use crate::refresh::decide::{Sight, Trigger, request_fingerprint};
-use crate::refresh::exchange::{Finished, Outcome};
+use crate::refresh::decide::{Sight, Trigger, lapsed, request_fingerprint};
+use crate::refresh::exchange::{Finished, Outcome, OutputOutcome};
 use crate::refresh::schedule::{CONFIGURATION_REST, after, retry_delay, whole_seconds};
 use crate::refresh::state::State;
 
@@ -108,8 +108,9 @@ impl Draft<'_> {
         self.reschedule();
         let drifted = self.old(ConditionType::SecretsSynced).is_some_and(|(status, ..)| status == ConditionStatus::True);
         let known = |name: &str| self.facts.status.outputs.iter().any(|output| output.secret_name == name);
-        let restored: Vec<&str> =
-            finished.outputs.iter().filter(|o| o.result.is_ok() && known(&o.name)).map(|o| o.name.as_str()).collect();
+        let lapsed = lapsed(self.facts, self.now);
+        let restored = |o: &&OutputOutcome| o.result.is_ok() && known(&o.name) && !lapsed.contains(&o.name.as_str());
+        let restored: Vec<&str> = finished.outputs.iter().filter(restored).map(|o| o.name.as_str()).collect();
         let changed = self.facts.status.observed_generation != self.facts.generation;
         if !restored.is_empty() && drifted && !changed && self.facts.status.attempt.is_none() {
             let message = format!("wrote {} again from the operator's state; the token API was not called", restored.join(", "));

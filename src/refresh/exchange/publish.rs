@@ -5,10 +5,13 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::report::{Outcome, OutputOutcome, OutputProblem};
 use super::step::{Brief, Event, OutputAction, OutputAnswer, SeenOutput, Step};
 use super::{Exchange, Next, Phase, unclear};
-use crate::refresh::output::{Rendered, render};
+use crate::api::CreationPolicy;
+use crate::refresh::output::Rendered;
 
 /// How many requests one output may need before its turn is over. Our choice: twice what the longest honest course needs.
 const MOST_REQUESTS: u32 = 8;
@@ -48,7 +51,11 @@ pub(super) struct Publishing {
 /// Refuses, before anything is spent, outputs that were last seen as somebody else's, of another type or immutable.
 pub(super) fn ownership(brief: &Brief) -> Result<(), Outcome> {
     for (output, seen) in brief.outputs.iter().zip(&brief.seen) {
-        if let Some(problem) = seen.as_ref().and_then(problem) {
+        let problem = seen.as_ref().and_then(problem);
+        // The watch shows that somebody else set the field, not to what: that tells something of our own Secrets only.
+        let told =
+            |problem: &OutputProblem| *problem != OutputProblem::Immutable || output.creation_policy() != CreationPolicy::Merge;
+        if let Some(problem) = problem.filter(told) {
             return Err(refusal(problem, &output.secret_name));
         }
     }
@@ -70,6 +77,11 @@ fn refusal(problem: OutputProblem, name: &str) -> Outcome {
     if problem.passes() { Outcome::Postponed { reason, message } } else { Outcome::Refused { reason, message } }
 }
 
+/// Somebody else makes it.
+fn awaited(rendered: &Rendered) -> bool {
+    rendered.policy == CreationPolicy::Merge
+}
+
 /// A found Secret against what it shall be.
 fn found(seen: &SeenOutput, rendered: &Rendered) -> Result<(), OutputProblem> {
     match problem(seen) {
@@ -81,7 +93,7 @@ fn found(seen: &SeenOutput, rendered: &Rendered) -> Result<(), OutputProblem> {
 
 impl Turn {
     /// The first request: what is known as ours is applied to, what is known as somebody else's is looked at, what is not
-    /// known is created.
+    /// known is created, or looked for where somebody else makes it.
     fn start(
         index: usize,
         seen: Option<SeenOutput>,
@@ -92,6 +104,7 @@ impl Turn {
         let action = match &seen {
             Some(seen) if rendered.is_none_or(|rendered| found(seen, rendered).is_ok()) => known,
             Some(_) => OutputAction::Read,
+            None if rendered.is_some_and(awaited) => OutputAction::Read,
             None => unknown,
         };
         Self { index, action, seen, requests: 1 }
@@ -137,6 +150,9 @@ impl Trial {
                 Ok(()) if turn.requests > 2 => return Tried::Failed(refusal(OutputProblem::Denied, &output.name)),
                 Ok(()) => Turn { seen: Some(seen), ..turn }.then(OutputAction::TryApply),
             },
+            (_, OutputAnswer::Missing) if awaited(output) => {
+                return Tried::Failed(refusal(OutputProblem::Missing, &output.name));
+            }
             (_, OutputAnswer::Missing) => Turn { seen: None, ..turn }.then(OutputAction::TryCreate),
             (_, OutputAnswer::Denied) => return Tried::Failed(refusal(OutputProblem::Denied, &output.name)),
             (_, OutputAnswer::Unclear | OutputAnswer::Found(_) | OutputAnswer::Done) => {
@@ -153,11 +169,11 @@ impl Trial {
 impl Exchange {
     /// Writes every output from the state; can be repeated for ever. Tokens of a seed are not published: nothing is known of
     /// them until the first refresh.
-    pub(super) fn publish(mut self) -> Next {
+    pub(super) fn publish(mut self, now: DateTime<Utc>) -> Next {
         if self.state.tokens.issued_time.is_none() && !self.refreshed {
             return self.end();
         }
-        match render(&self.brief.outputs, &self.state.tokens, &self.brief.key) {
+        match self.render(&self.state.tokens, now) {
             Ok(rendered) => self.publish_at(rendered, 0),
             Err(error) => {
                 self.unrendered = Some(error.to_string());
@@ -168,8 +184,7 @@ impl Exchange {
 
     fn publish_at(self, rendered: Vec<Rendered>, index: usize) -> Next {
         let seen = self.brief.seen.get(index).cloned().flatten();
-        let stale =
-            seen.iter().flat_map(|seen| &seen.keys).any(|key| !rendered.get(index).is_some_and(|r| r.data.contains_key(key)));
+        let stale = seen.as_ref().zip(rendered.get(index)).is_some_and(|(seen, rendered)| seen.surplus(rendered));
         let known = if stale { OutputAction::Prune } else { OutputAction::Apply };
         let turn = Turn::start(index, seen, rendered.get(index), known, OutputAction::Create);
         match turn.step(&rendered) {
@@ -203,6 +218,9 @@ impl Exchange {
             },
             (OutputAction::Apply | OutputAction::Prune, OutputAnswer::Denied) | (_, OutputAnswer::Conflict) => {
                 turn.then(OutputAction::Read)
+            }
+            (_, OutputAnswer::Missing) if awaited(&output) => {
+                return self.ended(rendered, turn.index, &output, Err(OutputProblem::Missing));
             }
             (_, OutputAnswer::Missing) => Turn { seen: None, ..turn }.then(OutputAction::Create),
             (_, OutputAnswer::Unclear) if turn.requests < 3 => {

@@ -227,7 +227,7 @@ impl Exchange {
             Semantics::IdempotencyKey => self.take_over(false, now),
             _ if self.brief.task == Task::LastTry => self.connect(),
             Semantics::Grace(_) if !self.reported() => self.take_over(false, now),
-            Semantics::Grace(_) | Semantics::SingleUse if self.brief.task == Task::Publish => self.publish(),
+            Semantics::Grace(_) | Semantics::SingleUse if self.brief.task == Task::Publish => self.publish(now),
             Semantics::Grace(_) | Semantics::SingleUse => self.finish(Outcome::Unknown(None)),
         }
     }

@@ -121,6 +121,8 @@ pub enum OutputProblem {
     OtherType,
     /// It is immutable.
     Immutable,
+    /// Somebody else is to make it, and has not.
+    Missing,
     /// The API server refused.
     Denied,
     /// The API server gave no clear answer.
@@ -135,6 +137,7 @@ impl OutputProblem {
             Self::Foreign => Reason::OutputConflict,
             Self::OtherType => Reason::OutputTypeMismatch,
             Self::Immutable => Reason::OutputImmutable,
+            Self::Missing => Reason::OutputMissing,
             Self::Denied | Self::Unclear => Reason::WriteFailed,
         }
     }
@@ -150,6 +153,9 @@ impl OutputProblem {
                 format!("Secret {name} has another type, and a type cannot be changed: choose another secretName, or delete it")
             }
             Self::Immutable => format!("Secret {name} is immutable: delete it, and the operator writes it anew"),
+            Self::Missing => format!(
+                "Secret {name} does not exist, and creationPolicy: Merge leaves it to somebody else to make it: it is waited for"
+            ),
             Self::Denied => format!(
                 "the API server refuses to write Secret {name}: check the operator's permissions, admission policies and quota"
             ),
@@ -160,6 +166,6 @@ impl OutputProblem {
     /// Whether trying again by itself can help.
     #[must_use]
     pub fn passes(self) -> bool {
-        matches!(self, Self::Denied | Self::Unclear)
+        matches!(self, Self::Missing | Self::Denied | Self::Unclear)
     }
 }

@@ -111,21 +111,21 @@ impl Exchange {
         State { claim, ..self.state.clone() }
     }
 
-    pub(super) fn secured(mut self, securing: Securing, event: Event, _now: DateTime<Utc>) -> Next {
+    pub(super) fn secured(mut self, securing: Securing, event: Event, now: DateTime<Utc>) -> Next {
         match (securing.stage, event) {
             (Stage::Writing, Event::Wrote(WriteAnswer::Done(version))) if self.ends_the_secret(&securing, &version) => {
                 self.version = Some(*version);
-                self.gone(securing)
+                self.gone(securing, now)
             }
             (Stage::Writing, Event::Wrote(WriteAnswer::Done(version))) => {
                 self.version = Some(*version);
-                self.settled(securing)
+                self.settled(securing, now)
             }
             (Stage::Writing, Event::Wrote(WriteAnswer::Conflict)) => self.look(securing),
             (Stage::Writing, Event::Wrote(WriteAnswer::Missing)) | (Stage::Looking, Event::State(StateAnswer::Missing)) => {
-                self.gone(securing)
+                self.gone(securing, now)
             }
-            (Stage::Looking, Event::State(StateAnswer::Found(stored))) => self.compare(securing, *stored),
+            (Stage::Looking, Event::State(StateAnswer::Found(stored))) => self.compare(securing, *stored, now),
             (Stage::Looking, Event::State(StateAnswer::Malformed(Malformed::Unreadable | Malformed::NotText, version))) => {
                 self.version = Some(*version);
                 self.write(Securing { beside: None, ..securing })
@@ -135,10 +135,10 @@ impl Exchange {
                 self.escrow = Escrow::Stands;
                 self.finish(Outcome::Escrowed)
             }
-            (Stage::Escrowing, _) => self.wait(securing),
-            (Stage::Writing, Event::Wrote(WriteAnswer::Denied)) => self.put_in_escrow(securing, true),
+            (Stage::Escrowing, _) => self.wait(securing, now),
+            (Stage::Writing, Event::Wrote(WriteAnswer::Denied)) => self.put_in_escrow(securing, true, now),
             // Unclear, somebody else's Secret in its place, or an event that answers nothing.
-            (Stage::Writing | Stage::Looking, _) => self.put_in_escrow(securing, false),
+            (Stage::Writing | Stage::Looking, _) => self.put_in_escrow(securing, false, now),
         }
     }
 
@@ -159,7 +159,7 @@ impl Exchange {
     }
 
     /// The state Secret could not be written: what must not be lost goes elsewhere, or the write is tried again.
-    fn put_in_escrow(self, securing: Securing, denied: bool) -> Next {
+    fn put_in_escrow(self, securing: Securing, denied: bool, now: DateTime<Utc>) -> Next {
         let spent = !securing.may_give_up && self.state.claim.is_some();
         if spent && self.escrow == Escrow::Stands {
             return self.finish(Outcome::Escrowed);
@@ -168,19 +168,19 @@ impl Exchange {
             let entry = self.entry();
             return self.at(Phase::Securing(Securing { stage: Stage::Escrowing, ..securing }), Step::WriteEscrow(entry));
         }
-        self.wait(securing)
+        self.wait(securing, now)
     }
 
-    fn wait(self, securing: Securing) -> Next {
+    fn wait(self, securing: Securing, now: DateTime<Utc>) -> Next {
         let tries = securing.tries.saturating_add(1);
         if securing.may_give_up && tries >= RELEASE_TRIES {
-            return self.conclude(securing.then);
+            return self.conclude(securing.then, now);
         }
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(securing.tries.min(16))).min(LONGEST_PAUSE);
         self.at(Phase::Securing(Securing { tries, stage: Stage::Pausing, ..securing }), Step::Pause(pause))
     }
 
-    fn settled(mut self, securing: Securing) -> Next {
+    fn settled(mut self, securing: Securing, now: DateTime<Utc>) -> Next {
         self.state = securing.contents(&self.brief.claim.id);
         self.stands = true;
         // A seed that was being adopted has not begun what stands there.
@@ -193,32 +193,32 @@ impl Exchange {
             securing.then
         };
         if self.escrow == Escrow::None {
-            return self.conclude(then);
+            return self.conclude(then, now);
         }
         let claim = self.brief.claim.id.clone();
         self.at(Phase::Clearing(then), Step::DeleteEscrow(claim))
     }
 
-    pub(super) fn conclude(mut self, then: Then) -> Next {
+    pub(super) fn conclude(mut self, then: Then, now: DateTime<Utc>) -> Next {
         match then {
             Then::Publish => {
                 self.refreshed = true;
-                self.publish()
+                self.publish(now)
             }
             Then::Finish(outcome) => self.finish(outcome),
         }
     }
 
     /// The Secret is gone: what we hold is the only copy, spent or not, and is put back.
-    fn gone(mut self, securing: Securing) -> Next {
+    fn gone(mut self, securing: Securing, now: DateTime<Utc>) -> Next {
         let securing = Securing { beside: None, ..securing };
         self.deleting = false;
         // A creation that finds nothing to be created in: the namespace is going. Not again at once.
-        if self.version.take().is_none() { self.wait(securing) } else { self.write(securing) }
+        if self.version.take().is_none() { self.wait(securing, now) } else { self.write(securing) }
     }
 
     /// Somebody wrote in between, perhaps we ourselves in a write whose answer was lost.
-    fn compare(mut self, mut securing: Securing, stored: StoredState) -> Next {
+    fn compare(mut self, mut securing: Securing, stored: StoredState, now: DateTime<Utc>) -> Next {
         let found = stored.state;
         self.version = Some(stored.version);
         self.deleting = stored.deleting;
@@ -230,11 +230,11 @@ impl Exchange {
         }
         if securing.may_give_up && self.claimed_by_another(&found) {
             self.state = found;
-            return self.conclude(securing.then);
+            return self.conclude(securing.then, now);
         }
         let ours = found == securing.target || is_claim(&found, &self.brief.claim.id) || self.precedes(&found, &securing.target);
         securing.beside = (!ours).then(|| Box::new(found.clone()));
-        if found == securing.contents(&self.brief.claim.id) { self.settled(securing) } else { self.write(securing) }
+        if found == securing.contents(&self.brief.claim.id) { self.settled(securing, now) } else { self.write(securing) }
     }
 
     /// Somebody else holds the claim on the very token that we hold: theirs is not ours to close, and nothing is lost.

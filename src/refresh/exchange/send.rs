@@ -87,7 +87,9 @@ impl Exchange {
         }
         match self.brief.provider.read(&reply, sent) {
             Ok(granted) => {
-                let tokens = self.state.tokens.after(&granted, sent);
+                let held = &self.state.tokens;
+                let tokens = held.after(&granted, sent);
+                let tokens = if self.remembers() { tokens.remembering(held) } else { tokens };
                 let generation = self.state.generation.saturating_add(1);
                 // Without a new refresh token the one that was just spent is all there is: it is never presented again.
                 let chain_over = granted.refresh_token.is_none() && !self.brief.provider.keeps_omitted_refresh_token();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::report::Finished;
-use crate::api::{AttemptState, OutputSpec, RefreshableTokenStatus};
+use crate::api::{AttemptState, CreationPolicy, OutputSpec, RefreshableTokenStatus};
 use crate::provider::{Delivery, NotSent, Provider, TokenRequest};
 use crate::refresh::journal::{Entry, Place};
 use crate::refresh::output::Rendered;
@@ -128,7 +128,7 @@ impl KnownChain {
 pub struct SeenOutput {
     /// `metadata.uid`.
     pub uid: String,
-    /// Whether it belongs to the object.
+    /// Whether the object may write it: it belongs to it, or (`Merge`) it is somebody's that the operator keeps nothing in.
     pub owned: bool,
     /// Its type, where it is known.
     pub type_: Option<String>,
@@ -136,6 +136,40 @@ pub struct SeenOutput {
     pub immutable: bool,
     /// Keys of its data that this operator manages; whoever changes a key takes it over.
     pub keys: Vec<String>,
+    /// Labels that this operator manages, its own aside.
+    pub labels: Vec<String>,
+    /// Annotations that this operator manages, its own aside.
+    pub annotations: Vec<String>,
+    /// Where in the list of its owners the object stands, from 0.
+    pub reference: Option<usize>,
+}
+
+impl SeenOutput {
+    /// Whether we manage something in it that shall not be there any longer. In a Secret of somebody else's an apply takes away by
+    /// itself what it leaves out, unless others manage it too.
+    #[must_use]
+    pub fn surplus(&self, rendered: &Rendered) -> bool {
+        let orphaned = rendered.policy == CreationPolicy::Orphan && self.reference.is_some();
+        let any = self.surplus_keys(rendered).next().is_some()
+            || self.surplus_labels(rendered).next().is_some()
+            || self.surplus_annotations(rendered).next().is_some();
+        rendered.policy != CreationPolicy::Merge && (orphaned || any)
+    }
+
+    /// Keys that we manage and no longer want.
+    pub fn surplus_keys(&self, rendered: &Rendered) -> impl Iterator<Item = &String> {
+        self.keys.iter().filter(|key| !rendered.data.contains_key(*key))
+    }
+
+    /// Labels that we manage and no longer want.
+    pub fn surplus_labels(&self, rendered: &Rendered) -> impl Iterator<Item = &String> {
+        self.labels.iter().filter(|label| !rendered.metadata.labels.contains_key(*label))
+    }
+
+    /// Annotations that we manage and no longer want.
+    pub fn surplus_annotations(&self, rendered: &Rendered) -> impl Iterator<Item = &String> {
+        self.annotations.iter().filter(|name| !rendered.metadata.annotations.contains_key(*name))
+    }
 }
 
 /// One effect. Exactly one request to Kubernetes or to the token API, or a pause.
@@ -216,8 +250,8 @@ pub enum OutputAction {
     TryCreate,
     /// POST it: only a creation can tell a new Secret from somebody else's.
     Create,
-    /// JSON patch on the UID last seen that removes the keys we manage and no longer want. A key that was written by the
-    /// creation stays in our name through a server-side apply that leaves it out.
+    /// JSON patch on the UID last seen that removes what we manage and no longer want: keys, labels, annotations, the owner
+    /// reference. What was written by the creation stays in our name through a server-side apply that leaves it out.
     Prune,
     /// Server-side apply as a dry run, on the UID last seen.
     TryApply,

@@ -13,6 +13,9 @@ const OUTSIDE: &str = "must not point at link-local, multicast, metadata or clus
 const LINE: &str = "must be one line without control characters";
 const COLON: &str = "must not hold a colon or a control character";
 const UNKNOWN: &str = "unknown field";
+const FILE_URL: &str = "must be an absolute URL such as https://art.example.com/api/npm/npm/";
+const RESERVED: &str = "argocd.argoproj.io and sealedsecrets.bitnami.com are reserved";
+const LABEL_NAME: &str = "each name must be written like team or example.com/team";
 
 /// All of them.
 pub fn cases() -> Vec<Case> {
@@ -42,7 +45,16 @@ pub fn cases() -> Vec<Case> {
         cases.extend(common(base, provider));
     }
     cases.extend(oversize());
+    cases.extend(FILES.iter().map(|(name, file, field, says)| beside("files", name, &format!("[{file}]"), field, says)));
+    cases.extend(OUTPUT_METADATA.iter().map(|(name, entries, field, says)| beside("metadata", name, entries, field, says)));
     cases
+}
+
+/// What stands beside the shape of an output.
+fn beside(what: &str, name: &str, value: &str, field: &str, says: &str) -> Case {
+    let change = format!("spec: {{outputs: [{{secretName: o, opaque: {{}}, {what}: {value}}}]}}");
+    let field = if field == UNKNOWN { String::new() } else { format!("spec.outputs[0]{field}") };
+    Case::new(name, ACCESS, &change, &field, says)
 }
 
 fn case(base: &str, (name, change, field, says): &Row) -> Case {
@@ -109,7 +121,7 @@ fn oversize() -> Vec<Case> {
     let output = |n| format!("{{secretName: o{n}, opaque: {{}}}}");
     let outputs: Vec<_> = (0..21).map(output).collect();
     let change = format!("spec: {{outputs: [{}]}}", outputs.join(", "));
-    cases.push(Case::new("21 outputs", ACCESS, &change, "spec.outputs", "must have at most 20 items"));
+    cases.push(Case::new("bad input 33: 21 outputs", ACCESS, &change, "spec.outputs", "must have at most 20 items"));
     let registries: Vec<_> = (0..21).map(|n| format!("r{n}.example.com")).collect();
     let docker = format!("{{registries: [{}], username: ci}}", registries.join(", "));
     let change = format!("spec: {{outputs: [{{secretName: o, dockerConfigJSON: {docker}}}]}}");
@@ -308,6 +320,54 @@ const NAMES: &[Row] = &[
     ("no seed", "spec: {credential: {seedSecretRef: null}}", "spec.credential.seedSecretRef", "Required value"),
     ("no credential", "spec: {credential: null}", "spec.credential", "Required value"),
     (
+        "a grace without the token it is for",
+        "spec: {outputs: [{secretName: o, opaque: {previousAccessTokenGrace: 5m}}]}",
+        "spec.outputs[0].opaque",
+        "previousAccessTokenGrace needs previousAccessTokenKey",
+    ),
+    (
+        "a grace of nothing",
+        "spec: {outputs: [{secretName: o, opaque: {previousAccessTokenKey: p, previousAccessTokenGrace: 0s}}]}",
+        "spec.outputs[0].opaque.previousAccessTokenGrace",
+        "must be from 1s to 99999h",
+    ),
+    (
+        "a previous token with a path",
+        "spec: {outputs: [{secretName: o, opaque: {previousAccessTokenKey: a/b}}]}",
+        "spec.outputs[0].opaque.previousAccessTokenKey",
+        KEY,
+    ),
+    (
+        "the previous token at the key of the newest",
+        "spec: {outputs: [{secretName: o, opaque: {previousAccessTokenKey: access_token}}]}",
+        "spec.outputs[0].opaque",
+        "the keys of one Secret must differ from each other",
+    ),
+    (
+        "labels for somebody else's Secret",
+        "spec: {outputs: [{secretName: o, opaque: {}, creationPolicy: Merge, metadata: {labels: {a: b}}}]}",
+        "spec.outputs[0].metadata",
+        "must be left out with creationPolicy: Merge",
+    ),
+    (
+        "an unknown creation policy",
+        "spec: {outputs: [{secretName: o, opaque: {}, creationPolicy: CreateOrMerge}]}",
+        "spec.outputs[0].creationPolicy",
+        r#"supported values: "Owner", "Orphan", "Merge""#,
+    ),
+    (
+        "bad input 24: an output of a type that Kubernetes fills",
+        "spec: {outputs: [{secretName: o, opaque: {}, type: kubernetes.io/service-account-token}]}",
+        "",
+        UNKNOWN,
+    ),
+    (
+        "bad input 25: an output that lets nodes join",
+        "spec: {outputs: [{secretName: o, opaque: {}, type: bootstrap.kubernetes.io/token}]}",
+        "",
+        UNKNOWN,
+    ),
+    (
         "a key with a slash",
         "spec: {credential: {seedSecretRef: {accessTokenKey: a/b}}}",
         "spec.credential.seedSecretRef.accessTokenKey",
@@ -347,19 +407,19 @@ const NAMES: &[Row] = &[
         "the seed must not be the state Secret",
     ),
     (
-        "an output as state",
+        "bad input 27: an output as state",
         "spec: {stateSecretName: out}",
         "spec.outputs",
         "an output must not be the state Secret (stateSecretName; default: the object's name and -state)",
     ),
     (
-        "the default state as output",
+        "bad input 27: the default state as output",
         "spec: {outputs: [{secretName: token-state, opaque: {}}]}",
         "spec.outputs",
         "an output must not be the state Secret",
     ),
     (
-        "the seed as output",
+        "bad input 27: the seed as output",
         "spec: {outputs: [{secretName: seed, opaque: {}}]}",
         "spec.outputs",
         "an output must not be the seed Secret: give it another secretName",
@@ -370,7 +430,7 @@ const OUTPUTS: &[Row] = &[
     ("no outputs", "spec: {outputs: null}", "spec.outputs", "Required value"),
     ("an empty list of outputs", "spec: {outputs: []}", "spec.outputs", "should have at least 1 items"),
     (
-        "two outputs of one name",
+        "bad input 28: two outputs of one name",
         "spec: {outputs: [{secretName: o, opaque: {}}, {secretName: o, basicAuth: {username: ci}}]}",
         "spec.outputs[1]",
         "Duplicate value",
@@ -663,4 +723,141 @@ const OAUTH2_ROWS: &[Row] = &[
         "spec.provider.oauth2.clientSecretRef.name",
         "clientSecretRef must not name the state Secret",
     ),
+];
+
+/// Files: the name of the case, the file, the field below the output, and the words.
+const FILES: &[Row] = &[
+    ("a file without a form", "{key: f}", ".files[0]", "must have exactly one of npmrc, pipConf"),
+    (
+        "a file with two forms",
+        "{key: f, template: x, netrc: {machines: [a], username: ci}}",
+        ".files[0]",
+        "must have exactly one of npmrc, pipConf",
+    ),
+    ("bad input 28: two files of one key", "{key: f, template: x}, {key: f, template: y}", ".files[1]", "Duplicate value"),
+    (
+        "a file at the key of the token",
+        "{key: access_token, template: x}",
+        ".files",
+        "the key of a file must differ from the other keys of the Secret",
+    ),
+    ("a file at a path", "{key: a/b, template: x}", ".files[0].key", KEY),
+    ("a file without key", "{template: x}", ".files[0].key", "Required value"),
+    ("an empty template", "{key: f, template: ''}", ".files[0].template", "at least 1 chars"),
+    (
+        "an npm registry with a comment in it",
+        "{key: f, npmrc: {registry: 'https://a.example.com/x;y'}}",
+        ".files[0].npmrc.registry",
+        FILE_URL,
+    ),
+    (
+        "an npm registry with a variable in it",
+        "{key: f, npmrc: {registry: 'https://a.example.com/${HOME}'}}",
+        ".files[0].npmrc.registry",
+        FILE_URL,
+    ),
+    (
+        "an npm registry with a password in it",
+        "{key: f, npmrc: {registry: 'https://u:p@a.example.com/'}}",
+        ".files[0].npmrc.registry",
+        FILE_URL,
+    ),
+    (
+        "a scope without at sign",
+        "{key: f, npmrc: {registry: 'https://a.example.com', scopes: [acme]}}",
+        ".files[0].npmrc.scopes",
+        "each scope must be written like @acme",
+    ),
+    (
+        "a pip index of two lines",
+        "{key: f, pipConf: {indexURL: \"https://a\\nb\", username: ci}}",
+        ".files[0].pipConf.indexURL",
+        FILE_URL,
+    ),
+    (
+        "a colon in pip's user",
+        "{key: f, pipConf: {indexURL: 'https://a.example.com', username: 'c:i'}}",
+        ".files[0].pipConf.username",
+        COLON,
+    ),
+    (
+        "a Maven server with a variable for a name",
+        "{key: f, mavenSettings: {serverIDs: ['${x}'], username: ci}}",
+        ".files[0].mavenSettings.serverIDs",
+        "each id must be of visible ASCII characters without braces",
+    ),
+    (
+        "a Maven user in braces",
+        "{key: f, mavenSettings: {serverIDs: [central], username: '{ci}'}}",
+        ".files[0].mavenSettings.username",
+        "must not hold braces, which Maven reads",
+    ),
+    (
+        "a colon in Maven's user",
+        "{key: f, mavenSettings: {serverIDs: [central], username: 'c:i'}}",
+        ".files[0].mavenSettings.username",
+        COLON,
+    ),
+    (
+        "a machine with a port",
+        "{key: f, netrc: {machines: ['a.example.com:8443'], username: ci}}",
+        ".files[0].netrc.machines",
+        "each machine must be a host name without port",
+    ),
+    (
+        "a space in the user of a netrc",
+        "{key: f, netrc: {machines: [a], username: 'c i'}}",
+        ".files[0].netrc.username",
+        "must be of visible ASCII characters without space, quotes",
+    ),
+    ("a colon in the user of a netrc", "{key: f, netrc: {machines: [a], username: 'c:i'}}", ".files[0].netrc.username", COLON),
+    (
+        "a Git URL with a query",
+        "{key: f, gitCredentials: {urls: ['https://a.example.com?x'], username: ci}}",
+        ".files[0].gitCredentials.urls",
+        FILE_URL,
+    ),
+    (
+        "a colon in Git's user",
+        "{key: f, gitCredentials: {urls: ['https://a.example.com'], username: 'c:i'}}",
+        ".files[0].gitCredentials.username",
+        COLON,
+    ),
+    (
+        "a registry with a quote in a file",
+        "{key: f, dockerConfigJSON: {registries: ['a\"b'], username: ci}}",
+        ".files[0].dockerConfigJSON.registries",
+        "each registry must be written as image names begin with it",
+    ),
+    (
+        "a registry twice in a file",
+        "{key: f, dockerConfigJSON: {registries: [a, a], username: ci}}",
+        ".files[0].dockerConfigJSON.registries",
+        "each registry may stand only once",
+    ),
+    (
+        "a colon in a registry's user in a file",
+        "{key: f, dockerConfigJSON: {registries: [a], username: 'c:i'}}",
+        ".files[0].dockerConfigJSON.username",
+        COLON,
+    ),
+];
+
+/// Labels and annotations, in the same order of columns. Bad input 26 is the reserved ones.
+const OUTPUT_METADATA: &[Row] = &[
+    ("bad input 26: a label of Kubernetes", "{labels: {kubernetes.io/x: y}}", ".metadata.labels", RESERVED),
+    ("bad input 26: a label below it", "{labels: {service.kubernetes.io/x: y}}", ".metadata.labels", RESERVED),
+    ("bad input 26: a label of ours", "{labels: {refreshabletoken.io/role: seed}}", ".metadata.labels", RESERVED),
+    ("bad input 26: a cluster of Argo CD", "{labels: {argocd.argoproj.io/secret-type: cluster}}", ".metadata.labels", RESERVED),
+    (
+        "bad input 26: a key of Sealed Secrets",
+        "{annotations: {sealedsecrets.bitnami.com/managed: 'true'}}",
+        ".metadata.annotations",
+        RESERVED,
+    ),
+    ("bad input 26: an annotation of Kubernetes", "{annotations: {x.k8s.io/y: z}}", ".metadata.annotations", RESERVED),
+    ("a label without a name", "{labels: {example.com/: y}}", ".metadata.labels", LABEL_NAME),
+    ("an annotation with a space", "{annotations: {'a b': y}}", ".metadata.annotations", LABEL_NAME),
+    ("a label's value with a space", "{labels: {a: 'b c'}}", ".metadata.labels", "the value of a label must be of letters"),
+    ("an unknown part of the metadata", "{finalizers: [a]}", UNKNOWN, UNKNOWN),
 ];

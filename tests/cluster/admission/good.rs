@@ -102,6 +102,40 @@ const ROWS: &[(&str, &str, &str)] = &[
          'docker.example.com:5000/team', 'https://index.docker.io/v1/'], username: ci}}, {secretName: c, basicAuth: {username: 'CORP\\ci'}}]}",
     ),
     (
+        "every file beside a shape",
+        ACCESS,
+        "spec: {outputs: [{secretName: a, basicAuth: {username: ci}, files: [{key: .npmrc, npmrc: {registry: \
+         'https://art.example.com/api/npm/npm/', scopes: ['@acme', '@x.y_z']}}, {key: pip.conf, pipConf: {indexURL: \
+         'https://art.example.com:8443/api/pypi/py/simple', username: 'ci@example.com'}}, {key: settings.xml, mavenSettings: \
+         {serverIDs: [central, 'my server'], username: ci}}, {key: .netrc, netrc: {machines: [a.example.com, b], username: ci}}, \
+         {key: .git-credentials, gitCredentials: {urls: ['https://git.example.com/team%20a/'], username: ci}}, {key: config.json, \
+         dockerConfigJSON: {registries: [docker.example.com], username: ci}}, {key: app.env, template: \"TOKEN={{ token.access }}\\n\"}]}]}",
+    ),
+    (
+        "a template of all that there is",
+        ACCESS,
+        "spec: {request: {includeReferenceToken: true}, outputs: [{secretName: a, opaque: {refreshTokenKey: r}, files: [{key: t, \
+         template: '{{ token.refresh | b64encode }}{{ token.reference }}{% if token.expirationTime %}{{ token.issuedTime | tojson }}\
+         {% endif %}{{ object.namespace ~ object.name }}'}]}]}",
+    ),
+    (
+        "labels, annotations and an orphan",
+        ACCESS,
+        "spec: {outputs: [{secretName: a, opaque: {}, creationPolicy: Orphan, metadata: {labels: {team: build, \
+         app.kubernetes.io/part-of: ci, example.com/empty: ''}, annotations: {reloader.stakater.com/match: 'true', \
+         argocd.argoproj.io/compare-options: IgnoreExtraneous, note: 'a b: c'}}}]}",
+    ),
+    (
+        "keys in somebody else's Secret",
+        ACCESS,
+        "spec: {outputs: [{secretName: a, opaque: {accessTokenKey: token}, creationPolicy: Merge}]}",
+    ),
+    (
+        "the previous token",
+        ELASTIC,
+        "spec: {outputs: [{secretName: a, opaque: {previousAccessTokenKey: previous, previousAccessTokenGrace: 5m}}]}",
+    ),
+    (
         "certificate authorities and timeouts",
         ACCESS,
         "spec: {provider: {jfrogAccess: {tls: {caBundleRef: {kind: ConfigMap, name: corp-ca}}, timeouts: {connect: 1s, request: 60s}}}}",

@@ -33,12 +33,7 @@ pub fn spec(promise: Promise) -> RefreshableTokenSpec {
         tls: None,
         timeouts: None,
     };
-    let output = OutputSpec {
-        secret_name: OUTPUT.to_owned(),
-        opaque: Some(Opaque::default()),
-        docker_config_json: None,
-        basic_auth: None,
-    };
+    let output = OutputSpec { secret_name: OUTPUT.to_owned(), opaque: Some(Opaque::default()), ..OutputSpec::default() };
     RefreshableTokenSpec {
         deletion_policy: None,
         suspend: None,

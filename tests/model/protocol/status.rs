@@ -148,6 +148,15 @@ impl Recollection {
 /// The output as the watch shows it.
 pub fn output_view() -> OutputView {
     let keys = vec!["access_token".to_owned()];
-    let seen = SeenOutput { uid: "output".to_owned(), owned: true, type_: None, immutable: false, keys };
+    let seen = SeenOutput {
+        uid: "output".to_owned(),
+        owned: true,
+        type_: None,
+        immutable: false,
+        keys,
+        labels: Vec::new(),
+        annotations: Vec::new(),
+        reference: Some(0),
+    };
     OutputView { seen, content_hash: Some(HASH.to_owned()) }
 }
