@@ -1,7 +1,7 @@
 //! The Refreshable Token Operator as a library: a map of its modules.
 //!
 //! ```text
-//!  main.rs   examples/demo.rs, tests
+//!  main.rs   bin/kubectl-rtok   examples/demo.rs, tests
 //!      └───────────┬──────────────────┘
 //!              operator/     effects: Kubernetes, HTTP, clocks, files, signals
 //!   ───────────────┼──────── nothing above this line is imported below it

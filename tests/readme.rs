@@ -4,6 +4,8 @@
 
 #[path = "readme/metrics.rs"]
 mod metrics;
+#[path = "readme/plugin.rs"]
+mod plugin;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -124,7 +124,7 @@ pub async fn check(cluster: &Cluster, scope: &Scope) -> Vec<Finding> {
 }
 
 /// Whether the installed CRD has every field and rule of this version.
-async fn kind(cluster: &Cluster) -> Finding {
+pub async fn kind(cluster: &Cluster) -> Finding {
     let mut answer = cluster.published_schema().await;
     for _ in 1..TRIES {
         if answer.is_ok() {

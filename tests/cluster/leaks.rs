@@ -36,7 +36,7 @@ fn spellings(secret: &str) -> Vec<String> {
 }
 
 /// Spellings of secrets that stand in a text; in words that do not repeat the secret.
-fn found(text: &str, secrets: &[String]) -> Vec<String> {
+pub fn found(text: &str, secrets: &[String]) -> Vec<String> {
     let hit = |(number, secret): (usize, &String)| {
         let spelled = spellings(secret).iter().position(|spelling| text.contains(spelling.as_str()));
         spelled.map(|spelling| format!("secret {number} in spelling {spelling}"))

@@ -18,6 +18,7 @@ mod life;
 mod manifest;
 mod metrics;
 mod oidc;
+mod plugin;
 mod sight;
 mod smoke;
 mod stored;

@@ -1,0 +1,64 @@
+//! One thing to do for each reason, as README.md has it.
+
+use refreshable_token_operator::api::Reason;
+
+/// What a person does about a reason; none when nothing is to be done.
+pub fn advice(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::TokenFresh
+        | Reason::Refreshed
+        | Reason::SeedAdopted
+        | Reason::Written
+        | Reason::TokenRevoked
+        | Reason::StateDeleted => return None,
+        Reason::Pending => "wait; if nothing happens, look whether the operator runs: kubectl rtok doctor",
+        Reason::Expired => "look at the other conditions: they say why no new token came",
+        Reason::Suspended => "kubectl rtok resume NAME, when the token shall be refreshed again",
+        Reason::RefreshRetrying => {
+            "nothing yet: nothing was spent, and it is repeated; the message says what the API or the network did"
+        }
+        Reason::SecretRestored => "find out who edits or deletes the output Secret",
+        Reason::WriteFailed | Reason::ClusterUnavailable => {
+            "look at permissions, quotas and admission webhooks: kubectl rtok doctor"
+        }
+        Reason::InvalidSpec => "mend the field that the message names and apply the object again",
+        Reason::SeedMissing => "create the seed Secret: kubectl rtok reseed NAME",
+        Reason::SeedNotAllowed => "kubectl label secret SEED refreshabletoken.io/role=seed",
+        Reason::SeedInvalid => "mend the key that the message names: kubectl rtok reseed NAME",
+        Reason::SeedInUse => "give each object a pair of its own: kubectl rtok reseed NAME",
+        Reason::AlreadySpent => "if the chain does not run, begin a new one: kubectl rtok reseed NAME",
+        Reason::StateConflict => "make a new object with another stateSecretName",
+        Reason::StateImmutable => "copy the state Secret, delete it, and create it again without immutable",
+        Reason::StateInvalid | Reason::StateLost | Reason::Regressed => {
+            "restore the newest copy of the state Secret, or begin a new chain: kubectl rtok reseed NAME"
+        }
+        Reason::ForeignCluster | Reason::ChainLost => {
+            "begin a new chain: kubectl rtok reseed NAME; and look for whoever else uses the pair"
+        }
+        Reason::OutputConflict => "delete the Secret, or choose another secretName",
+        Reason::OutputImmutable | Reason::OutputTypeMismatch => "delete the Secret: it is written anew",
+        Reason::OutputInvalid => "the message says why the output cannot be made from this token",
+        Reason::CaBundleInvalid => "mend the key of tls.caBundleRef: PEM text, at most 64 KiB",
+        Reason::EndpointNotAllowed => "allow the address in the operator's endpoint policy, or mend the URL",
+        Reason::EndpointUnreachable => "mend DNS, network or TLS between the operator and the token API; it is repeated",
+        Reason::ConfigurationRejected => "mend what the message names: credentials, scope, lifetime or URL. Nothing was spent",
+        Reason::Throttled => "nothing: the token API asked for a pause",
+        Reason::RefreshOutcomeUnknown => {
+            "begin a new chain before the access token ends (kubectl rtok reseed NAME), or wait for the last try"
+        }
+        Reason::RevocationFailed => "revoke the tokens at the token API; the message says which",
+        Reason::CleanupFailed => "the message says what is left, and what the operator may not do",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_stalls_an_object_has_something_to_do() {
+        let quiet: Vec<_> =
+            Reason::ALL.iter().filter(|reason| advice(**reason).is_none()).map(|reason| reason.as_str()).collect();
+        assert_eq!(quiet, ["TokenFresh", "Refreshed", "SeedAdopted", "Written", "TokenRevoked", "StateDeleted"]);
+    }
+}

@@ -1,0 +1,195 @@
+//! What the operator would do about an object: its own decision and its own schedule. Pure.
+
+use chrono::{DateTime, Utc};
+use kube::ResourceExt as _;
+use refreshable_token_operator::api::{OutputSpec, REFRESH_REQUESTED_ANNOTATION, RefreshableToken, RefreshableTokenStatus};
+use refreshable_token_operator::operator::seen::SeenSecret;
+use refreshable_token_operator::provider::{Provider, Semantics};
+use refreshable_token_operator::refresh::decide::{Facts, Memory, OutputView, Plan, SeedView, decide};
+use refreshable_token_operator::refresh::exchange::SeenOutput;
+use refreshable_token_operator::refresh::output::render;
+use refreshable_token_operator::refresh::schedule::{Schedule, schedule};
+use refreshable_token_operator::token::FingerprintKey;
+
+use crate::made_up;
+
+/// An object, and what is known of its Secrets.
+pub struct Situation {
+    /// The object.
+    pub object: RefreshableToken,
+    /// Its seed.
+    pub seed: Known<String>,
+    /// Its outputs, in the order of the spec.
+    pub outputs: Known<Vec<Option<SeenSecret>>>,
+}
+
+/// What could be found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known<T> {
+    /// It is there.
+    There(T),
+    /// It is not there.
+    Missing,
+    /// It may not be read: taken for what the status says.
+    Unread,
+}
+
+impl Situation {
+    /// The object by itself: its Secrets are taken for what the status says.
+    pub fn of(object: RefreshableToken) -> Self {
+        Self { object, seed: Known::Unread, outputs: Known::Unread }
+    }
+
+    /// The status; empty if there is none yet.
+    pub fn status(&self) -> RefreshableTokenStatus {
+        self.object.status.clone().unwrap_or_default()
+    }
+
+    fn uid(&self) -> String {
+        self.object.uid().unwrap_or_default()
+    }
+
+    /// What the token API promises about a token that was presented.
+    pub fn semantics(&self) -> Semantics {
+        Provider::new(self.object.spec.provider.clone(), self.object.spec.request()).semantics()
+    }
+
+    /// When the newest token is refreshed by the schedule alone; none while there is no token.
+    pub fn schedule(&self) -> Option<Schedule> {
+        let token = self.status().token?;
+        Some(schedule(&self.object.spec.refresh(), token.issued_time?, token.expiration_time, &self.uid()))
+    }
+
+    /// What the operator's decision at `time` would be, were all else as it is now.
+    pub fn plan(&self, time: DateTime<Utc>) -> Plan {
+        let mut status = self.status();
+        // Which request a token was asked for with can be told with the operator's key only.
+        if let Some(effective) = &mut status.effective {
+            effective.request_fingerprint = None;
+        }
+        let name = self.object.name_any();
+        let uid = self.uid();
+        let known = status.seed.as_ref().and_then(|seed| seed.resource_version.clone());
+        let seed = match (&self.seed, known) {
+            (Known::There(version), _) => SeedView::Seen(version.clone()),
+            (Known::Unread, Some(known)) => SeedView::Seen(known),
+            (Known::Missing, _) | (Known::Unread, None) => SeedView::NotSeen,
+        };
+        // An attempt that the operator has already looked at; a newer one says so in its state.
+        let memory = Memory { looked_at: status.attempt.as_ref().map(|attempt| attempt.id.clone()), ..Memory::default() };
+        let facts = Facts {
+            name: &name,
+            uid: &uid,
+            generation: self.object.metadata.generation,
+            request: self.object.annotations().get(REFRESH_REQUESTED_ANNOTATION).map(String::as_str),
+            deleting: self.object.metadata.deletion_timestamp.is_some(),
+            spec: &self.object.spec,
+            status: &status,
+            rival: None,
+            seed,
+            outputs: self.views(&status),
+            memory: &memory,
+            key: &FingerprintKey::new(&[]),
+        };
+        decide(&facts, time)
+    }
+
+    fn views(&self, status: &RefreshableTokenStatus) -> Vec<Option<OutputView>> {
+        let uid = self.uid();
+        let written = |output: &OutputSpec| status.outputs.iter().find(|written| written.secret_name == output.secret_name);
+        let type_ = |output: &OutputSpec| written(output).map(|written| written.type_.clone());
+        let outputs = &self.object.spec.outputs;
+        match &self.outputs {
+            Known::There(seen) => {
+                let view = |(output, seen): (&OutputSpec, &Option<SeenSecret>)| {
+                    let seen = seen.clone().filter(|seen| seen.role == "output")?;
+                    let owned = seen.owners.contains(&uid);
+                    let shape =
+                        SeenOutput { uid: seen.uid, owned, type_: type_(output), immutable: seen.immutable, keys: seen.keys };
+                    Some(OutputView { seen: shape, content_hash: seen.content_hash })
+                };
+                outputs.iter().zip(seen).map(view).collect()
+            }
+            Known::Missing | Known::Unread => {
+                let view = |output: &OutputSpec| {
+                    let written = written(output)?;
+                    let keys = keys(output);
+                    let seen = SeenOutput {
+                        uid: String::new(),
+                        owned: true,
+                        type_: Some(written.type_.clone()),
+                        immutable: false,
+                        keys,
+                    };
+                    Some(OutputView { seen, content_hash: Some(written.content_hash.clone()) })
+                };
+                outputs.iter().map(view).collect()
+            }
+        }
+    }
+}
+
+/// The keys that this output has when it is written.
+fn keys(output: &OutputSpec) -> Vec<String> {
+    let tokens = made_up::tokens(DateTime::UNIX_EPOCH, made_up::LIFETIME);
+    let rendered = render(std::slice::from_ref(output), &tokens, &FingerprintKey::new(&[])).unwrap_or_default();
+    rendered.into_iter().flat_map(|rendered| rendered.data.into_keys()).collect()
+}
+
+#[cfg(test)]
+pub mod tests {
+    use refreshable_token_operator::refresh::decide::Trigger;
+
+    use super::*;
+
+    /// A time.
+    pub fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    /// An object whose token was issued at 0 and lives for an hour; `spec` and `status` are merged over it.
+    pub fn object(spec: &str, status: &str) -> RefreshableToken {
+        let text = format!(
+            "metadata: {{name: ci, namespace: build, uid: u, generation: 1}}
+spec:
+  provider: {{jfrogAccess: {{url: 'https://art.example.com'}}}}
+  credential: {{seedSecretRef: {{name: ci-seed}}}}
+  outputs: [{{secretName: ci-token, opaque: {{expirationTimeKey: until}}}}]
+{spec}
+status:
+  observedGeneration: 1
+  chainGeneration: 3
+  seed: {{fingerprint: 'hmac:s', resourceVersion: '7'}}
+  effective: {{provider: jfrogAccess, requestFingerprint: 'hmac:r'}}
+  token: {{fingerprint: 'hmac:t', issuedTime: '1970-01-01T00:00:00Z', expirationTime: '1970-01-01T01:00:00Z'}}
+  conditions: [{{type: SecretsSynced, status: 'True', reason: Written, message: '', lastTransitionTime: '1970-01-01T00:00:00Z'}}]
+  outputs: [{{secretName: ci-token, type: Opaque, contentHash: 'hmac:c', lastWriteTime: '1970-01-01T00:00:00Z'}}]
+{status}"
+        );
+        serde_saphyr::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn what_the_secrets_show_goes_into_the_decision() {
+        let next = "  nextRefreshTime: '1970-01-01T00:40:00Z'";
+        let plan = |seed, outputs| Situation { object: object("", next), seed, outputs }.plan(at(600));
+        assert!(matches!(plan(Known::Unread, Known::Unread), Plan::Wait { .. }));
+        assert_eq!(plan(Known::There("8".to_owned()), Known::Unread), Plan::ReadSeed, "the seed was changed");
+        let drift = plan(Known::There("7".to_owned()), Known::There(vec![None]));
+        assert!(matches!(drift, Plan::Exchange { trigger: Trigger::Drift, .. }), "the output is gone: {drift:?}");
+        let seen = SeenSecret {
+            resource_version: "9".to_owned(),
+            uid: "o".to_owned(),
+            role: "output".to_owned(),
+            name_label: None,
+            owners: vec!["u".to_owned()],
+            content_hash: Some("hmac:c".to_owned()),
+            keys: vec!["access_token".to_owned(), "until".to_owned()],
+            immutable: false,
+        };
+        assert!(matches!(plan(Known::There("7".to_owned()), Known::There(vec![Some(seen.clone())])), Plan::Wait { .. }));
+        let edited = SeenSecret { keys: vec!["until".to_owned()], ..seen };
+        let drift = plan(Known::There("7".to_owned()), Known::There(vec![Some(edited)]));
+        assert!(matches!(drift, Plan::Exchange { trigger: Trigger::Drift, .. }), "somebody took a key over: {drift:?}");
+    }
+}

@@ -1,0 +1,89 @@
+//! `consumers`: which Pods use the Secrets of a token, and whether they will see the next one.
+
+use clap::Args;
+use refreshable_token_operator::api::RefreshableToken;
+use serde_json::json;
+
+use super::status::outputs;
+use crate::Session;
+use crate::cluster::{Reach, object_name};
+use crate::failure::{Failure, Verdict};
+use crate::output::{Cell, Colour, Format, Table, document, lines, print, tell};
+use crate::usage::{Use, uses};
+
+// Arguments of `consumers`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  kubectl rtok consumers artifactory-ci
+  kubectl rtok consumers artifactory-ci -o json
+
+Exit status 1 if a Pod uses the token in a way that never shows it a new one.")]
+pub struct Consumers {
+    /// Name of a RefreshableToken.
+    #[arg(value_name = "NAME", value_parser = object_name)]
+    name: String,
+    /// Form of the output.
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
+    output: Format,
+    /// Leave out the headings.
+    #[arg(long)]
+    no_headers: bool,
+}
+
+impl Consumers {
+    /// Shows them.
+    pub async fn run(self, session: &Session) -> Result<Verdict, Failure> {
+        let reach = session.reach().await?;
+        let object = reach.object(&self.name).await?;
+        let found = find(&reach, &object).await?;
+        match self.output {
+            Format::Json | Format::Yaml => {
+                let item = |one: &Use| {
+                    json!({ "secret": one.secret, "owner": one.owner, "pod": one.pod, "way": one.way, "place": one.place,
+                            "followsChanges": one.way.follows() })
+                };
+                let items: Vec<_> = found.iter().map(item).collect();
+                print(&document(self.output, &json!({ "object": crate::targets::place(&object), "consumers": items }))?);
+            }
+            Format::Name => {
+                let mut pods: Vec<&str> = found.iter().map(|one| one.pod.as_str()).collect();
+                pods.dedup();
+                print(&lines(pods.iter().map(|pod| format!("pod/{pod}"))));
+            }
+            Format::Table | Format::Wide => {
+                let table = table(&found);
+                if table.is_empty() {
+                    tell("no running Pod uses a Secret of this token");
+                } else {
+                    print(&table.text(session.paint, "", self.no_headers));
+                }
+            }
+        }
+        Ok(Verdict::of(found.iter().all(|one| one.way.follows())))
+    }
+}
+
+/// Every use of the object's outputs. ServiceAccounts and ReplicaSets add words only, so that they need not be readable.
+pub async fn find(reach: &Reach, object: &RefreshableToken) -> Result<Vec<Use>, Failure> {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let pods = reach.pods(namespace).await?;
+    let accounts = reach.service_accounts(namespace).await.unwrap_or_default();
+    let sets = reach.replica_sets(namespace).await.unwrap_or_default();
+    Ok(uses(&outputs(object), &pods, &accounts, &sets))
+}
+
+fn table(found: &[Use]) -> Table {
+    let mut table = Table::new(&["SECRET", "OWNER", "POD", "WAY", "WHERE", "SEES A NEW VALUE"]);
+    for one in found {
+        let colour = if one.way.follows() { Colour::Green } else { Colour::Red };
+        table.row(vec![
+            one.secret.clone().into(),
+            one.owner.clone().into(),
+            one.pod.clone().into(),
+            one.way.word().into(),
+            if one.place.is_empty() { "-".into() } else { one.place.clone().into() },
+            Cell::coloured(one.way.sight(), colour),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,424 @@
+//! `doctor`: looks for what is wrong, from the API server to each Secret. Changes nothing.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
+use refreshable_token_operator::api::{GROUP, ROLE_LABEL, Reason, RefreshableToken};
+use refreshable_token_operator::operator::check;
+use refreshable_token_operator::operator::clock::{Clock as _, SystemClock};
+use refreshable_token_operator::operator::leader::LEASE;
+use refreshable_token_operator::operator::seen::SeenSecrets;
+use refreshable_token_operator::refresh::decide::stalled;
+use serde::Serialize;
+use serde_json::json;
+
+use super::consumers;
+use crate::Session;
+use crate::advice::advice;
+use crate::cluster::{Listed, Reach, object_name};
+use crate::failure::{Failure, Verdict};
+use crate::output::{Cell, Colour, Format, Table, document, print};
+use crate::situation::Situation;
+use crate::targets::{is_ready, observed, place};
+use crate::time::{age, span};
+
+/// From which difference of clocks on it is told, and from which on it is wrong. Our choice: countdowns are off by it, and token APIs
+/// commonly allow a minute.
+const SKEW: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
+/// How long after its time a refresh is overdue. Our choice: far longer than one takes.
+const OVERDUE: Duration = Duration::from_secs(60);
+/// What a kubelet may need to show a new Secret, and slack. Our choice, by the kubelet's sync period of a minute and its jitter.
+const KUBELET: Duration = Duration::from_secs(180);
+
+// Arguments of `doctor`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  kubectl rtok doctor                      the cluster, and all tokens of the namespace
+  kubectl rtok doctor artifactory-ci       the cluster, and one token
+  kubectl rtok doctor -A -o json
+
+Exit status 1 if something FAILED. What the operator itself may do, its own check says: refreshable-token-operator check, or helm test.")]
+pub struct Doctor {
+    /// Names of RefreshableTokens; none: all of the namespace.
+    #[arg(value_name = "NAME", value_parser = object_name)]
+    names: Vec<String>,
+    /// Form of the output.
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
+    output: Format,
+}
+
+/// How grave a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Grade {
+    Ok,
+    Warning,
+    Failed,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    grade: Grade,
+    about: String,
+    what: String,
+}
+
+fn finding(grade: Grade, about: impl Into<String>, what: impl Into<String>) -> Finding {
+    Finding { grade, about: about.into(), what: what.into() }
+}
+
+impl Doctor {
+    /// Looks.
+    pub async fn run(self, session: &Session) -> Result<Verdict, Failure> {
+        if self.output == Format::Name {
+            return Err(Failure::usage("doctor has no names to print: leave out -o name"));
+        }
+        let reach = session.reach().await?;
+        let (version, date) = reach.version().await?;
+        let mut findings = vec![finding(Grade::Ok, "API server", version), clock(SystemClock.now(), date)];
+        let now = date.unwrap_or_else(|| SystemClock.now());
+        let kind = check::kind(&reach.operator_view()).await;
+        findings.push(finding(if kind.good { Grade::Ok } else { Grade::Failed }, "CRD", kind.what));
+        findings.push(permissions(&reach).await?);
+        findings.extend(leader(&reach, now).await);
+        if kind.good {
+            findings.extend(self.tokens(&reach, now).await?);
+        }
+        let good = findings.iter().all(|finding| finding.grade != Grade::Failed);
+        if matches!(self.output, Format::Json | Format::Yaml) {
+            print(&document(self.output, &json!({ "findings": findings }))?);
+            return Ok(Verdict::of(good));
+        }
+        let mut table = Table::new(&["", "ABOUT", "FINDING"]);
+        for finding in findings {
+            let grade = match finding.grade {
+                Grade::Ok => Cell::coloured("ok", Colour::Green),
+                Grade::Warning => Cell::coloured("warning", Colour::Yellow),
+                Grade::Failed => Cell::coloured("FAILED", Colour::Red),
+            };
+            table.row(vec![grade, finding.about.into(), finding.what.into()]);
+        }
+        print(&table.text(session.paint, "", true));
+        Ok(Verdict::of(good))
+    }
+
+    async fn tokens(&self, reach: &Reach, now: DateTime<Utc>) -> Result<Vec<Finding>, Failure> {
+        let mut listed = Listed::default();
+        for name in &self.names {
+            listed.objects.push(reach.object(name).await?);
+        }
+        if self.names.is_empty() {
+            listed = reach.objects(None).await?;
+        }
+        let mut findings = Vec::new();
+        for broken in &listed.broken {
+            let name = broken.metadata.name.clone().unwrap_or_default();
+            findings.push(finding(
+                Grade::Failed,
+                name,
+                "the stored object does not fit the schema of this version: kubectl apply it again",
+            ));
+        }
+        if listed.objects.is_empty() && listed.broken.is_empty() {
+            findings.push(finding(Grade::Warning, "tokens", "there is no RefreshableToken here"));
+        }
+        for object in &listed.objects {
+            let mut found = of_status(object, now);
+            found.extend(of_secrets(reach, object).await);
+            found.extend(of_consumers(reach, object).await);
+            if found.is_empty() {
+                found.push(finding(Grade::Ok, place(object), "ready, with its Secrets as they should be"));
+            }
+            findings.extend(found);
+        }
+        Ok(findings)
+    }
+}
+
+fn clock(own: DateTime<Utc>, server: Option<DateTime<Utc>>) -> Finding {
+    let Some(server) = server else { return finding(Grade::Warning, "clock", "the API server's answers bear no Date") };
+    let skew = (own - server).abs().to_std().unwrap_or_default();
+    let what = format!("this machine's clock is {} off the API server's", span(skew));
+    match SKEW {
+        [_, wrong] if skew > wrong => finding(Grade::Failed, "clock", what + ": set it by NTP, and look at the nodes too"),
+        [told, _] if skew > told => finding(Grade::Warning, "clock", what + ": the times that are shown are off by as much"),
+        _ => finding(Grade::Ok, "clock", "within 5 s of the API server's"),
+    }
+}
+
+/// What the verbs of the plug-in ask of the API server, each with the verb that needs it.
+const NEEDS: [(&str, &str, &str, &str); 8] = [
+    (GROUP, "refreshabletokens", "get", "all"),
+    (GROUP, "refreshabletokens", "list", "status, doctor"),
+    (GROUP, "refreshabletokens", "watch", "status --watch"),
+    (GROUP, "refreshabletokens", "patch", "refresh, suspend, resume"),
+    ("", "secrets", "get", "inspect, doctor, reseed"),
+    ("", "secrets", "patch", "reseed"),
+    ("", "pods", "list", "consumers"),
+    ("", "events", "list", "events, status"),
+];
+
+/// What the person may not do; that is no fault of the installation.
+async fn permissions(reach: &Reach) -> Result<Finding, Failure> {
+    let view = reach.operator_view();
+    let mut missing = Vec::new();
+    for (group, resource, verb, needed) in NEEDS {
+        let attributes = ResourceAttributes {
+            group: Some(group.to_owned()),
+            resource: Some(resource.to_owned()),
+            verb: Some(verb.to_owned()),
+            namespace: (!reach.everywhere).then(|| reach.namespace.clone()),
+            ..ResourceAttributes::default()
+        };
+        let may = view.may(attributes).await.map_err(|_| Failure::unreachable("permissions cannot be asked for"))?;
+        if !may {
+            missing.push(format!("{verb} {resource} (for {needed})"));
+        }
+    }
+    let place = if reach.everywhere { "everywhere".to_owned() } else { format!("in namespace {}", reach.namespace) };
+    Ok(if missing.is_empty() {
+        finding(Grade::Ok, "permissions", format!("you may do all that the plug-in does, {place}"))
+    } else {
+        finding(Grade::Warning, "permissions", format!("{place} you may not {}", missing.join(", ")))
+    })
+}
+
+async fn leader(reach: &Reach, now: DateTime<Utc>) -> Vec<Finding> {
+    match reach.leases(LEASE).await {
+        Err(_) => vec![finding(Grade::Warning, "leader", "Leases may not be listed here")],
+        Ok(leases) if leases.is_empty() => {
+            vec![finding(Grade::Warning, "leader", "there is no Lease: the operator runs without --leader-elect, or not at all")]
+        }
+        Ok(leases) => leases.iter().map(|lease| lead(lease, now)).collect(),
+    }
+}
+
+fn lead(lease: &Lease, now: DateTime<Utc>) -> Finding {
+    let about = format!("leader of {}", lease.namespace().unwrap_or_default());
+    let spec = lease.spec.clone().unwrap_or_default();
+    let Some(holder) = spec.holder_identity.filter(|holder| !holder.is_empty()) else {
+        return finding(Grade::Failed, about, "nobody leads: look at the operator's Pods and their logs");
+    };
+    let renewed = spec.renew_time.and_then(|time| DateTime::from_timestamp(time.0.as_second(), 0)).unwrap_or_default();
+    let silence = (now - renewed).to_std().unwrap_or_default();
+    let duration = Duration::from_secs(spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(15));
+    if silence > duration {
+        return finding(
+            Grade::Failed,
+            about,
+            format!("{holder} led, and last said so {} ago: look at the operator's Pods and their logs", age(renewed, now)),
+        );
+    }
+    finding(Grade::Ok, about, holder)
+}
+
+/// What the status says, and what it does not say although it should.
+fn of_status(object: &RefreshableToken, now: DateTime<Utc>) -> Vec<Finding> {
+    let about = place(object);
+    let status = object.status.clone().unwrap_or_default();
+    if !observed(object) {
+        let what = "the operator has not seen this generation: look whether it runs and watches this namespace";
+        return vec![finding(Grade::Failed, about, what)];
+    }
+    let mut found = Vec::new();
+    if let Some(reason) = stalled(&status) {
+        let condition = status.conditions.iter().find(|condition| condition.reason == reason);
+        let todo = Reason::parse(reason).and_then(advice).unwrap_or("the message says what to do");
+        let todo = todo.replace("NAME", &object.name_any()).replace("SEED", &object.spec.credential.seed_secret_ref.name);
+        let message = condition.map(|condition| condition.message.clone()).unwrap_or_default();
+        found.push(finding(Grade::Failed, about.as_str(), format!("{reason}: {message}. What to do: {todo}")));
+    } else if object.spec.suspended() {
+        found.push(finding(Grade::Warning, about.as_str(), "suspended: it is not refreshed"));
+    } else if !is_ready(object) {
+        let reason = crate::targets::ready(object).map_or_else(String::new, |c| format!(" ({}: {})", c.reason, c.message));
+        found.push(finding(Grade::Failed, about.as_str(), format!("not ready{reason}")));
+    } else if let Some(failures) = status.consecutive_failures.filter(|failures| *failures > 0) {
+        found.push(finding(Grade::Warning, about.as_str(), format!("{failures} refreshes failed in a row; they are repeated")));
+    }
+    let late = status.next_refresh_time.and_then(|next| (now - next).to_std().ok()).filter(|late| *late > OVERDUE);
+    if let Some(late) = late.filter(|_| !object.spec.suspended()) {
+        let what =
+            format!("its refresh is {} overdue: look whether the operator runs, at its logs, and at --max-in-flight", span(late));
+        found.push(finding(Grade::Failed, about.as_str(), what));
+    }
+    let left = Situation::of(object.clone()).schedule().and_then(|schedule| schedule.before);
+    if let Some(left) = left.filter(|left| *left < KUBELET) {
+        let what = format!(
+            "refreshed {} before its expiry: a Pod may take 90 s to see the new one, and an outage has no more time",
+            span(left)
+        );
+        found.push(finding(Grade::Warning, about, what));
+    }
+    found
+}
+
+/// Whether each Secret is there, labelled, and whose it should be. Only metadata is read.
+async fn of_secrets(reach: &Reach, object: &RefreshableToken) -> Vec<Finding> {
+    let namespace = object.namespace().unwrap_or_default();
+    let seed = &object.spec.credential.seed_secret_ref.name;
+    let state = object.spec.state_secret_name(&object.name_any());
+    let Ok(seed_metadata) = reach.secret_metadata(&namespace, seed).await else {
+        return vec![finding(Grade::Warning, place(object), "its Secrets may not be read here, so they were not looked at")];
+    };
+    let mut found: Vec<Finding> = of_seed(object, seed_metadata.as_ref()).into_iter().collect();
+    let begun = object.status.as_ref().and_then(|status| status.chain_generation).unwrap_or(0) > 0;
+    if let (true, Ok(None)) = (begun, reach.secret_metadata(&namespace, &state).await) {
+        let what = format!("the state Secret {state} is gone: restore it, or kubectl rtok reseed {}", object.name_any());
+        found.push(finding(Grade::Failed, place(object), what));
+    }
+    for output in &object.spec.outputs {
+        if let Ok(metadata) = reach.secret_metadata(&namespace, &output.secret_name).await {
+            found.extend(of_output(object, &output.secret_name, metadata.as_ref(), begun));
+        }
+    }
+    found
+}
+
+fn of_seed(object: &RefreshableToken, metadata: Option<&ObjectMeta>) -> Option<Finding> {
+    let name = &object.spec.credential.seed_secret_ref.name;
+    let begun = object.status.as_ref().is_some_and(|status| status.seed.is_some());
+    let grade = if begun { Grade::Warning } else { Grade::Failed };
+    let Some(metadata) = metadata else {
+        // A chain that runs needs no seed.
+        let what = format!("the seed Secret {name} does not exist: kubectl rtok reseed {}", object.name_any());
+        return (!begun).then(|| finding(grade, place(object), what));
+    };
+    let role = metadata.labels.as_ref().and_then(|labels| labels.get(ROLE_LABEL)).map(String::as_str);
+    let what = format!(
+        "the seed Secret {name} is not labelled, so that it cannot be read: kubectl label secret {name} {ROLE_LABEL}=seed"
+    );
+    (role != Some("seed")).then(|| finding(grade, place(object), what))
+}
+
+fn of_output(object: &RefreshableToken, name: &str, metadata: Option<&ObjectMeta>, begun: bool) -> Option<Finding> {
+    let Some(metadata) = metadata else {
+        let missing = begun && !object.spec.suspended();
+        return missing.then(|| finding(Grade::Failed, place(object), format!("the output Secret {name} is not there")));
+    };
+    let ours = metadata.owner_references.iter().flatten().any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref());
+    if !ours {
+        let owner = metadata.owner_references.iter().flatten().next();
+        let whose = owner.map_or_else(|| "somebody else".to_owned(), |owner| format!("{} {}", owner.kind, owner.name));
+        let what =
+            format!("the output Secret {name} belongs to {whose} and is not touched: delete it, or choose another secretName");
+        return Some(finding(Grade::Failed, place(object), what));
+    }
+    let seen = SeenSecrets::default();
+    seen.wrote(metadata);
+    let immutable = seen.get(metadata.namespace.as_deref().unwrap_or_default(), name).is_some_and(|seen| seen.immutable);
+    let what = format!("the output Secret {name} was made immutable: delete it, and it is written anew");
+    immutable.then(|| finding(Grade::Failed, place(object), what))
+}
+
+async fn of_consumers(reach: &Reach, object: &RefreshableToken) -> Vec<Finding> {
+    let uses = consumers::find(reach, object).await.unwrap_or_default();
+    let stale = uses.iter().filter(|one| !one.way.follows());
+    let told = stale.map(|one| {
+        let what = format!("{} uses {} by {} and sees no new token until it is restarted", one.owner, one.secret, one.way.word());
+        finding(Grade::Warning, place(object), what)
+    });
+    let mut told: Vec<Finding> = told.collect();
+    told.dedup();
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn object(generation: i64, status: &str) -> RefreshableToken {
+        let text = format!(
+            "metadata: {{name: ci, namespace: build, uid: u, generation: {generation}}}
+spec:
+  provider: {{jfrogAccess: {{url: 'https://art.example.com'}}}}
+  credential: {{seedSecretRef: {{name: ci-seed}}}}
+  outputs: [{{secretName: ci-token, opaque: {{}}}}]
+status:
+  observedGeneration: 1
+  chainGeneration: 1
+  seed: {{fingerprint: 'hmac:s'}}
+  nextRefreshTime: '1970-01-01T00:40:00Z'
+{status}"
+        );
+        serde_saphyr::from_str(&text).unwrap()
+    }
+
+    fn condition(type_: &str, reason: &str) -> String {
+        format!(
+            "  conditions: [{{type: {type_}, status: 'True', reason: {reason}, message: m, lastTransitionTime: '1970-01-01T00:00:00Z'}}]"
+        )
+    }
+
+    fn one(found: Vec<Finding>) -> (Grade, String) {
+        let [found] = found.try_into().unwrap_or_else(|found: Vec<_>| panic!("{found:#?}"));
+        (found.grade, found.what)
+    }
+
+    #[test]
+    fn clocks_are_compared_with_the_api_servers() {
+        let grade = |own, server: Option<i64>| clock(at(own), server.map(at)).grade;
+        assert_eq!([grade(100, Some(100)), grade(105, Some(100)), grade(94, Some(100))], [Grade::Ok, Grade::Ok, Grade::Warning]);
+        assert_eq!([grade(0, Some(100)), grade(0, None)], [Grade::Failed, Grade::Warning]);
+    }
+
+    #[test]
+    fn a_lease_that_is_not_renewed_has_no_leader() {
+        let lease = |holder: &str| -> Lease {
+            serde_json::from_value(json!({"metadata": {"namespace": "own"}, "spec": {
+                "holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": "1970-01-01T00:01:00.000000Z"}}))
+            .unwrap()
+        };
+        assert_eq!(lead(&lease("pod-0"), at(75)), finding(Grade::Ok, "leader of own", "pod-0"));
+        assert_eq!(lead(&lease("pod-0"), at(76)).grade, Grade::Failed);
+        assert_eq!(lead(&lease(""), at(61)).grade, Grade::Failed);
+    }
+
+    #[test]
+    fn a_status_is_judged_by_what_it_says_and_by_what_it_does_not() {
+        let ready = condition("Ready", "TokenFresh");
+        assert_eq!(of_status(&object(1, &ready), at(0)), Vec::new());
+        assert!(one(of_status(&object(2, &ready), at(0))).1.contains("has not seen this generation"));
+        let (grade, what) = one(of_status(&object(1, &condition("Stalled", "SeedNotAllowed")), at(0)));
+        assert_eq!(
+            (grade, what.as_str()),
+            (Grade::Failed, "SeedNotAllowed: m. What to do: kubectl label secret ci-seed refreshabletoken.io/role=seed")
+        );
+        let (grade, what) = one(of_status(&object(1, &ready), at(2400 + 61)));
+        assert!(grade == Grade::Failed && what.contains("1m1s overdue"), "{what}");
+        let short =
+            "  token: {fingerprint: 'hmac:t', issuedTime: '1970-01-01T00:00:00Z', expirationTime: '1970-01-01T00:05:00Z'}";
+        assert_eq!(one(of_status(&object(1, &format!("{ready}\n{short}")), at(0))).0, Grade::Warning);
+    }
+
+    #[test]
+    fn secrets_are_judged_by_label_and_owner() {
+        let object = object(1, "");
+        let metadata = |value: serde_json::Value| serde_json::from_value::<ObjectMeta>(value).unwrap();
+        assert_eq!(of_seed(&object, Some(&metadata(json!({"labels": {ROLE_LABEL: "seed"}})))), None);
+        assert_eq!(of_seed(&object, Some(&metadata(json!({})))).unwrap().grade, Grade::Warning, "the chain runs without it");
+        assert_eq!(of_seed(&object, None), None);
+        let mut fresh = object.clone();
+        fresh.status = None;
+        assert_eq!(of_seed(&fresh, None).unwrap().grade, Grade::Failed);
+        let owned = |uid: &str, more: serde_json::Value| {
+            metadata(json!({"namespace": "build", "name": "ci-token", "managedFields": more, "labels": {ROLE_LABEL: "output"},
+                            "ownerReferences": [{"apiVersion": "v1", "kind": "ExternalSecret", "name": "x", "uid": uid}]}))
+        };
+        assert_eq!(of_output(&object, "ci-token", Some(&owned("u", json!([]))), true), None);
+        let foreign = of_output(&object, "ci-token", Some(&owned("other", json!([]))), true).unwrap();
+        assert!(foreign.what.contains("belongs to ExternalSecret x"), "{foreign:?}");
+        let fields = json!([{"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:immutable": {}}}]);
+        assert!(of_output(&object, "ci-token", Some(&owned("u", fields)), true).unwrap().what.contains("immutable"));
+        assert!(of_output(&object, "ci-token", None, true).is_some() && of_output(&object, "ci-token", None, false).is_none());
+    }
+}

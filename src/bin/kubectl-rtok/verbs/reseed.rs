@@ -1,0 +1,281 @@
+//! `reseed`: a new first token into the seed Secret. The operator begins a new chain with it.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use refreshable_token_operator::api::{ROLE_LABEL, RefreshableToken};
+use refreshable_token_operator::provider::Semantics;
+use refreshable_token_operator::token::SecretText;
+use serde_json::{Map, Value, json};
+
+use super::wait::until_ready;
+use crate::Session;
+use crate::cluster::object_name;
+use crate::failure::{Failure, Verdict};
+use crate::output::{print, tell};
+use crate::situation::Situation;
+use crate::targets::{Patience, Progress, place, stands_still};
+
+/// Largest value. Our choice, as the operator's own limit for what a seed holds: common HTTP servers refuse larger header fields.
+const LARGEST: usize = 16 * 1024;
+
+// Arguments of `reseed`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  kubectl rtok reseed artifactory-ci --from-file refresh_token=./refresh --from-file access_token=./access --wait
+  curl ... | kubectl rtok reseed artifactory-ci --stdin
+                                 the JSON answer of a token API, or one line with the refresh token
+
+Both tokens are replaced as a pair: one that is not given is removed. User name, password and client stay unless given. A newline at the
+end of a file is cut. No token is ever taken from the command line, where others could see it.")]
+pub struct Reseed {
+    /// Name of a RefreshableToken.
+    #[arg(value_name = "NAME", value_parser = object_name)]
+    name: String,
+    /// A value: access_token, refresh_token, username, password, client_id or client_secret, and the file that holds it. May be repeated.
+    #[arg(long = "from-file", value_name = "KEY=FILE", required_unless_present = "stdin", conflicts_with = "stdin")]
+    files: Vec<String>,
+    /// Read it from standard input: a JSON object with these keys, or one line with the token.
+    #[arg(long)]
+    stdin: bool,
+    /// Wait until the new chain is ready.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// What a seed can hold.
+const KEYS: [&str; 6] = ["access_token", "refresh_token", "username", "password", "client_id", "client_secret"];
+
+type Values = Vec<(&'static str, SecretText)>;
+
+impl Reseed {
+    /// Writes it.
+    pub async fn run(self, session: &Session) -> Result<Verdict, Failure> {
+        let reach = session.reach().await?;
+        let object = reach.object(&self.name).await?;
+        let renews = Situation::of(object.clone()).semantics() == Semantics::RenewsItself;
+        let values = if self.stdin { from_stdin(renews)? } else { from_files(&self.files)? };
+        let token = if renews { "access_token" } else { "refresh_token" };
+        if !values.iter().any(|(key, _)| *key == token) {
+            return Err(Failure::usage(format!("{} begins a chain with the {token}: give it", object.spec.provider.name())));
+        }
+        let namespace = object.namespace().unwrap_or_default();
+        let name = object.spec.credential.seed_secret_ref.name.clone();
+        let old = reach.secret(&namespace, &name).await?;
+        if let Some(old) = &old {
+            usable(old, &name)?;
+        }
+        let secret = seed(&object, &values, old.as_ref())?;
+        let written = reach.put_secret(&namespace, &name, &secret, old.is_some()).await?;
+        let keys: Vec<&str> = values.iter().map(|(key, _)| *key).collect();
+        print(&format!(
+            "{}: Secret {name} holds a new seed ({}); the operator begins a chain with it\n",
+            place(&object),
+            keys.join(", ")
+        ));
+        if object.spec.suspended() {
+            tell("it is suspended: nothing happens until kubectl rtok resume");
+        } else if self.wait {
+            let before = stands_still(&object);
+            let version = written.metadata.resource_version;
+            let progress = |_: usize, seen: &RefreshableToken| progress(seen, version.as_deref(), before.as_deref());
+            return Ok(Verdict::of(self.patience.wait(&reach, &[object], progress).await?));
+        }
+        Ok(Verdict::Good)
+    }
+}
+
+/// The operator has read this seed, and what it said then.
+fn progress(seen: &RefreshableToken, version: Option<&str>, before: Option<&str>) -> Progress {
+    let read = seen.status.as_ref().and_then(|status| status.seed.as_ref()).and_then(|seed| seed.resource_version.as_deref());
+    if read == version {
+        return until_ready(seen);
+    }
+    // A seed that is refused is not written down; a new refusal is about it.
+    match stands_still(seen) {
+        Some(why) if Some(why.as_str()) != before && (why.starts_with("Seed") || why.starts_with("AlreadySpent")) => {
+            Progress::Hopeless(why)
+        }
+        _ => Progress::Waiting,
+    }
+}
+
+/// Whether the operator could use the Secret, and can be written.
+fn usable(secret: &Secret, name: &str) -> Result<(), Failure> {
+    if secret.immutable == Some(true) {
+        return Err(Failure::refused(format!("Secret {name} is immutable: delete it first")));
+    }
+    let type_ = secret.type_.as_deref().unwrap_or_default();
+    if type_.contains("kubernetes.io/") && type_ != "kubernetes.io/basic-auth" {
+        return Err(Failure::refused(format!("Secret {name} is of type {type_}, which cannot be a seed: delete it first")));
+    }
+    if let Some(owner) = secret.owner_references().first() {
+        tell(&format!("Secret {name} belongs to {} {}, which may write it back", owner.kind, owner.name));
+    }
+    Ok(())
+}
+
+/// The seed Secret, or what is to be merged into it at the version that was read.
+fn seed(object: &RefreshableToken, values: &[(&'static str, SecretText)], old: Option<&Secret>) -> Result<Value, Failure> {
+    let reference = &object.spec.credential.seed_secret_ref;
+    let mut data = Map::new();
+    let named = |key: &'static str| match key {
+        "access_token" => reference.access_token_key.as_deref(),
+        "refresh_token" => reference.refresh_token_key.as_deref(),
+        "username" => reference.username_key.as_deref(),
+        "password" => reference.password_key.as_deref(),
+        _ => None,
+    };
+    if old.is_some() {
+        for token in ["access_token", "refresh_token"] {
+            data.insert(named(token).unwrap_or(token).to_owned(), Value::Null);
+        }
+    }
+    for (key, value) in values {
+        if let (true, Some(client)) = (key.starts_with("client_"), object.spec.provider.client_secret_ref()) {
+            return Err(Failure::usage(format!(
+                "{key} stands in the Secret {} of clientSecretRef: change it there",
+                client.name
+            )));
+        }
+        data.insert(named(key).unwrap_or(key).to_owned(), STANDARD.encode(value.reveal()).into());
+    }
+    let mut metadata = json!({ "name": reference.name, "labels": { ROLE_LABEL: "seed" } });
+    if let (Some(metadata), Some(version)) =
+        (metadata.as_object_mut(), old.and_then(|old| old.metadata.resource_version.as_ref()))
+    {
+        metadata.insert("resourceVersion".to_owned(), version.clone().into());
+    }
+    Ok(json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data }))
+}
+
+fn from_files(files: &[String]) -> Result<Values, Failure> {
+    let mut values = Values::new();
+    for file in files {
+        let (key, path) = file.split_once('=').map_or_else(
+            || (Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or_default(), file.as_str()),
+            |(key, path)| (key, path),
+        );
+        let key = known(key).ok_or_else(|| Failure::usage(format!("{key} is no key of a seed: {}", KEYS.join(", "))))?;
+        if values.iter().any(|(given, _)| *given == key) {
+            return Err(Failure::usage(format!("{key} is given twice")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{path} cannot be read: {error}")))?;
+        values.push((key, one_line(key, &text)?));
+    }
+    Ok(values)
+}
+
+fn from_stdin(renews: bool) -> Result<Values, Failure> {
+    let mut text = zeroize::Zeroizing::new(String::new());
+    let limit = u64::try_from(LARGEST * 8).unwrap_or(u64::MAX);
+    std::io::stdin().take(limit).read_to_string(&mut text).map_err(|_| Failure::usage("standard input is not text"))?;
+    parse(&text, renews)
+}
+
+/// A JSON object with known keys, or one line with the token that begins a chain. What is wrong is told without the text.
+fn parse(text: &str, renews: bool) -> Result<Values, Failure> {
+    if !text.trim_start().starts_with('{') {
+        let key = if renews { "access_token" } else { "refresh_token" };
+        return Ok(vec![(key, one_line(key, text)?)]);
+    }
+    let object: Map<String, Value> =
+        serde_json::from_str(text).map_err(|_| Failure::usage("standard input is not the JSON of a token API's answer"))?;
+    let mut values = Values::new();
+    for key in KEYS {
+        match object.get(key) {
+            Some(Value::String(value)) => values.push((key, one_line(key, value)?)),
+            Some(Value::Null) | None => {}
+            Some(_) => return Err(Failure::usage(format!("{key} in the JSON is not a text"))),
+        }
+    }
+    Ok(values)
+}
+
+fn known(key: &str) -> Option<&'static str> {
+    KEYS.into_iter().find(|known| *known == key)
+}
+
+/// One line of text: what the operator accepts from a seed. The newline at the end that most editors write is cut.
+fn one_line(key: &str, text: &str) -> Result<SecretText, Failure> {
+    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    let wrong = |what: &str| Err(Failure::usage(format!("{key}: {what}")));
+    if text.is_empty() {
+        return wrong("is empty");
+    }
+    if text.len() > LARGEST {
+        return wrong("is larger than 16 KiB, which no token API accepts");
+    }
+    if text.chars().any(char::is_control) {
+        return wrong("holds a line break or another control character");
+    }
+    Ok(SecretText::new(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(provider: &str, reference: &str) -> RefreshableToken {
+        let text = format!(
+            "metadata: {{name: ci}}\nspec:\n  provider: {provider}\n  credential: {{seedSecretRef: {{name: s{reference}}}}}\n  outputs: [{{secretName: o, opaque: {{}}}}]\n"
+        );
+        serde_saphyr::from_str(&text).unwrap()
+    }
+
+    const ACCESS: &str = "{jfrogAccess: {url: 'https://art.example.com'}}";
+
+    fn revealed<'a>(values: &'a [(&'static str, SecretText)]) -> Vec<(&'a str, &'a str)> {
+        values.iter().map(|(key, value)| (*key, value.reveal())).collect()
+    }
+
+    #[test]
+    fn standard_input_is_an_answer_or_one_line() {
+        let answer = r#"{"access_token": "a", "refresh_token": "r", "expires_in": 3600, "scope": null}"#;
+        assert_eq!(revealed(&parse(answer, false).unwrap()), [("access_token", "a"), ("refresh_token", "r")]);
+        assert_eq!(revealed(&parse("r\n", false).unwrap()), [("refresh_token", "r")]);
+        assert_eq!(revealed(&parse("a\r\n", true).unwrap()), [("access_token", "a")]);
+        for bad in ["", "\n", "canary\nsecond", "{canary", r#"{"refresh_token": 7}"#, &"x".repeat(LARGEST + 1)] {
+            let error = parse(bad, false).unwrap_err();
+            assert!(!error.message.contains("canary") && !error.message.contains("xxx"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_pair_is_replaced_as_a_pair_under_the_names_of_the_spec() {
+        let values = parse("new", false).unwrap();
+        let object = object(ACCESS, ", refreshTokenKey: r");
+        let fresh = seed(&object, &values, None).unwrap();
+        assert_eq!(fresh["data"], json!({"r": STANDARD.encode("new")}));
+        assert_eq!(fresh["metadata"]["labels"][ROLE_LABEL], "seed");
+        let old = Secret { metadata: serde_json::from_value(json!({"resourceVersion": "7"})).unwrap(), ..Secret::default() };
+        let merged = seed(&object, &values, Some(&old)).unwrap();
+        assert_eq!(merged["data"], json!({"r": STANDARD.encode("new"), "access_token": null}), "the old access token goes");
+        assert_eq!(merged["metadata"]["resourceVersion"], "7");
+    }
+
+    #[test]
+    fn what_stands_elsewhere_is_not_written_here() {
+        let values = parse(r#"{"refresh_token": "r", "client_secret": "c"}"#, false).unwrap();
+        let own = object("{oauth2: {tokenURL: 'https://i.example.com/t'}}", "");
+        assert_eq!(seed(&own, &values, None).unwrap()["data"]["client_secret"], STANDARD.encode("c"));
+        let elsewhere = object("{oauth2: {tokenURL: 'https://i.example.com/t', clientSecretRef: {name: client}}}", "");
+        assert!(seed(&elsewhere, &values, None).unwrap_err().message.contains("Secret client of clientSecretRef"));
+    }
+
+    #[test]
+    fn secrets_that_cannot_be_a_seed_are_left_alone() {
+        let secret = |value: Value| serde_json::from_value::<Secret>(value).unwrap();
+        assert!(usable(&secret(json!({"type": "Opaque"})), "s").is_ok());
+        assert!(usable(&secret(json!({"type": "kubernetes.io/basic-auth"})), "s").is_ok());
+        assert!(usable(&secret(json!({"type": "kubernetes.io/service-account-token"})), "s").is_err());
+        assert!(usable(&secret(json!({"immutable": true})), "s").is_err());
+    }
+}
