@@ -7,7 +7,7 @@ pub(super) mod lease;
 mod output;
 mod review;
 
-pub(super) use output::{as_output, role};
+pub use output::{output_view, role};
 
 use std::collections::BTreeMap;
 use std::time::Duration;

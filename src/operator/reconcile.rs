@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use super::Context;
-use super::cluster::{Owner, Trouble, as_output, is_owned_by, role};
+use super::cluster::{Owner, Trouble, is_owned_by, output_view};
 use super::credential::{self, Unusable};
 use super::deletion;
 use super::drive::{Driven, Job};
@@ -28,7 +28,7 @@ use super::transport::Connection;
 use crate::api::{OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
 use crate::refresh::decide::{Facts, OutputView, Plan, Rival, SeedView, Trigger, decide, previous_ends};
-use crate::refresh::exchange::{Brief, KnownChain, Outcome, SeenOutput, Task};
+use crate::refresh::exchange::{Brief, KnownChain, Outcome, Task};
 use crate::refresh::journal::Place;
 use crate::refresh::state::{Claim, Owner as ChainOwner};
 use crate::token::Login;
@@ -222,11 +222,8 @@ impl Turn {
     fn output_views(&self) -> Vec<Option<OutputView>> {
         let owner = self.owner();
         let view = |output: &OutputSpec| {
-            let (name, policy) = (&output.secret_name, output.creation_policy());
-            let seen = self.context.seen.get(&self.namespace, name).filter(|seen| seen.role == role(policy))?;
-            let type_ = self.status.outputs.iter().find(|written| written.secret_name == *name).map(|w| w.type_.clone());
-            let content_hash = seen.content_hash.clone();
-            Some(OutputView { seen: SeenOutput { type_, ..as_output(seen, policy, &owner) }, content_hash })
+            let seen = self.context.seen.get(&self.namespace, &output.secret_name)?;
+            output_view(seen, output, &self.status, &owner)
         };
         self.object.spec.outputs.iter().map(view).collect()
     }

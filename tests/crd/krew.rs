@@ -25,7 +25,7 @@ fn archive(architecture: &str) -> String {
 
 fn sha256(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// As krew's own check (`validate-krew-manifest`) and its guide for developers ask.

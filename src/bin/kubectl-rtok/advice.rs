@@ -36,6 +36,7 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
             "begin a new chain: kubectl rtok reseed NAME; and look for whoever else uses the pair"
         }
         Reason::OutputConflict => "delete the Secret, or choose another secretName",
+        Reason::OutputMissing => "make the Secret that the output is merged into, or leave creationPolicy out",
         Reason::OutputImmutable | Reason::OutputTypeMismatch => "delete the Secret: it is written anew",
         Reason::OutputInvalid => "the message says why the output cannot be made from this token",
         Reason::CaBundleInvalid => "mend the key of tls.caBundleRef: PEM text, at most 64 KiB",

@@ -3,10 +3,20 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use refreshable_token_operator::token::{AccessToken, HeldTokens, RefreshToken, SecretText};
+use refreshable_token_operator::api::PreviousTokenStatus;
+use refreshable_token_operator::token::{AccessToken, HeldTokens, PreviousToken, RefreshToken, SecretText};
 
 /// The life of a made-up token where the manifest asks for none. Our choice: what token APIs commonly give.
 pub const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// A token before the newest, with the times of the real one.
+pub fn previous(real: &PreviousTokenStatus) -> PreviousToken {
+    PreviousToken {
+        access_token: AccessToken::new("made-up-previous-token"),
+        replaced_time: real.replaced_time,
+        expiration_time: real.expiration_time,
+    }
+}
 
 /// A full set of tokens, issued at `issued`.
 pub fn tokens(issued: DateTime<Utc>, lifetime: Duration) -> HeldTokens {

@@ -2,14 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use kube::ResourceExt as _;
-use refreshable_token_operator::api::{OutputSpec, REFRESH_REQUESTED_ANNOTATION, RefreshableToken, RefreshableTokenStatus};
+use refreshable_token_operator::api::{
+    CreationPolicy, OutputSpec, REFRESH_REQUESTED_ANNOTATION, RefreshableToken, RefreshableTokenStatus,
+};
+use refreshable_token_operator::operator::cluster::{Owner, output_view};
 use refreshable_token_operator::operator::seen::SeenSecret;
 use refreshable_token_operator::provider::{Provider, Semantics};
 use refreshable_token_operator::refresh::decide::{Facts, Memory, OutputView, Plan, SeedView, decide};
 use refreshable_token_operator::refresh::exchange::SeenOutput;
-use refreshable_token_operator::refresh::output::render;
+use refreshable_token_operator::refresh::output::{ObjectName, render};
 use refreshable_token_operator::refresh::schedule::{Schedule, schedule};
-use refreshable_token_operator::token::FingerprintKey;
+use refreshable_token_operator::token::{FingerprintKey, HeldTokens};
 
 use crate::made_up;
 
@@ -87,57 +90,62 @@ impl Situation {
             status: &status,
             rival: None,
             seed,
-            outputs: self.views(&status),
+            outputs: self.views(&status, time),
             memory: &memory,
             key: &FingerprintKey::new(&[]),
         };
         decide(&facts, time)
     }
 
-    fn views(&self, status: &RefreshableTokenStatus) -> Vec<Option<OutputView>> {
+    fn views(&self, status: &RefreshableTokenStatus, time: DateTime<Utc>) -> Vec<Option<OutputView>> {
         let uid = self.uid();
         let written = |output: &OutputSpec| status.outputs.iter().find(|written| written.secret_name == output.secret_name);
-        let type_ = |output: &OutputSpec| written(output).map(|written| written.type_.clone());
+        let owner = Owner { namespace: self.object.namespace().unwrap_or_default(), name: self.object.name_any(), uid };
         let outputs = &self.object.spec.outputs;
         match &self.outputs {
             Known::There(seen) => {
-                let view = |(output, seen): (&OutputSpec, &Option<SeenSecret>)| {
-                    let seen = seen.clone().filter(|seen| seen.role == "output")?;
-                    let owned = seen.owners.contains(&uid);
-                    let shape =
-                        SeenOutput { uid: seen.uid, owned, type_: type_(output), immutable: seen.immutable, keys: seen.keys };
-                    Some(OutputView { seen: shape, content_hash: seen.content_hash })
-                };
+                let view =
+                    |(output, seen): (&OutputSpec, &Option<SeenSecret>)| output_view(seen.clone()?, output, status, &owner);
                 outputs.iter().zip(seen).map(view).collect()
             }
             Known::Missing | Known::Unread => {
                 let view = |output: &OutputSpec| {
                     let written = written(output)?;
-                    let keys = keys(output);
-                    let seen = SeenOutput {
-                        uid: String::new(),
-                        owned: true,
-                        type_: Some(written.type_.clone()),
-                        immutable: false,
-                        keys,
-                    };
-                    Some(OutputView { seen, content_hash: Some(written.content_hash.clone()) })
+                    Some(OutputView {
+                        seen: self.as_written(output, status, time),
+                        content_hash: Some(written.content_hash.clone()),
+                    })
                 };
                 outputs.iter().map(view).collect()
             }
         }
     }
-}
 
-/// The keys that this output has when it is written.
-fn keys(output: &OutputSpec) -> Vec<String> {
-    let tokens = made_up::tokens(DateTime::UNIX_EPOCH, made_up::LIFETIME);
-    let rendered = render(std::slice::from_ref(output), &tokens, &FingerprintKey::new(&[])).unwrap_or_default();
-    rendered.into_iter().flat_map(|rendered| rendered.data.into_keys()).collect()
+    /// An output as it is when it is written and nobody has touched it since.
+    fn as_written(&self, output: &OutputSpec, status: &RefreshableTokenStatus, time: DateTime<Utc>) -> SeenOutput {
+        let previous = status.token.as_ref().and_then(|token| token.previous.as_ref());
+        let tokens =
+            HeldTokens { previous: previous.map(made_up::previous), ..made_up::tokens(DateTime::UNIX_EPOCH, made_up::LIFETIME) };
+        let (name, namespace) = (self.object.name_any(), self.object.namespace().unwrap_or_default());
+        let object = ObjectName { name: &name, namespace: &namespace };
+        let rendered = render(std::slice::from_ref(output), object, &tokens, &FingerprintKey::new(&[]), time).unwrap_or_default();
+        let metadata = output.metadata.clone().unwrap_or_default();
+        SeenOutput {
+            uid: String::new(),
+            owned: true,
+            type_: rendered.first().map(|rendered| rendered.type_.to_owned()),
+            immutable: false,
+            keys: rendered.into_iter().flat_map(|rendered| rendered.data.into_keys()).collect(),
+            labels: metadata.labels.into_keys().collect(),
+            annotations: metadata.annotations.into_keys().collect(),
+            reference: (output.creation_policy() == CreationPolicy::Owner).then_some(0),
+        }
+    }
 }
 
 #[cfg(test)]
 pub mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     use refreshable_token_operator::refresh::decide::Trigger;
 
     use super::*;
@@ -181,11 +189,11 @@ status:
             resource_version: "9".to_owned(),
             uid: "o".to_owned(),
             role: "output".to_owned(),
-            name_label: None,
             owners: vec!["u".to_owned()],
+            owned_by_us: true,
             content_hash: Some("hmac:c".to_owned()),
             keys: vec!["access_token".to_owned(), "until".to_owned()],
-            immutable: false,
+            ..SeenSecret::of(&ObjectMeta::default())
         };
         assert!(matches!(plan(Known::There("7".to_owned()), Known::There(vec![Some(seen.clone())])), Plan::Wait { .. }));
         let edited = SeenSecret { keys: vec!["until".to_owned()], ..seen };

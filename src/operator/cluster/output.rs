@@ -8,9 +8,13 @@ use kube::Resource as _;
 use kube::api::{Patch, PatchParams};
 
 use super::{Cluster, Owner, Trouble, bounded, bytes, labels, named, writer};
-use crate::api::{CONTENT_HASH_ANNOTATION, CreationPolicy, OUTPUT_MANAGER, OutputMetadata, RefreshableToken, WRITER_ANNOTATION};
+use crate::api::{
+    CONTENT_HASH_ANNOTATION, CreationPolicy, OUTPUT_MANAGER, OutputMetadata, OutputSpec, RefreshableToken,
+    RefreshableTokenStatus, WRITER_ANNOTATION,
+};
 use crate::operator::metrics::SecretWrite;
 use crate::operator::seen::SeenSecret;
+use crate::refresh::decide::OutputView;
 use crate::refresh::exchange::{OutputAction, OutputAnswer, SeenOutput};
 use crate::refresh::output::Rendered;
 
@@ -71,15 +75,27 @@ impl Cluster {
 
 /// The role that the label of an output Secret names. Not `output` for one of somebody else's: the chart's admission policy keeps
 /// that label from being taken away, and its owner may write it as he likes.
-pub(in crate::operator) fn role(policy: CreationPolicy) -> &'static str {
+#[must_use]
+pub fn role(policy: CreationPolicy) -> &'static str {
     match policy {
         CreationPolicy::Owner | CreationPolicy::Orphan => "output",
         CreationPolicy::Merge => "merged",
     }
 }
 
+/// What a decision needs to know of an output Secret that was seen; none where its label says that it is none of this kind.
+/// `status` tells its type, which metadata does not show.
+#[must_use]
+pub fn output_view(seen: SeenSecret, output: &OutputSpec, status: &RefreshableTokenStatus, owner: &Owner) -> Option<OutputView> {
+    let policy = output.creation_policy();
+    let content_hash = seen.content_hash.clone();
+    let type_ = status.outputs.iter().find(|written| written.secret_name == output.secret_name).map(|w| w.type_.clone());
+    let fits = seen.role == role(policy);
+    fits.then(|| OutputView { seen: SeenOutput { type_, ..as_output(seen, policy, owner) }, content_hash })
+}
+
 /// What an exchange needs to know of an output Secret that was seen; its type aside.
-pub(in crate::operator) fn as_output(secret: SeenSecret, policy: CreationPolicy, owner: &Owner) -> SeenOutput {
+fn as_output(secret: SeenSecret, policy: CreationPolicy, owner: &Owner) -> SeenOutput {
     SeenOutput {
         owned: may_write(&secret, policy, owner),
         reference: secret.owners.iter().position(|uid| *uid == owner.uid),

@@ -7,7 +7,8 @@ use clap::Args;
 use kube::ResourceExt as _;
 use refreshable_token_operator::api::{NAME_LABEL, ROLE_LABEL, RefreshableToken, SpecDuration};
 use refreshable_token_operator::operator::clock::{Clock as _, SystemClock};
-use refreshable_token_operator::refresh::output::render;
+use refreshable_token_operator::operator::cluster::role;
+use refreshable_token_operator::refresh::output::{ObjectName, render};
 use refreshable_token_operator::token::FingerprintKey;
 use serde_json::{Map, Value, json};
 
@@ -85,13 +86,21 @@ impl Render {
 /// The output Secrets of an object, as the operator's own rendering makes them from made-up tokens.
 pub fn rendered(object: &RefreshableToken) -> Result<Vec<Value>, Failure> {
     let lifetime = object.spec.request().lifetime.map_or(made_up::LIFETIME, SpecDuration::get);
-    let tokens = made_up::tokens(SystemClock.now(), lifetime.max(Duration::from_secs(1)));
-    let rendered = render(&object.spec.outputs, &tokens, &FingerprintKey::new(&[]));
+    let now = SystemClock.now();
+    let tokens = made_up::tokens(now, lifetime.max(Duration::from_secs(1)));
+    let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+    let place = ObjectName { name: &name, namespace: &namespace };
+    let rendered = render(&object.spec.outputs, place, &tokens, &FingerprintKey::new(&[]), now);
     let rendered = rendered.map_err(|error| Failure::refused(format!("RefreshableToken {}: {error}", object.name_any())))?;
     let secret = |output: refreshable_token_operator::refresh::output::Rendered| {
         let data: Map<String, Value> =
             output.data.into_iter().map(|(key, value)| (key, String::from_utf8_lossy(&value).into_owned().into())).collect();
-        let mut metadata = json!({ "name": output.name, "labels": { ROLE_LABEL: "output", NAME_LABEL: object.name_any() } });
+        let mut labels = output.metadata.labels.clone();
+        labels.extend([(ROLE_LABEL.to_owned(), role(output.policy).to_owned()), (NAME_LABEL.to_owned(), object.name_any())]);
+        let mut metadata = json!({ "name": output.name, "labels": labels });
+        if let Some(metadata) = metadata.as_object_mut().filter(|_| !output.metadata.annotations.is_empty()) {
+            metadata.insert("annotations".to_owned(), json!(output.metadata.annotations));
+        }
         if let (Some(metadata), Some(namespace)) = (metadata.as_object_mut(), object.namespace()) {
             metadata.insert("namespace".to_owned(), namespace.into());
         }
