@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use testbed::tools::{KUBERNETES_VERSIONS, Tool, schemas};
+use testbed::tools::{KUBERNETES_VERSIONS, Tool, monitors, schemas};
 
 /// Prints where a tool of the chart's checks is. The first time it is built, which takes minutes.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ enum What {
     Helm4,
     /// kubeconform.
     Kubeconform,
+    /// The folder of the schemas of the Prometheus Operator's kinds, for kubeconform.
+    Monitors,
     /// The folder of the schemas of Kubernetes' kinds, for kubeconform.
     Schemas,
     /// The versions that there are schemas of, one a line.
@@ -31,6 +33,7 @@ fn main() -> anyhow::Result<ExitCode> {
         What::Helm3 => Tool::Helm3.find()?,
         What::Helm4 => Tool::Helm4.find()?,
         What::Kubeconform => Tool::Kubeconform.find()?,
+        What::Monitors => monitors()?,
         What::Schemas => schemas()?,
         What::KubernetesVersions => {
             print(&KUBERNETES_VERSIONS.map(|(version, _)| version).join("\n"));

@@ -1,6 +1,8 @@
-//! Programs and files that check the chart: Helm 3 and 4, kubeconform, and the schemas of Kubernetes versions. Built or made once,
-//! in the cache folder, from Go modules whose versions and checksums are pinned here.
+//! Programs and files that check the chart: Helm 3 and 4, kubeconform, and the schemas of Kubernetes
+//! versions and of the Prometheus Operator. Built or made once, in the cache folder, from Go modules whose versions and checksums are
+//! pinned here.
 
+mod monitors;
 mod schemas;
 
 use std::path::PathBuf;
@@ -8,6 +10,7 @@ use std::path::PathBuf;
 use crate::cache;
 use crate::go_build::{self, Module, Program, Recipe};
 
+pub use monitors::monitors;
 pub use schemas::{KUBERNETES_VERSIONS, schemas};
 
 /// A program to find or build.
