@@ -78,7 +78,7 @@ struct Run {
     /// Form of the logs, which go to standard error.
     #[arg(long, env = "RTOK_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
-    /// What to log, as a tracing filter such as `info` or `debug`.
+    /// What to log: a level, or several for parts of the program, such as `info,refreshable_token_operator=debug`.
     #[arg(long, env = "RUST_LOG", default_value = "info", hide = true)]
     log: String,
     /// Name of this replica, shown in claims and events. Default: the host name.

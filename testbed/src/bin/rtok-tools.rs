@@ -1,11 +1,11 @@
-//! Prints where a tool of the chart's checks is, and builds it first if need be.
+//! Prints where a tool of the checks of chart and workflows is, and builds it first if need be.
 
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use testbed::tools::{KUBERNETES_VERSIONS, Tool, schemas};
+use testbed::tools::{KUBERNETES_VERSIONS, Tool, monitors, schemas};
 
-/// Prints where a tool of the chart's checks is. The first time it is built, which takes minutes.
+/// Prints where a tool of the checks is. The first time it is built, which takes minutes.
 #[derive(Parser)]
 struct Arguments {
     /// What to find.
@@ -20,6 +20,10 @@ enum What {
     Helm4,
     /// kubeconform.
     Kubeconform,
+    /// actionlint.
+    Actionlint,
+    /// The folder of the schemas of the Prometheus Operator's kinds, for kubeconform.
+    Monitors,
     /// The folder of the schemas of Kubernetes' kinds, for kubeconform.
     Schemas,
     /// The versions that there are schemas of, one a line.
@@ -31,6 +35,8 @@ fn main() -> anyhow::Result<ExitCode> {
         What::Helm3 => Tool::Helm3.find()?,
         What::Helm4 => Tool::Helm4.find()?,
         What::Kubeconform => Tool::Kubeconform.find()?,
+        What::Actionlint => Tool::Actionlint.find()?,
+        What::Monitors => monitors()?,
         What::Schemas => schemas()?,
         What::KubernetesVersions => {
             print(&KUBERNETES_VERSIONS.map(|(version, _)| version).join("\n"));

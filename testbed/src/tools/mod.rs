@@ -1,6 +1,8 @@
-//! Programs and files that check the chart: Helm 3 and 4, kubeconform, and the schemas of Kubernetes versions. Built or made once,
-//! in the cache folder, from Go modules whose versions and checksums are pinned here.
+//! Programs and files that check the chart and the workflows: Helm 3 and 4, kubeconform, actionlint, and the schemas of Kubernetes
+//! versions and of the Prometheus Operator. Built or made once, in the cache folder, from Go modules whose versions and checksums are
+//! pinned here.
 
+mod monitors;
 mod schemas;
 
 use std::path::PathBuf;
@@ -8,6 +10,7 @@ use std::path::PathBuf;
 use crate::cache;
 use crate::go_build::{self, Module, Program, Recipe};
 
+pub use monitors::monitors;
 pub use schemas::{KUBERNETES_VERSIONS, schemas};
 
 /// A program to find or build.
@@ -19,6 +22,8 @@ pub enum Tool {
     Helm4,
     /// Compares manifests with JSON Schemas.
     Kubeconform,
+    /// Checks GitHub's workflows.
+    Actionlint,
 }
 
 struct Source {
@@ -40,7 +45,7 @@ macro_rules! module {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Helm3, Self::Helm4, Self::Kubeconform];
+    pub const ALL: [Self; 4] = [Self::Helm3, Self::Helm4, Self::Kubeconform, Self::Actionlint];
 
     /// Name for the command line and of the file.
     #[must_use]
@@ -71,6 +76,12 @@ impl Tool {
                 "github.com/yannh/kubeconform/cmd/kubeconform",
                 "github.com/yannh/kubeconform v",
             ),
+            Self::Actionlint => (
+                module!("actionlint"),
+                "actionlint",
+                "github.com/rhysd/actionlint/cmd/actionlint",
+                "github.com/rhysd/actionlint v",
+            ),
         };
         Source { module, program: Program { name, package }, version }
     }
@@ -88,6 +99,7 @@ impl Tool {
             }
             Self::Helm4 => format!("-X helm.sh/helm/v4/internal/version.version=v{version}"),
             Self::Kubeconform => format!("-X main.version=v{version}"),
+            Self::Actionlint => format!("-X github.com/rhysd/actionlint.version={version}"),
         })
     }
 }

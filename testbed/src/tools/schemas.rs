@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::cache;
 use crate::go_build::{GoCommand, kept};
 
-const TITLE: &str = "chart tools";
+pub(super) const TITLE: &str = "chart tools";
 const MODULE: &str = "k8s.io/kubernetes";
 /// Which `go` can fetch the modules; our choice, as for the control plane.
 const GO: &str = "1.26.0";
@@ -43,21 +43,30 @@ pub fn schemas() -> anyhow::Result<PathBuf> {
 
 fn make(folder: &Path, version: &str, checksum: &str) -> anyhow::Result<()> {
     eprintln!("{TITLE}: making the schemas of Kubernetes {version}, once");
-    // Beside the result and removed with it: the sources are 100 MB a version, and nobody else needs them.
-    let modules = folder.join("modules");
-    let settings = [("GOMODCACHE", modules.as_os_str()), ("GOFLAGS", OsStr::new("-modcacherw"))];
-    let go = GoCommand::new("go".as_ref(), folder, TITLE, GO)?;
-    let module = format!("{MODULE}@v{version}");
-    go.run(["mod", "download", "-json", &module].map(OsStr::new), &settings, &format!("fetching {module}"))?;
-    let fetched = fs::read_to_string(go.log())?;
-    ensure!(fetched.contains(&format!("\"Sum\": \"{checksum}\"")), "{module} is not the module that is pinned: {fetched}");
-    let document = modules.join(&module).join("api/openapi-spec/swagger.json");
-    let document = fs::read(&document).with_context(|| format!("read {}", document.display()))?;
-    let document: Value = serde_json::from_slice(&document).context("read the OpenAPI document")?;
+    let document = fetched(folder, &format!("{MODULE}@v{version}"), checksum)?.join("api/openapi-spec/swagger.json");
+    let document = read(&document)?;
     for (name, schema) in files(&document).context("find the definitions")? {
         fs::write(folder.join("out").join(name), schema.to_string())?;
     }
     Ok(())
+}
+
+/// The folder of a module's sources, below `folder`; fails unless its checksum, as in a `go.sum`, is this one.
+pub(super) fn fetched(folder: &Path, module: &str, checksum: &str) -> anyhow::Result<PathBuf> {
+    // Beside the result and removed with it: the sources are large, and nobody else needs them.
+    let modules = folder.join("modules");
+    let settings = [("GOMODCACHE", modules.as_os_str()), ("GOFLAGS", OsStr::new("-modcacherw"))];
+    let go = GoCommand::new("go".as_ref(), folder, TITLE, GO)?;
+    go.run(["mod", "download", "-json", module].map(OsStr::new), &settings, &format!("fetching {module}"))?;
+    let fetched = fs::read_to_string(go.log())?;
+    ensure!(fetched.contains(&format!("\"Sum\": \"{checksum}\"")), "{module} is not the module that is pinned: {fetched}");
+    Ok(modules.join(module))
+}
+
+/// A file of JSON.
+pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
+    let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("read the JSON of {}", path.display()))
 }
 
 /// File names and contents: one file with all definitions, and one for each kind that points into it.
