@@ -5,6 +5,8 @@
 
 pub mod condition;
 mod duration;
+mod http;
+mod http_rule;
 pub mod name;
 mod object_rule;
 mod output;
@@ -17,6 +19,11 @@ mod value_rule;
 
 pub use condition::{Condition, ConditionStatus, ConditionType, Reason};
 pub use duration::{DURATION_PATTERN, NotADuration, SpecDuration};
+pub use http::{
+    Http, HttpAuth, HttpAuthHeader, HttpBasic, HttpCheck, HttpClass, HttpEncoding, HttpError, HttpExpiry, HttpExpiryFormat,
+    HttpField, HttpFrom, HttpHeader, HttpJsonType, HttpMethod, HttpMissing, HttpReply, HttpRequest, HttpRevoke, HttpRotation,
+    HttpSemantics, HttpSource, HttpStatus, HttpSuccess, HttpToken,
+};
 pub use output::{BasicAuth, DockerConfigJson, Opaque, OutputSpec};
 pub use provider::{
     CaBundleKind, CaBundleRef, ClientAuthentication, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution,

@@ -1,12 +1,14 @@
 //! The CRD's rules once more in code: a stored object can be older than a rule, and names reach URL paths.
 
+mod http;
+
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use thiserror::Error;
 
 use super::name::{is_key, is_name};
-use super::{DeletionPolicy, OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation, SpecDuration};
+use super::{DeletionPolicy, HttpRotation, OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation, SpecDuration};
 
 /// Longest duration in seconds: 99999h, as [`SpecDuration`] says.
 const LONGEST: u64 = 99_999 * 3600;
@@ -96,6 +98,7 @@ fn provider(spec: &ProviderSpec, state: &str) -> Result<(), Invalid> {
                 check_url("spec.provider.oauth2.revocationURL", url, 1024, true)?;
             }
         }
+        ProviderSpec::Http(spec) => http::check(spec)?,
         ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => {
             check_url(&format!("spec.provider.{}.url", spec.name()), spec.url(), 512, false)?;
         }
@@ -152,12 +155,14 @@ fn request(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
 }
 
 fn deletion(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
-    let told = match &spec.provider {
-        ProviderSpec::Oauth2(oauth2) => oauth2.revocation_url.is_some(),
-        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => true,
+    let (told, field) = match &spec.provider {
+        ProviderSpec::Oauth2(oauth2) => (oauth2.revocation_url.is_some(), "spec.provider.oauth2.revocationURL"),
+        ProviderSpec::Http(http) => (http.revoke.is_some(), "spec.provider.http.revoke"),
+        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => {
+            return Ok(());
+        }
     };
-    let what = "must be set with deletionPolicy: Revoke";
-    require(told || spec.deletion_policy() != DeletionPolicy::Revoke, "spec.provider.oauth2.revocationURL", what)
+    require(told || spec.deletion_policy() != DeletionPolicy::Revoke, field, "must be set with deletionPolicy: Revoke")
 }
 
 fn refresh(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
@@ -213,8 +218,13 @@ fn shape(field: &str, output: &OutputSpec, spec: &RefreshableTokenSpec) -> Resul
         let reference = opaque.reference_token_key.is_none() || spec.request().include_reference_token == Some(true);
         let what = "needs request.includeReferenceToken: true";
         require(reference, &format!("{field}.opaque.referenceTokenKey"), what)?;
-        let renewed = matches!(spec.provider, ProviderSpec::ElasticCloudEnterprise(_)) && opaque.refresh_token_key.is_some();
-        require(!renewed, &format!("{field}.opaque.refreshTokenKey"), "elasticCloudEnterprise has no refresh token")?;
+        let renews_itself = match &spec.provider {
+            ProviderSpec::ElasticCloudEnterprise(_) => true,
+            ProviderSpec::Http(http) => http.semantics.rotation == HttpRotation::RenewsItself,
+            ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::Oauth2(_) => false,
+        };
+        let what = "there is no refresh token where the access token renews itself";
+        require(!renews_itself || opaque.refresh_token_key.is_none(), &format!("{field}.opaque.refreshTokenKey"), what)?;
     }
     if let Some(docker) = &output.docker_config_json {
         registries(&format!("{field}.dockerConfigJSON.registries"), &docker.registries)?;

@@ -1,6 +1,6 @@
 //! Manifests that the API server must refuse, with the field and the words that a person gets.
 
-use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, OAUTH2};
+use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, HTTP, OAUTH2, http};
 
 /// What is changed in the base manifest (a merge patch), the field that the refusal names, and what it says.
 type Row = (&'static str, &'static str, &'static str, &'static str);
@@ -42,6 +42,8 @@ pub fn cases() -> Vec<Case> {
         cases.extend(common(base, provider));
     }
     cases.extend(oversize());
+    cases.extend(common(HTTP, "http"));
+    cases.extend(http::bad());
     cases
 }
 
@@ -190,7 +192,7 @@ const PROVIDER: &[Row] = &[
         "two providers",
         "spec: {provider: {oauth2: {tokenURL: https://idp.example.com/token}}}",
         "spec.provider",
-        "must have exactly one of elasticCloudEnterprise, jfrogAccess, jfrogDistribution, oauth2",
+        "must have exactly one of elasticCloudEnterprise, http, jfrogAccess, jfrogDistribution, oauth2",
     ),
     (
         "an unknown provider",
