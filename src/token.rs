@@ -1,5 +1,6 @@
 //! The words of RFC 6749 as types whose contents cannot be printed by accident; no parsing and no I/O.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -210,6 +211,8 @@ pub struct Login {
     pub client_id: Option<SecretText>,
     /// OAuth 2.0 client secret (RFC 6749 section 2.3.1).
     pub client_secret: Option<SecretText>,
+    /// Values of the seed Secret by their keys: those that a declared request names.
+    pub named: BTreeMap<String, SecretText>,
 }
 
 /// The keyed name of a secret: `hmac:` and 24 hex digits (96 bits of HMAC-SHA-256).

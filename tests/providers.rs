@@ -4,6 +4,9 @@
 
 #![allow(clippy::unnecessary_wraps, reason = "the small makers below give what the optional fields take")]
 
+#[path = "providers/http.rs"]
+mod http;
+
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -86,7 +89,13 @@ fn held() -> HeldTokens {
 }
 
 fn login() -> Login {
-    Login { username: secret("ci"), password: secret("p:a ß"), client_id: secret("my app"), client_secret: secret("s:e+c%ä") }
+    Login {
+        username: secret("ci"),
+        password: secret("p:a ß"),
+        client_id: secret("my app"),
+        client_secret: secret("s:e+c%ä"),
+        ..Login::default()
+    }
 }
 
 fn request(spec: ProviderSpec, wish: RequestSpec, held: &HeldTokens, login: &Login) -> Result<TokenRequest, RequestError> {
@@ -898,7 +907,7 @@ proptest! {
             access_token: Some(AccessToken::new(canary.as_str())), refresh_token: Some(RefreshToken::new(canary.as_str())),
             reference_token: given.clone(), ..HeldTokens::default()
         };
-        let login = Login { username: given.clone(), password: given.clone(), client_id: given.clone(), client_secret: given };
+        let login = Login { username: given.clone(), password: given.clone(), client_id: given.clone(), client_secret: given, ..Login::default() };
         let input = RefreshInput { held: &held, login: &login, now: sent(), attempt: "attempt-1" };
         let built = provider(api).request(&input);
         prop_assert!(built.is_ok());

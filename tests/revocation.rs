@@ -37,7 +37,13 @@ fn held() -> HeldTokens {
 
 fn login() -> Login {
     let secret = |text: &str| Some(SecretText::new(text));
-    Login { username: secret("ci"), password: secret("pw"), client_id: secret("app"), client_secret: secret("cs") }
+    Login {
+        username: secret("ci"),
+        password: secret("pw"),
+        client_id: secret("app"),
+        client_secret: secret("cs"),
+        ..Login::default()
+    }
 }
 
 fn revocation(api: &str, held: &HeldTokens, login: &Login) -> Option<Result<TokenRequest, RequestError>> {

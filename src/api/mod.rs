@@ -6,6 +6,8 @@
 pub mod condition;
 mod duration;
 mod file;
+mod http;
+mod http_rule;
 pub mod name;
 mod object_rule;
 mod output;
@@ -20,6 +22,11 @@ mod value_rule;
 pub use condition::{Condition, ConditionStatus, ConditionType, Reason};
 pub use duration::{DURATION_PATTERN, NotADuration, SpecDuration};
 pub use file::{GitCredentials, MavenSettings, Netrc, Npmrc, OutputFile, PipConf, plain_in_maven, plain_in_netrc};
+pub use http::{
+    Http, HttpAuth, HttpAuthHeader, HttpBasic, HttpCheck, HttpClass, HttpEncoding, HttpError, HttpExpiry, HttpExpiryFormat,
+    HttpField, HttpFrom, HttpHeader, HttpJsonType, HttpMethod, HttpMissing, HttpReply, HttpRequest, HttpRevoke, HttpRotation,
+    HttpSemantics, HttpSource, HttpStatus, HttpSuccess, HttpToken,
+};
 pub use output::{BasicAuth, CreationPolicy, DockerConfigJson, Opaque, OutputMetadata, OutputSpec};
 pub use provider::{
     CaBundleKind, CaBundleRef, ClientAuthentication, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution,

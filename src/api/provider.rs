@@ -6,12 +6,13 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SpecDuration, object_rule, schema, value_rule};
+use super::{Http, SpecDuration, object_rule, schema, value_rule};
 
 /// The token API that refreshes this token. Exactly one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::one_key)]
+#[expect(clippy::large_enum_variant, reason = "an object has one")]
 pub enum ProviderSpec {
     /// JFrog Access (Artifactory 7.37.9 and later): `POST {url}/access/api/v1/tokens`.
     JfrogAccess(JfrogAccess),
@@ -22,6 +23,8 @@ pub enum ProviderSpec {
     ElasticCloudEnterprise(ElasticCloudEnterprise),
     /// Any OAuth 2.0 authorization server: the refresh token grant of RFC 6749 section 6.
     Oauth2(Oauth2),
+    /// Any other API, declared: one request, how its answer is read, and what the API promises.
+    Http(Http),
 }
 
 impl ProviderSpec {
@@ -33,6 +36,7 @@ impl ProviderSpec {
             Self::JfrogDistribution(_) => "jfrogDistribution",
             Self::ElasticCloudEnterprise(_) => "elasticCloudEnterprise",
             Self::Oauth2(_) => "oauth2",
+            Self::Http(_) => "http",
         }
     }
 
@@ -44,6 +48,7 @@ impl ProviderSpec {
             Self::JfrogDistribution(spec) => &spec.url,
             Self::ElasticCloudEnterprise(spec) => &spec.url,
             Self::Oauth2(spec) => &spec.token_url,
+            Self::Http(spec) => &spec.request.url,
         }
     }
 
@@ -55,6 +60,7 @@ impl ProviderSpec {
             Self::JfrogDistribution(spec) => spec.tls.as_ref(),
             Self::ElasticCloudEnterprise(spec) => spec.tls.as_ref(),
             Self::Oauth2(spec) => spec.tls.as_ref(),
+            Self::Http(spec) => spec.tls.as_ref(),
         }
     }
 
@@ -66,6 +72,7 @@ impl ProviderSpec {
             Self::JfrogDistribution(spec) => spec.timeouts,
             Self::ElasticCloudEnterprise(spec) => spec.timeouts,
             Self::Oauth2(spec) => spec.timeouts,
+            Self::Http(spec) => spec.timeouts,
         };
         timeouts.unwrap_or_default()
     }
@@ -75,7 +82,7 @@ impl ProviderSpec {
     pub fn client_secret_ref(&self) -> Option<&ClientSecretRef> {
         match self {
             Self::Oauth2(spec) => spec.client_secret_ref.as_ref(),
-            Self::JfrogAccess(_) | Self::JfrogDistribution(_) | Self::ElasticCloudEnterprise(_) => None,
+            Self::JfrogAccess(_) | Self::JfrogDistribution(_) | Self::ElasticCloudEnterprise(_) | Self::Http(_) => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::value_rule::LONGEST;
-use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, object_rule, value_rule};
+use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, http_rule, object_rule, value_rule};
 
 /// The refresh policy of one token: where it comes from, when it is refreshed, and which Secrets it is written to.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -47,7 +47,9 @@ use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, obje
     validation = object_rule::access_asked(),
     validation = object_rule::reference_token_asked(),
     validation = object_rule::refresh_token_exists(),
-    validation = object_rule::revocation_url()
+    validation = object_rule::revocation_url(),
+    validation = http_rule::refresh_token_exists(),
+    validation = http_rule::revoke()
 )]
 pub struct RefreshableTokenSpec {
     /// true: no call to the token API and no write to a Secret; expiry is still reported. For maintenance, and to stop before
@@ -149,7 +151,8 @@ pub struct SeedSecretRef {
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
     pub access_token_key: Option<String>,
-    /// Key of the refresh token. Default: `refresh_token`. Not read for elasticCloudEnterprise.
+    /// Key of the refresh token. Default: `refresh_token`. Not read for elasticCloudEnterprise, and for http with
+    /// rotation RenewsItself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]

@@ -1,5 +1,6 @@
 //! The CRD's rules once more in code: a stored object can be older than a rule, and names reach URL paths.
 
+mod http;
 mod output;
 
 use std::borrow::Cow;
@@ -99,6 +100,7 @@ fn provider(spec: &ProviderSpec, state: &str) -> Result<(), Invalid> {
                 check_url("spec.provider.oauth2.revocationURL", url, 1024, true)?;
             }
         }
+        ProviderSpec::Http(spec) => http::check(spec)?,
         ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => {
             check_url(&format!("spec.provider.{}.url", spec.name()), spec.url(), 512, false)?;
         }
@@ -155,12 +157,14 @@ fn request(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
 }
 
 fn deletion(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
-    let told = match &spec.provider {
-        ProviderSpec::Oauth2(oauth2) => oauth2.revocation_url.is_some(),
-        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => true,
+    let (told, field) = match &spec.provider {
+        ProviderSpec::Oauth2(oauth2) => (oauth2.revocation_url.is_some(), "spec.provider.oauth2.revocationURL"),
+        ProviderSpec::Http(http) => (http.revoke.is_some(), "spec.provider.http.revoke"),
+        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => {
+            return Ok(());
+        }
     };
-    let what = "must be set with deletionPolicy: Revoke";
-    require(told || spec.deletion_policy() != DeletionPolicy::Revoke, "spec.provider.oauth2.revocationURL", what)
+    require(told || spec.deletion_policy() != DeletionPolicy::Revoke, field, "must be set with deletionPolicy: Revoke")
 }
 
 fn refresh(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {

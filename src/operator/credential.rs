@@ -1,5 +1,7 @@
 //! Reading what users put into Secrets and ConfigMaps: seeds, clients' credentials, certificate authorities.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Secret;
 
 use super::cluster::{Cluster, Trouble};
@@ -94,7 +96,7 @@ pub(super) fn login(seed: Option<&Secret>, client: Option<&Secret>, spec: &Refre
     let client = if client_ref.is_some() { client } else { seed };
     let id_key = client_ref.and_then(|client| client.client_id_key.as_deref()).unwrap_or("client_id");
     let secret_key = client_ref.and_then(|client| client.client_secret_key.as_deref()).unwrap_or("client_secret");
-    Ok(match spec.provider {
+    Ok(match &spec.provider {
         ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => Login {
             username: from(seed, reference.username_key.as_deref().unwrap_or("username"))?,
             password: from(seed, reference.password_key.as_deref().unwrap_or("password"))?,
@@ -104,6 +106,13 @@ pub(super) fn login(seed: Option<&Secret>, client: Option<&Secret>, spec: &Refre
             Login { client_id: from(client, id_key)?, client_secret: from(client, secret_key)?, ..Login::default() }
         }
         ProviderSpec::ElasticCloudEnterprise(_) => Login::default(),
+        ProviderSpec::Http(http) => {
+            let mut named = BTreeMap::new();
+            for key in http.seed_keys() {
+                named.extend(from(seed, key)?.map(|value| (key.to_owned(), value)));
+            }
+            Login { named, ..Login::default() }
+        }
     })
 }
 
@@ -112,6 +121,7 @@ pub(super) fn needs_login(provider: &ProviderSpec) -> bool {
     match provider {
         ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::Oauth2(_) => true,
         ProviderSpec::ElasticCloudEnterprise(_) => false,
+        ProviderSpec::Http(http) => !http.seed_keys().is_empty(),
     }
 }
 

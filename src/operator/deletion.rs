@@ -234,7 +234,7 @@ impl End<'_> {
         let sent = self.context.clock.now();
         let input = RefreshInput { held: &state.tokens, login: &login, now: sent, attempt: "" };
         let Some(request) = provider.revocation(&input) else {
-            return Err(Failure::lasting("there is no token, or no provider.oauth2.revocationURL".to_owned()));
+            return Err(Failure::lasting("there is no token, or the provider does not say how to revoke it".to_owned()));
         };
         let request = request.map_err(|error| Failure::lasting(error.to_string()))?;
         let begun = Instant::now();

@@ -4,12 +4,14 @@
 //! recorded replies in `tests/providers.rs`.
 
 mod elastic_cloud_enterprise;
+mod http;
 mod jfrog_access;
 mod jfrog_distribution;
 mod oauth2;
 mod reply;
 mod request;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -79,12 +81,12 @@ pub struct RefreshInput<'a> {
 /// An HTTP request to a token API. `Debug` shows method and URL only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TokenRequest {
-    /// HTTP method: POST, but for one revocation.
+    /// HTTP method: POST, but for one revocation and what a manifest declares.
     pub method: Method,
     /// Absolute URL without secrets.
     pub url: String,
     /// Header fields; values are secret as a rule (`Authorization`).
-    pub headers: Vec<(&'static str, SecretText)>,
+    pub headers: Vec<(Cow<'static, str>, SecretText)>,
     /// The body and its media type.
     pub body: Option<Body>,
 }
@@ -94,6 +96,10 @@ pub struct TokenRequest {
 pub enum Method {
     /// HTTP POST.
     Post,
+    /// HTTP PUT.
+    Put,
+    /// HTTP PATCH.
+    Patch,
     /// HTTP DELETE.
     Delete,
 }
@@ -248,6 +254,17 @@ pub enum RequestError {
     /// The URL of the provider cannot be used.
     #[error("the provider's URL is not valid: {0}")]
     Url(&'static str),
+    /// A key of the seed Secret, which a declared request names, is not there or empty.
+    #[error("key {0} of the seed Secret is missing or empty, and provider.http names it")]
+    MissingKey(String),
+    /// The value of a key of the seed Secret cannot be sent, for the same reasons.
+    #[error(
+        "key {0} of the seed Secret cannot be sent where provider.http puts it: it holds a character that is not allowed there, or is over 64 KiB"
+    )]
+    KeyNotSendable(String),
+    /// The declared request is none; the CRD refuses it, and an old object can be older than a rule.
+    #[error("the request that provider.http declares is not valid: {0}")]
+    Declared(&'static str),
 }
 
 impl Provider {
@@ -276,6 +293,7 @@ impl Provider {
             ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => Semantics::SingleUse,
             ProviderSpec::ElasticCloudEnterprise(_) => Semantics::RenewsItself,
             ProviderSpec::Oauth2(spec) => oauth2::semantics(spec),
+            ProviderSpec::Http(spec) => http::semantics(spec),
         }
     }
 
@@ -288,6 +306,7 @@ impl Provider {
         match &self.spec {
             ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => false,
             ProviderSpec::ElasticCloudEnterprise(_) | ProviderSpec::Oauth2(_) => true,
+            ProviderSpec::Http(spec) => http::keeps_omitted_refresh_token(spec),
         }
     }
 
@@ -298,6 +317,7 @@ impl Provider {
             ProviderSpec::JfrogDistribution(spec) => jfrog_distribution::request(spec, &self.wish, input),
             ProviderSpec::ElasticCloudEnterprise(spec) => elastic_cloud_enterprise::request(spec, input),
             ProviderSpec::Oauth2(spec) => oauth2::request(spec, &self.wish, input),
+            ProviderSpec::Http(spec) => http::request(spec, input),
         }
     }
 
@@ -310,6 +330,7 @@ impl Provider {
             ProviderSpec::JfrogDistribution(_) => jfrog_distribution::read(reply, sent),
             ProviderSpec::ElasticCloudEnterprise(_) => elastic_cloud_enterprise::read(reply, sent),
             ProviderSpec::Oauth2(_) => oauth2::read(reply, sent),
+            ProviderSpec::Http(spec) => http::read(spec, reply, sent),
         }
     }
 
@@ -326,6 +347,7 @@ impl Provider {
             ProviderSpec::JfrogDistribution(spec) => Some(jfrog_distribution::revocation(spec, input)),
             ProviderSpec::ElasticCloudEnterprise(spec) => Some(elastic_cloud_enterprise::revocation(spec, input)),
             ProviderSpec::Oauth2(spec) => oauth2::revocation(spec, input),
+            ProviderSpec::Http(spec) => http::revocation(spec, input),
         }
     }
 
@@ -336,6 +358,7 @@ impl Provider {
             ProviderSpec::JfrogDistribution(_) => jfrog_distribution::read_revocation(reply, sent),
             ProviderSpec::ElasticCloudEnterprise(_) => elastic_cloud_enterprise::read_revocation(reply, sent),
             ProviderSpec::Oauth2(_) => oauth2::read_revocation(reply, sent),
+            ProviderSpec::Http(spec) => http::read_revocation(spec, reply, sent),
         }
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_
         Form::refresh(needed(refresh_token, "refresh_token (seed or state Secret)")?)?.wish("scope", wish.scope.as_deref());
     let mut request = authenticated(spec, absolute(&spec.token_url)?.into(), form, input)?;
     if semantics(spec) == Semantics::IdempotencyKey {
-        request.headers.push((IDEMPOTENCY_KEY, SecretText::new(input.attempt)));
+        request.headers.push((IDEMPOTENCY_KEY.into(), SecretText::new(input.attempt)));
     }
     Ok(request)
 }

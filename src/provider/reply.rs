@@ -15,10 +15,10 @@ use super::{Class, Reply, TokenError};
 use crate::token::{AccessToken, RefreshToken, SecretText, TokenSet, jwt_claims};
 
 /// Longest life that is believed. Our choice: far beyond any token, and small enough that no sum of times overflows.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Longest scope, subject or token name that is taken over into status. Our choice: vendors allow 255 to 500 characters.
-const LONGEST_TEXT: usize = 1024;
+pub(super) const LONGEST_TEXT: usize = 1024;
 
 /// A JSON object as an answer holds it: every name once.
 pub(super) struct Fields(BTreeMap<String, Value>);
@@ -146,12 +146,12 @@ pub(super) fn tokens(fields: &Fields, sent: DateTime<Utc>, members: &Members) ->
     })
 }
 
-fn after(sent: DateTime<Utc>, life: Duration) -> Option<DateTime<Utc>> {
+pub(super) fn after(sent: DateTime<Utc>, life: Duration) -> Option<DateTime<Utc>> {
     sent.checked_add_signed(TimeDelta::from_std(life).ok()?)
 }
 
 /// An end that an answer gives as a time; at most [`LONGEST`] away.
-fn stated_end(text: &str, sent: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub(super) fn stated_end(text: &str, sent: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let end = DateTime::parse_from_rfc3339(text.trim()).ok()?.to_utc();
     Some(after(sent, LONGEST).map_or(end, |limit| end.min(limit)))
 }
@@ -160,7 +160,7 @@ fn stated_end(text: &str, sent: DateTime<Utc>) -> Option<DateTime<Utc>> {
 ///
 /// With `iat` the life counts from `sent`, which a wrong clock on either side cannot falsify; but a server may hand out a token
 /// it made earlier, so a sooner `exp` that is still to come wins. Without a sane `iat`: `exp` as it is.
-fn claimed_end(issued: Option<i64>, expiration: i64, sent: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub(super) fn claimed_end(issued: Option<i64>, expiration: i64, sent: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let absolute = DateTime::from_timestamp(expiration, 0).map(|end| after(sent, LONGEST).map_or(end, |limit| end.min(limit)));
     let life = issued.and_then(|issued| expiration.checked_sub(issued)).and_then(|life| u64::try_from(life).ok());
     let life = life.map(Duration::from_secs).filter(|life| !life.is_zero() && *life <= LONGEST);

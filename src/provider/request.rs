@@ -10,12 +10,12 @@ use super::{Body, Method, RequestError, TokenRequest};
 use crate::token::SecretText;
 
 /// Most bytes of one credential. Our choice: servers take 8 to 64 KiB of header, and no issuer we know comes near.
-const MOST: usize = 64 * 1024;
+pub(super) const MOST: usize = 64 * 1024;
 
 /// A POST to `url`. Every API here answers JSON, and GitHub answers a form unless it is asked for JSON.
 pub(super) fn post(url: String, authorization: Option<SecretText>, body: Option<Body>) -> TokenRequest {
-    let accept = ("accept", SecretText::new("application/json"));
-    let headers = std::iter::once(accept).chain(authorization.map(|value| ("authorization", value))).collect();
+    let accept = ("accept".into(), SecretText::new("application/json"));
+    let headers = std::iter::once(accept).chain(authorization.map(|value| ("authorization".into(), value))).collect();
     TokenRequest { method: Method::Post, url, headers, body }
 }
 

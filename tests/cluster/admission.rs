@@ -7,6 +7,7 @@
 
 mod bad;
 mod good;
+mod http;
 mod kubectl;
 mod update;
 
@@ -25,6 +26,8 @@ use crate::world::test;
 const ACCESS: &str = "provider: {jfrogAccess: {url: https://art.example.com}}";
 const DISTRIBUTION: &str = "provider: {jfrogDistribution: {url: https://art.example.com}}\nrequest: {lifetime: 1h}";
 const ELASTIC: &str = "provider: {elasticCloudEnterprise: {url: https://ece.example.com:12443}}";
+const HTTP: &str = "provider: {http: {request: {url: 'https://api.example.com/token', auth: {bearer: RefreshToken}}, reply: {accessToken: \
+                    /access_token, refreshToken: /refresh_token}, semantics: {rotation: Strict}}}";
 const OAUTH2: &str = "provider: {oauth2: {tokenURL: https://idp.example.com/oauth2/token}}";
 
 /// A manifest and what the API server shall say about it.
@@ -166,6 +169,7 @@ fn what_admission_refuses_the_operator_refuses_too() {
         // Whether an address may be called, the endpoint rules tell.
         let revocation = match &object.spec.provider {
             ProviderSpec::Oauth2(oauth2) => oauth2.revocation_url.as_deref(),
+            ProviderSpec::Http(http) => http.revoke.as_ref().map(|revoke| revoke.request.url.as_str()),
             _ => None,
         };
         let mut urls = std::iter::once(object.spec.provider.url()).chain(revocation);

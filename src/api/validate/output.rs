@@ -8,7 +8,7 @@ use super::super::file::{plain_in_maven, plain_in_netrc};
 use super::super::template::{Name, Template};
 use super::super::value_rule::{FREE, FREE_OPTIONS, RESERVED};
 use super::super::{
-    BasicAuth, CreationPolicy, DockerConfigJson, Opaque, OutputFile, OutputMetadata, OutputSpec, ProviderSpec,
+    BasicAuth, CreationPolicy, DockerConfigJson, HttpRotation, Opaque, OutputFile, OutputMetadata, OutputSpec, ProviderSpec,
     RefreshableTokenSpec,
 };
 use super::{Invalid, LONGEST, check_key, check_name, check_url, is_name, one_line, require, within};
@@ -68,8 +68,13 @@ fn opaque_rules(field: &str, opaque: &Opaque, spec: &RefreshableTokenSpec) -> Re
     require(distinct, field, "the keys of one Secret must differ from each other")?;
     let reference = opaque.reference_token_key.is_none() || asks_for_reference(spec);
     require(reference, &format!("{field}.referenceTokenKey"), "needs request.includeReferenceToken: true")?;
-    let renewed = matches!(spec.provider, ProviderSpec::ElasticCloudEnterprise(_)) && opaque.refresh_token_key.is_some();
-    require(!renewed, &format!("{field}.refreshTokenKey"), "elasticCloudEnterprise has no refresh token")?;
+    let renews_itself = match &spec.provider {
+        ProviderSpec::ElasticCloudEnterprise(_) => true,
+        ProviderSpec::Http(http) => http.semantics.rotation == HttpRotation::RenewsItself,
+        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::Oauth2(_) => false,
+    };
+    let what = "there is no refresh token where the access token renews itself";
+    require(!renews_itself || opaque.refresh_token_key.is_none(), &format!("{field}.refreshTokenKey"), what)?;
     let grace = format!("{field}.previousAccessTokenGrace");
     require(within(opaque.previous_access_token_grace, 1..=LONGEST), &grace, "must be from 1s to 99999h")?;
     let used = opaque.previous_access_token_grace.is_none() || opaque.previous_access_token_key.is_some();

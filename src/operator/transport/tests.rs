@@ -124,7 +124,7 @@ async fn an_image_without_authorities_says_so_before_anything_is_resolved() {
 async fn a_header_field_that_cannot_be_sent_is_not_sent() {
     let (lookup, asked) = script(&[]);
     let mut request = post("http://art.example.com/");
-    request.headers.push(("authorization", SecretText::new("Bearer a\r\nx: y")));
+    request.headers.push(("authorization".into(), SecretText::new("Bearer a\r\nx: y")));
     let told = transport(RULES, lookup).send(&request, &connection()).await;
     assert_eq!((told, asked.load(Ordering::SeqCst)), (Delivery::NotSent(NotSent::NotConnected), 0));
 }

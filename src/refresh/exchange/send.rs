@@ -187,8 +187,11 @@ impl Exchange {
 
 pub(super) fn cannot_request(error: &RequestError) -> Outcome {
     let reason = match error {
-        RequestError::Missing(_) | RequestError::NotSendable(_) => Reason::SeedInvalid,
-        RequestError::Url(_) => Reason::InvalidSpec,
+        RequestError::Missing(_)
+        | RequestError::NotSendable(_)
+        | RequestError::MissingKey(_)
+        | RequestError::KeyNotSendable(_) => Reason::SeedInvalid,
+        RequestError::Url(_) | RequestError::Declared(_) => Reason::InvalidSpec,
     };
     Outcome::Refused { reason, message: error.to_string() }
 }

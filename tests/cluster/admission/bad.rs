@@ -1,6 +1,6 @@
 //! Manifests that the API server must refuse, with the field and the words that a person gets.
 
-use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, OAUTH2};
+use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, HTTP, OAUTH2, http};
 
 /// What is changed in the base manifest (a merge patch), the field that the refusal names, and what it says.
 type Row = (&'static str, &'static str, &'static str, &'static str);
@@ -47,6 +47,8 @@ pub fn cases() -> Vec<Case> {
     cases.extend(oversize());
     cases.extend(FILES.iter().map(|(name, file, field, says)| beside("files", name, &format!("[{file}]"), field, says)));
     cases.extend(OUTPUT_METADATA.iter().map(|(name, entries, field, says)| beside("metadata", name, entries, field, says)));
+    cases.extend(common(HTTP, "http"));
+    cases.extend(http::bad());
     cases
 }
 
@@ -202,7 +204,7 @@ const PROVIDER: &[Row] = &[
         "two providers",
         "spec: {provider: {oauth2: {tokenURL: https://idp.example.com/token}}}",
         "spec.provider",
-        "must have exactly one of elasticCloudEnterprise, jfrogAccess, jfrogDistribution, oauth2",
+        "must have exactly one of elasticCloudEnterprise, http, jfrogAccess, jfrogDistribution, oauth2",
     ),
     (
         "an unknown provider",

@@ -1,6 +1,6 @@
 //! Manifests that the API server and the operator must take.
 
-use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, OAUTH2};
+use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, OAUTH2, http};
 
 /// All of them; field and words of a [`Case`] are empty.
 pub fn cases() -> Vec<Case> {
@@ -15,6 +15,7 @@ pub fn cases() -> Vec<Case> {
         }
     }
     cases.extend(largest());
+    cases.extend(http::good());
     cases
 }
 
