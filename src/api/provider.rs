@@ -24,7 +24,7 @@ pub enum ProviderSpec {
     /// Any OAuth 2.0 authorization server: the refresh token grant of RFC 6749 section 6.
     Oauth2(Oauth2),
     /// Any other API, declared: one request, how its answer is read, and what the API promises.
-    Http(Http),
+    Http(Box<Http>),
 }
 
 impl ProviderSpec {
