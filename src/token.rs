@@ -1,5 +1,7 @@
 //! The words of RFC 6749 as types whose contents cannot be printed by accident; no parsing and no I/O.
 
+mod signing;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -7,6 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use ring::{digest, hmac};
 use zeroize::Zeroizing;
+
+pub use signing::{KeyError, SigningKey};
 
 /// A text that must not be seen: a token, a password, a client secret.
 ///
@@ -167,6 +171,10 @@ pub struct Login {
     pub client_id: Option<SecretText>,
     /// OAuth 2.0 client secret (RFC 6749 section 2.3.1).
     pub client_secret: Option<SecretText>,
+    /// The OAuth 2.0 client's private key (RFC 7523 section 2.2).
+    pub client_key: Option<SigningKey>,
+    /// The name of that key at the server (`kid`, RFC 7515 section 4.1.4).
+    pub client_key_id: Option<SecretText>,
 }
 
 /// The keyed name of a secret: `hmac:` and 24 hex digits (96 bits of HMAC-SHA-256).

@@ -6,6 +6,7 @@
 pub mod condition;
 mod duration;
 pub mod name;
+mod oauth2;
 mod object_rule;
 mod output;
 mod provider;
@@ -17,6 +18,7 @@ mod value_rule;
 
 pub use condition::{Condition, ConditionStatus, ConditionType, Reason};
 pub use duration::{DURATION_PATTERN, NotADuration, SpecDuration};
+pub use oauth2::{Grant, Preset};
 pub use output::{BasicAuth, DockerConfigJson, Opaque, OutputSpec};
 pub use provider::{
     CaBundleKind, CaBundleRef, ClientAuthentication, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution,

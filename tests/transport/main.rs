@@ -38,7 +38,7 @@ fn request(url: &str) -> TokenRequest {
     let body = Body { content_type: "application/x-www-form-urlencoded", content: SecretText::new("refresh_token=canary-body") };
     let headers =
         vec![("authorization", SecretText::new("Bearer canary-header")), ("accept", SecretText::new("application/json"))];
-    TokenRequest { method: Method::Post, url: url.to_owned(), headers, body: Some(body) }
+    TokenRequest { method: Method::Post, url: url.to_owned(), headers, body: Some(body), assertion: None }
 }
 
 #[track_caller]
