@@ -1,5 +1,7 @@
 //! The words of RFC 6749 as types whose contents cannot be printed by accident; no parsing and no I/O.
 
+mod signing;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -8,6 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use ring::{digest, hmac};
 use zeroize::Zeroizing;
+
+pub use signing::{KeyError, SigningKey};
 
 /// A text that must not be seen: a token, a password, a client secret.
 ///
@@ -213,6 +217,10 @@ pub struct Login {
     pub client_secret: Option<SecretText>,
     /// Values of the seed Secret by their keys: those that a declared request names.
     pub named: BTreeMap<String, SecretText>,
+    /// The OAuth 2.0 client's private key (RFC 7523 section 2.2).
+    pub client_key: Option<SigningKey>,
+    /// The name of that key at the server (`kid`, RFC 7515 section 4.1.4).
+    pub client_key_id: Option<SecretText>,
 }
 
 /// The keyed name of a secret: `hmac:` and 24 hex digits (96 bits of HMAC-SHA-256).

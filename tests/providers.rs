@@ -50,6 +50,9 @@ fn oauth2(url: &str) -> Oauth2 {
     Oauth2 {
         token_url: url.to_owned(),
         revocation_url: Some("https://api.example.com/revoke".to_owned()),
+        preset: None,
+        grant: None,
+        assertion_audience: None,
         client_authentication: None,
         client_secret_ref: None,
         rotation: None,
@@ -89,13 +92,8 @@ fn held() -> HeldTokens {
 }
 
 fn login() -> Login {
-    Login {
-        username: secret("ci"),
-        password: secret("p:a ß"),
-        client_id: secret("my app"),
-        client_secret: secret("s:e+c%ä"),
-        ..Login::default()
-    }
+    let (client_id, client_secret) = (secret("my app"), secret("s:e+c%ä"));
+    Login { username: secret("ci"), password: secret("p:a ß"), client_id, client_secret, ..Login::default() }
 }
 
 fn request(spec: ProviderSpec, wish: RequestSpec, held: &HeldTokens, login: &Login) -> Result<TokenRequest, RequestError> {
@@ -907,7 +905,8 @@ proptest! {
             access_token: Some(AccessToken::new(canary.as_str())), refresh_token: Some(RefreshToken::new(canary.as_str())),
             reference_token: given.clone(), ..HeldTokens::default()
         };
-        let login = Login { username: given.clone(), password: given.clone(), client_id: given.clone(), client_secret: given, ..Login::default() };
+        let (client_id, client_secret) = (given.clone(), given.clone());
+        let login = Login { username: given.clone(), password: given, client_id, client_secret, ..Login::default() };
         let input = RefreshInput { held: &held, login: &login, now: sent(), attempt: "attempt-1" };
         let built = provider(api).request(&input);
         prop_assert!(built.is_ok());

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use refreshable_token_operator::api::{Reason, RefreshableToken, validate};
+use refreshable_token_operator::api::{Preset, Reason, RefreshableToken, validate};
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
 
 const README: &str = include_str!("../README.md");
@@ -24,7 +24,11 @@ fn blocks(language: &str) -> Vec<&'static str> {
 
 /// The words in backticks that begin the lines of the tables with this heading.
 fn first_column(heading: &str) -> Vec<&'static str> {
-    let table = README.split(heading).nth(1).unwrap_or_else(|| panic!("README.md has no table {heading}"));
+    first_column_of(README, heading)
+}
+
+fn first_column_of(text: &'static str, heading: &str) -> Vec<&'static str> {
+    let table = text.split(heading).nth(1).unwrap_or_else(|| panic!("there is no table {heading}"));
     let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
     rows.filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect()
 }
@@ -34,6 +38,17 @@ fn each_reason_has_a_row_and_each_row_a_reason() {
     let rows = first_column("| reason | what it means | what you do |");
     let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
     assert_eq!(rows, reasons, "the table of reasons is to have the order of src/api/condition.rs");
+}
+
+#[test]
+fn each_preset_has_a_row_and_what_the_page_shows_is_valid() {
+    const PAGE: &str = include_str!("../docs/providers.md");
+    let rows = first_column_of(PAGE, "| `preset` | semantics | a lost answer | codes of its own | sources |");
+    let presets = Preset::ALL.map(|preset| format!("{preset:?}"));
+    assert_eq!(rows, presets, "the table of presets is to have the order of src/api/oauth2.rs");
+    let manifest = PAGE.split("```yaml\n").find(|block| block.contains("kind: RefreshableToken\n")).unwrap();
+    let object: RefreshableToken = serde_saphyr::from_str(manifest.split("```").next().unwrap()).unwrap();
+    validate(object.metadata.name.as_deref().unwrap(), &object.spec).unwrap();
 }
 
 /// What `run --help` prints.

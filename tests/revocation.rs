@@ -37,13 +37,8 @@ fn held() -> HeldTokens {
 
 fn login() -> Login {
     let secret = |text: &str| Some(SecretText::new(text));
-    Login {
-        username: secret("ci"),
-        password: secret("pw"),
-        client_id: secret("app"),
-        client_secret: secret("cs"),
-        ..Login::default()
-    }
+    let (client_id, client_secret) = (secret("app"), secret("cs"));
+    Login { username: secret("ci"), password: secret("pw"), client_id, client_secret, ..Login::default() }
 }
 
 fn revocation(api: &str, held: &HeldTokens, login: &Login) -> Option<Result<TokenRequest, RequestError>> {

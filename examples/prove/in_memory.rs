@@ -33,7 +33,8 @@ pub fn prove(extent: Extent, walks: Option<u64>, report: &mut dyn FnMut(Row)) ->
         total
     };
     report(row("each request x 14 faults, strict", &each(&STRICT, &single)));
-    report(forgiving("the same with grace, key, overlap, reusable", &each(&FORGIVING, &single)));
+    report(forgiving("the same with grace, key, overlap, reusable, reissued", &each(&FORGIVING, &single)));
+    report(row("the same where a token works once now and then", &single(Setup::of(Kind::Sometimes))));
     let nth = if all { 1 } else { faults::SAMPLE };
     let mut pairs = Count::default();
     for start in starts {

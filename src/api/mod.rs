@@ -9,6 +9,7 @@ mod file;
 mod http;
 mod http_rule;
 pub mod name;
+mod oauth2;
 mod object_rule;
 mod output;
 mod provider;
@@ -27,6 +28,7 @@ pub use http::{
     HttpField, HttpFrom, HttpHeader, HttpJsonType, HttpMethod, HttpMissing, HttpReply, HttpRequest, HttpRevoke, HttpRotation,
     HttpSemantics, HttpSource, HttpStatus, HttpSuccess, HttpToken,
 };
+pub use oauth2::{Grant, Preset};
 pub use output::{BasicAuth, CreationPolicy, DockerConfigJson, Opaque, OutputMetadata, OutputSpec};
 pub use provider::{
     CaBundleKind, CaBundleRef, ClientAuthentication, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution,

@@ -48,6 +48,10 @@ pub(super) fn state_stays() -> Rule {
 
 // Rules of the spec.
 
+/// Whether each token is obtained anew, without a refresh token.
+const ANEW: &str =
+    "(has(self.provider.oauth2) && has(self.provider.oauth2.grant) && self.provider.oauth2.grant == 'ClientCredentials')";
+
 /// An output is not the seed.
 pub(super) fn seed_is_no_output() -> Rule {
     Rule::new("self.outputs.all(o, o.secretName != self.credential.seedSecretRef.name)")
@@ -92,11 +96,18 @@ pub(super) fn scope_asked() -> Rule {
 /// What only JFrog Access can be asked for.
 pub(super) fn access_asked() -> Rule {
     Rule::new(
-        "!has(self.request) || has(self.provider.jfrogAccess) || (!has(self.request.audience) && !has(self.request.username) && \
+        "!has(self.request) || has(self.provider.jfrogAccess) || (!has(self.request.username) && \
          !has(self.request.description) && !has(self.request.includeReferenceToken) && !has(self.request.projectKey))",
     )
-    .message("audience, username, description, includeReferenceToken and projectKey can be asked for with jfrogAccess only: leave them out")
+    .message("username, description, includeReferenceToken and projectKey can be asked for with jfrogAccess only: leave them out")
     .field_path(".request")
+}
+
+/// Who can be asked for an audience.
+pub(super) fn audience_asked() -> Rule {
+    Rule::new(format!("!has(self.request) || !has(self.request.audience) || has(self.provider.jfrogAccess) || {ANEW}"))
+        .message("audience can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials only: leave it out")
+        .field_path(".request.audience")
 }
 
 /// A reference token is there only if asked for.
@@ -118,6 +129,13 @@ pub(super) fn refresh_token_exists() -> Rule {
     .field_path(".outputs")
 }
 
+/// Client credentials bring an access token only (RFC 6749 section 4.4.3).
+pub(super) fn grant_refreshes() -> Rule {
+    Rule::new(format!("!({ANEW}) || self.outputs.all(o, !has(o.opaque) || !has(o.opaque.refreshTokenKey))"))
+        .message("there is no refresh token with grant: ClientCredentials: leave refreshTokenKey out")
+        .field_path(".outputs")
+}
+
 /// Who can be asked to revoke a token has told where.
 pub(super) fn revocation_url() -> Rule {
     Rule::new(
@@ -135,6 +153,53 @@ pub(super) fn revocation_url() -> Rule {
 pub(super) fn grace() -> Rule {
     Rule::new("(has(self.rotation) && self.rotation == 'Grace') == has(self.graceSeconds)")
         .message("graceSeconds belongs to rotation: Grace: set both or neither")
+}
+
+/// What only a client with a private key has.
+pub(super) fn key_belongs() -> Rule {
+    Rule::new(
+        "(has(self.clientAuthentication) && self.clientAuthentication == 'PrivateKeyJWT') || (!has(self.assertionAudience) && \
+         (!has(self.clientSecretRef) || (!has(self.clientSecretRef.privateKeyKey) && !has(self.clientSecretRef.keyIDKey))))",
+    )
+    .message("assertionAudience, privateKeyKey and keyIDKey belong to clientAuthentication: PrivateKeyJWT: set it too, or leave them out")
+}
+
+/// In an object of an OAuth 2.0 provider: a refresh token is used.
+const REFRESHES: &str = "!has(self.grant) || self.grant == 'RefreshToken'";
+
+/// Only a refresh token can be rotated.
+pub(super) fn grant_rotates() -> Rule {
+    Rule::new(format!("{REFRESHES} || (!has(self.rotation) && !has(self.graceSeconds))"))
+        .message("rotation and graceSeconds belong to grant: RefreshToken: leave them out")
+}
+
+/// A public client has no credentials that could bring a token (RFC 6749 section 4.4).
+pub(super) fn grant_authenticates() -> Rule {
+    Rule::new(format!("{REFRESHES} || !has(self.clientAuthentication) || self.clientAuthentication != 'None'"))
+        .message("grant: ClientCredentials needs a client that authenticates: not clientAuthentication: None")
+        .field_path(".clientAuthentication")
+}
+
+/// Where there is no first token, the client's credentials are the seed.
+pub(super) fn grant_seeds() -> Rule {
+    Rule::new(format!("{REFRESHES} || !has(self.clientSecretRef)"))
+        .message("with grant: ClientCredentials the seed Secret holds the client's credentials: leave clientSecretRef out")
+        .field_path(".clientSecretRef")
+}
+
+/// Each credential of a client has a key of its own.
+pub(super) fn client_keys_differ() -> Rule {
+    let keys = [
+        ("clientIDKey", "client_id"),
+        ("clientSecretKey", "client_secret"),
+        ("privateKeyKey", "private_key"),
+        ("keyIDKey", "key_id"),
+    ];
+    let keys = keys.map(|(field, default)| format!("has(self.{field}) ? self.{field} : '{default}'"));
+    Rule::new(format!("[[{}]].all(keys, keys.all(key, keys.exists_one(k, k == key)))", keys.join(", "))).message(
+        "clientIDKey (default client_id), clientSecretKey (default client_secret), privateKeyKey (default private_key) and keyIDKey \
+         (default key_id) must differ from each other",
+    )
 }
 
 /// Two keys of one Secret that are read for different purposes; each is the name of a field and its default.

@@ -6,13 +6,12 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Http, SpecDuration, object_rule, schema, value_rule};
+use super::{Grant, Http, Preset, SpecDuration, object_rule, schema, value_rule};
 
 /// The token API that refreshes this token. Exactly one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::one_key)]
-#[expect(clippy::large_enum_variant, reason = "an object has one")]
 pub enum ProviderSpec {
     /// JFrog Access (Artifactory 7.37.9 and later): `POST {url}/access/api/v1/tokens`.
     JfrogAccess(JfrogAccess),
@@ -21,7 +20,7 @@ pub enum ProviderSpec {
     /// Elastic Cloud Enterprise: `POST {url}/api/v1/users/auth/_refresh`. The access token renews itself; there is no refresh
     /// token.
     ElasticCloudEnterprise(ElasticCloudEnterprise),
-    /// Any OAuth 2.0 authorization server: the refresh token grant of RFC 6749 section 6.
+    /// Any OAuth 2.0 authorization server: the refresh token grant of RFC 6749 section 6, or client credentials (section 4.4).
     Oauth2(Oauth2),
     /// Any other API, declared: one request, how its answer is read, and what the API promises.
     Http(Box<Http>),
@@ -138,8 +137,23 @@ pub struct ElasticCloudEnterprise {
 /// An OAuth 2.0 authorization server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = object_rule::grace())]
+#[x_kube(
+    validation = object_rule::grace(),
+    validation = object_rule::key_belongs(),
+    validation = object_rule::grant_rotates(),
+    validation = object_rule::grant_authenticates(),
+    validation = object_rule::grant_seeds()
+)]
 pub struct Oauth2 {
+    /// The server or service, if it is one whose ways are known: it fills in `rotation` where that is not set, and tells what the
+    /// error codes mean that the server uses in its own way. docs/providers.md has what each of them says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+    /// What brings a token: `RefreshToken` (default, RFC 6749 section 6), or `ClientCredentials` (section 4.4): the client's own
+    /// credentials each time anew, which the seed Secret holds (keys `client_id` and `client_secret` or `private_key`). A lost
+    /// answer is simply asked for again then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Grant>,
     /// The token endpoint (RFC 6749 section 3.2), such as `https://idp.example.com/oauth2/token`.
     #[serde(rename = "tokenURL")]
     #[schemars(length(max = 1024))]
@@ -152,15 +166,22 @@ pub struct Oauth2 {
     #[x_kube(validation = value_rule::token_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
     pub revocation_url: Option<String>,
     /// How the client authenticates (RFC 6749 section 2.3.1): `Basic` (default) sends `client_id` and `client_secret` in the
-    /// Authorization header, `Post` in the body, `None` sends only `client_id` (a public client).
+    /// Authorization header, `Post` in the body, `PrivateKeyJWT` sends `client_id` and a token that it signs anew for each request
+    /// with `private_key` (RFC 7523 section 2.2), `None` sends only `client_id` (a public client).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_authentication: Option<ClientAuthentication>,
+    /// Whom the tokens of `PrivateKeyJWT` are addressed to (`aud`), as the server wants it: its issuer identifier, such as
+    /// `https://idp.example.com`. Default: tokenURL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = value_rule::one_line())]
+    pub assertion_audience: Option<String>,
     /// Secret with the client's credentials, in the object's namespace and with the label `refreshabletoken.io/role: seed`.
-    /// Without it they are taken from the seed Secret (keys `client_id`, `client_secret`).
+    /// Without it they are taken from the seed Secret (keys `client_id`, `client_secret`, `private_key`, `key_id`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_ref: Option<ClientSecretRef>,
-    /// What the server does with a refresh token that was used: `Strict` (default): it works once. `Grace`: it works once, and
-    /// within graceSeconds the same request may be repeated. `IdempotencyKey`: it works once, and the server answers a repeat with
+    /// What the server does with a refresh token that was used: `Strict` (default): it works once, or it may; an answer without a
+    /// new one leaves it in force. `Grace`: it works once, and within graceSeconds the same request may be repeated. `IdempotencyKey`: it works once, and the server answers a repeat with
     /// the same `Idempotency-Key` header as it answered first. `Reusable`: it stays valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
@@ -177,6 +198,14 @@ pub struct Oauth2 {
     pub timeouts: Option<Timeouts>,
 }
 
+impl Oauth2 {
+    /// What brings a token, default filled in.
+    #[must_use]
+    pub fn grant(&self) -> Grant {
+        self.grant.unwrap_or_default()
+    }
+}
+
 /// How an OAuth 2.0 client authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum ClientAuthentication {
@@ -185,6 +214,9 @@ pub enum ClientAuthentication {
     Basic,
     /// `client_secret_post`.
     Post,
+    /// `private_key_jwt`.
+    #[serde(rename = "PrivateKeyJWT")]
+    PrivateKeyJwt,
     /// A public client: `client_id` only.
     None,
 }
@@ -206,7 +238,7 @@ pub enum Rotation {
 /// The Secret with an OAuth 2.0 client's credentials, in the object's namespace, labelled `refreshabletoken.io/role: seed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = object_rule::keys_differ(("clientIDKey", "client_id"), ("clientSecretKey", "client_secret")))]
+#[x_kube(validation = object_rule::client_keys_differ())]
 pub struct ClientSecretRef {
     /// Name of the Secret.
     #[schemars(length(max = 253))]
@@ -222,6 +254,30 @@ pub struct ClientSecretRef {
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
     pub client_secret_key: Option<String>,
+    /// Key of the private key for `PrivateKeyJWT`, in PEM form: RSA of 2048 to 4096 bits (signs RS256) or EC on P-256 (ES256).
+    /// Default: `private_key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::key())]
+    pub private_key_key: Option<String>,
+    /// Key of the private key's name at the server (`kid`), which is sent if it is there. Default: `key_id`.
+    #[serde(rename = "keyIDKey", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::key())]
+    pub key_id_key: Option<String>,
+}
+
+impl ClientSecretRef {
+    /// The keys, defaults filled in: of the client identifier, the client secret, the private key and its name.
+    #[must_use]
+    pub fn keys(&self) -> [&str; 4] {
+        [
+            self.client_id_key.as_deref().unwrap_or("client_id"),
+            self.client_secret_key.as_deref().unwrap_or("client_secret"),
+            self.private_key_key.as_deref().unwrap_or("private_key"),
+            self.key_id_key.as_deref().unwrap_or("key_id"),
+        ]
+    }
 }
 
 /// How a connection is verified. There is no way to switch verification off.

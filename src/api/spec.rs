@@ -45,8 +45,10 @@ use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, http
     validation = object_rule::lifetime_asked(),
     validation = object_rule::scope_asked(),
     validation = object_rule::access_asked(),
+    validation = object_rule::audience_asked(),
     validation = object_rule::reference_token_asked(),
     validation = object_rule::refresh_token_exists(),
+    validation = object_rule::grant_refreshes(),
     validation = object_rule::revocation_url(),
     validation = http_rule::refresh_token_exists(),
     validation = http_rule::revoke()
@@ -151,8 +153,8 @@ pub struct SeedSecretRef {
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
     pub access_token_key: Option<String>,
-    /// Key of the refresh token. Default: `refresh_token`. Not read for elasticCloudEnterprise, and for http with
-    /// rotation RenewsItself.
+    /// Key of the refresh token. Default: `refresh_token`. Not read for elasticCloudEnterprise, for oauth2 with
+    /// `grant: ClientCredentials`, and for http with rotation RenewsItself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
@@ -182,7 +184,7 @@ pub struct RequestSpec {
     #[schemars(length(min = 1, max = 500))]
     #[x_kube(validation = value_rule::one_line())]
     pub scope: Option<String>,
-    /// Audience (jfrogAccess: `audience`).
+    /// Audience (jfrogAccess, oauth2 with `grant: ClientCredentials`: `audience`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     #[x_kube(validation = value_rule::one_line())]

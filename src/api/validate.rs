@@ -4,12 +4,13 @@ mod http;
 mod output;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use thiserror::Error;
 
 use super::name::{is_key, is_name};
-use super::{DeletionPolicy, ProviderSpec, RefreshableTokenSpec, Rotation, SpecDuration};
+use super::{ClientAuthentication, DeletionPolicy, Grant, Oauth2, ProviderSpec, RefreshableTokenSpec, Rotation, SpecDuration};
 
 /// Longest duration in seconds: 99999h, as [`SpecDuration`] says.
 const LONGEST: u64 = 99_999 * 3600;
@@ -116,15 +117,42 @@ fn provider(spec: &ProviderSpec, state: &str) -> Result<(), Invalid> {
         check_name("spec.provider.oauth2.clientSecretRef.name", &client.name)?;
         check_key("spec.provider.oauth2.clientSecretRef.clientIDKey", client.client_id_key.as_deref())?;
         check_key("spec.provider.oauth2.clientSecretRef.clientSecretKey", client.client_secret_key.as_deref())?;
-        let keys = (&client.client_id_key, "client_id", &client.client_secret_key, "client_secret");
-        require(differ(keys), "spec.provider.oauth2.clientSecretRef", "clientIDKey and clientSecretKey must differ")?;
+        check_key("spec.provider.oauth2.clientSecretRef.privateKeyKey", client.private_key_key.as_deref())?;
+        check_key("spec.provider.oauth2.clientSecretRef.keyIDKey", client.key_id_key.as_deref())?;
+        let keys = BTreeSet::from(client.keys());
+        let what = "clientIDKey, clientSecretKey, privateKeyKey and keyIDKey must differ from each other";
+        require(keys.len() == 4, "spec.provider.oauth2.clientSecretRef", what)?;
         require(client.name != state, "spec.provider.oauth2.clientSecretRef.name", "must not be the state Secret")?;
     }
     let ProviderSpec::Oauth2(oauth2) = spec else { return Ok(()) };
     let grace = oauth2.grace_seconds.is_none_or(|seconds| (1..=86_400).contains(&seconds));
     require(grace, "spec.provider.oauth2.graceSeconds", "must be 1 to 86400")?;
     let together = (oauth2.rotation == Some(Rotation::Grace)) == oauth2.grace_seconds.is_some();
-    require(together, "spec.provider.oauth2.graceSeconds", "belongs to rotation: Grace: set both or neither")
+    require(together, "spec.provider.oauth2.graceSeconds", "belongs to rotation: Grace: set both or neither")?;
+    client(oauth2)
+}
+
+/// How the client authenticates, and what it may do then.
+fn client(spec: &Oauth2) -> Result<(), Invalid> {
+    let signs = spec.client_authentication == Some(ClientAuthentication::PrivateKeyJwt);
+    let keys =
+        spec.client_secret_ref.as_ref().is_some_and(|client| client.private_key_key.is_some() || client.key_id_key.is_some());
+    let what = "assertionAudience, privateKeyKey and keyIDKey belong to clientAuthentication: PrivateKeyJWT";
+    require(signs || !keys && spec.assertion_audience.is_none(), "spec.provider.oauth2.clientAuthentication", what)?;
+    one_line("spec.provider.oauth2.assertionAudience", spec.assertion_audience.as_deref(), 1024)?;
+    let refreshes = spec.grant() == Grant::RefreshToken;
+    let what = "belongs to grant: RefreshToken: leave it out";
+    require(refreshes || spec.rotation.is_none(), "spec.provider.oauth2.rotation", what)?;
+    let what = "must not be None with grant: ClientCredentials";
+    let public = spec.client_authentication == Some(ClientAuthentication::None);
+    require(refreshes || !public, "spec.provider.oauth2.clientAuthentication", what)?;
+    let what = "must not be set with grant: ClientCredentials: the seed Secret holds the client's credentials";
+    require(refreshes || spec.client_secret_ref.is_none(), "spec.provider.oauth2.clientSecretRef", what)
+}
+
+/// Whether each token is obtained anew, without a refresh token.
+fn anew(provider: &ProviderSpec) -> bool {
+    matches!(provider, ProviderSpec::Oauth2(oauth2) if oauth2.grant() == Grant::ClientCredentials)
 }
 
 fn request(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
@@ -143,8 +171,10 @@ fn request(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     let asked = access || oauth2 || wish.scope.is_none();
     require(asked, "spec.request.scope", "can be asked for with jfrogAccess and oauth2 only")?;
     one_line("spec.request.scope", wish.scope.as_deref(), 500)?;
+    let what = "can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials only";
+    require(access || anew(&spec.provider) || wish.audience.is_none(), "spec.request.audience", what)?;
+    one_line("spec.request.audience", wish.audience.as_deref(), 255)?;
     for (field, value, most) in [
-        ("spec.request.audience", &wish.audience, 255),
         ("spec.request.username", &wish.username, 255),
         ("spec.request.description", &wish.description, 1024),
         ("spec.request.projectKey", &wish.project_key, 255),

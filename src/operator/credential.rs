@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
+use zeroize::Zeroizing;
 
 use super::cluster::{Cluster, Trouble};
 use super::transport::CaBundle;
-use crate::api::{ProviderSpec, ROLE_LABEL, Reason, RefreshableTokenSpec, SeedSecretRef};
+use crate::api::{ClientAuthentication, ClientSecretRef, ProviderSpec, ROLE_LABEL, Reason, RefreshableTokenSpec, SeedSecretRef};
 use crate::provider::{NotSent, Provider, Semantics};
 use crate::refresh::exchange::{Seed, spendable};
-use crate::token::{AccessToken, FingerprintKey, HeldTokens, Login, RefreshToken, SecretText, jwt_claims};
+use crate::token::{AccessToken, FingerprintKey, HeldTokens, Login, Purpose, RefreshToken, SecretText, SigningKey, jwt_claims};
 
 /// Largest token that is taken from a seed. Our choice: common HTTP servers refuse header fields above 8 or 16 KiB.
 const LARGEST_TOKEN: usize = 16 * 1024;
+/// The keys of a client's credentials in a seed.
+const CLIENT_KEYS: [&str; 4] = ["client_id", "client_secret", "private_key", "key_id"];
 
 /// Why a credential cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,17 +53,21 @@ pub(super) async fn opted_in(cluster: &Cluster, namespace: &str, name: &str) -> 
     Err(Unusable::Refused(Reason::SeedNotAllowed, what))
 }
 
-/// The tokens of a seed.
+/// The tokens of a seed of the object called `name`.
 pub(super) fn seed(
     secret: &Secret,
+    name: &str,
     spec: &RefreshableTokenSpec,
     semantics: Semantics,
     key: &FingerprintKey,
 ) -> Result<Seed, Unusable> {
+    if semantics == Semantics::Reissue {
+        return credentials(secret, name, spec, key);
+    }
     let reference = &spec.credential.seed_secret_ref;
     let access = value(secret, reference.access_token_key.as_deref().unwrap_or("access_token"))?.map(AccessToken);
     let refresh = match semantics {
-        Semantics::RenewsItself => None,
+        Semantics::RenewsItself | Semantics::Reissue => None,
         Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => {
             value(secret, reference.refresh_token_key.as_deref().unwrap_or("refresh_token"))?.map(RefreshToken)
         }
@@ -77,8 +84,24 @@ pub(super) fn seed(
     }
 }
 
+/// The seed of a chain whose tokens are obtained anew: no token, but the credentials, so that new ones begin it anew. Objects
+/// share credentials, so each has a fingerprint of its own.
+fn credentials(secret: &Secret, name: &str, spec: &RefreshableTokenSpec, key: &FingerprintKey) -> Result<Seed, Unusable> {
+    let login = login(Some(secret), None, spec)?;
+    if login.client_id.is_none() {
+        return Err(missing(secret, &spec.credential.seed_secret_ref, Semantics::Reissue));
+    }
+    let text = |text: &Option<SecretText>| text.as_ref().map(|text| text.reveal().to_owned());
+    let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
+    let thumbprint = login.client_key.as_ref().map(SigningKey::thumbprint);
+    let all = serde_json::json!([namespace, name, text(&login.client_id), text(&login.client_secret), thumbprint]);
+    let fingerprint = key.fingerprint(Purpose::Token, Zeroizing::new(all.to_string()).as_bytes());
+    Ok(Seed { tokens: HeldTokens::default(), fingerprint })
+}
+
 fn missing(secret: &Secret, reference: &SeedSecretRef, semantics: Semantics) -> Unusable {
     let key = match semantics {
+        Semantics::Reissue => "client_id",
         Semantics::RenewsItself => reference.access_token_key.as_deref().unwrap_or("access_token"),
         Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => {
             reference.refresh_token_key.as_deref().unwrap_or("refresh_token")
@@ -94,16 +117,20 @@ pub(super) fn login(seed: Option<&Secret>, client: Option<&Secret>, spec: &Refre
     let from = |secret: Option<&Secret>, key: &str| secret.map_or(Ok(None), |secret| value(secret, key));
     let client_ref = spec.provider.client_secret_ref();
     let client = if client_ref.is_some() { client } else { seed };
-    let id_key = client_ref.and_then(|client| client.client_id_key.as_deref()).unwrap_or("client_id");
-    let secret_key = client_ref.and_then(|client| client.client_secret_key.as_deref()).unwrap_or("client_secret");
     Ok(match &spec.provider {
         ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => Login {
             username: from(seed, reference.username_key.as_deref().unwrap_or("username"))?,
             password: from(seed, reference.password_key.as_deref().unwrap_or("password"))?,
             ..Login::default()
         },
-        ProviderSpec::Oauth2(_) => {
-            Login { client_id: from(client, id_key)?, client_secret: from(client, secret_key)?, ..Login::default() }
+        ProviderSpec::Oauth2(oauth2) => {
+            let [id, secret, key, key_id] = client_ref.map_or(CLIENT_KEYS, ClientSecretRef::keys);
+            let client_id = from(client, id)?;
+            if oauth2.client_authentication != Some(ClientAuthentication::PrivateKeyJwt) {
+                return Ok(Login { client_id, client_secret: from(client, secret)?, ..Login::default() });
+            }
+            let client_key = client.map_or(Ok(None), |client| private_key(client, key))?;
+            Login { client_id, client_key, client_key_id: from(client, key_id)?, ..Login::default() }
         }
         ProviderSpec::ElasticCloudEnterprise(_) => Login::default(),
         ProviderSpec::Http(http) => {
@@ -123,6 +150,17 @@ pub(super) fn needs_login(provider: &ProviderSpec) -> bool {
         ProviderSpec::ElasticCloudEnterprise(_) => false,
         ProviderSpec::Http(http) => !http.seed_keys().is_empty(),
     }
+}
+
+/// A private key in a Secret.
+fn private_key(secret: &Secret, key: &str) -> Result<Option<SigningKey>, Unusable> {
+    let Some(pem) = secret.data.as_ref().and_then(|data| data.get(key)).filter(|pem| !pem.0.is_empty()) else { return Ok(None) };
+    let name = secret.metadata.name.as_deref().unwrap_or_default();
+    let refuse = |what: String| Unusable::Refused(Reason::SeedInvalid, format!("Secret {name}, key {key}: {what}"));
+    if pem.0.len() > LARGEST_TOKEN {
+        return Err(refuse("larger than 16 KiB, which no private key is".to_owned()));
+    }
+    SigningKey::parse(&pem.0).map(Some).map_err(|why| refuse(why.to_string()))
 }
 
 /// A value of a Secret: present, one line of text, not too large. An empty one counts as absent.

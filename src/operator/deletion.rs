@@ -232,11 +232,13 @@ impl End<'_> {
         let login = self.login().await?;
         let connection = self.connection().await?;
         let sent = self.context.clock.now();
-        let input = RefreshInput { held: &state.tokens, login: &login, now: sent, attempt: "" };
+        let attempt = self.context.clock.unique_name();
+        let input = RefreshInput { held: &state.tokens, login: &login, now: sent, attempt: &attempt };
         let Some(request) = provider.revocation(&input) else {
             return Err(Failure::lasting("there is no token, or the provider does not say how to revoke it".to_owned()));
         };
         let request = request.map_err(|error| Failure::lasting(error.to_string()))?;
+        let request = request.signed(sent).map_err(|error| Failure::lasting(error.to_string()))?;
         let begun = Instant::now();
         let delivery = self.context.calls.send(&request, &connection).await;
         let name = self.object.spec.provider.name();

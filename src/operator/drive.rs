@@ -174,8 +174,11 @@ impl Job {
         if late || self.context.stopping.is_cancelled() {
             return Event::Delivered { delivery: Delivery::NotSent(NotSent::HeldBack), sent };
         }
+        let Ok(request) = request.signed(sent) else {
+            return Event::Delivered { delivery: Delivery::NotSent(NotSent::NotSigned), sent };
+        };
         let begun = Instant::now();
-        let delivery = self.context.calls.send(request, &self.connection).await;
+        let delivery = self.context.calls.send(&request, &self.connection).await;
         if let Delivery::Answered(reply) = &delivery {
             Span::current().record("status_code", reply.status);
         }

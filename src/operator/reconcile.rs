@@ -237,7 +237,7 @@ impl Turn {
         let spec = &self.object.spec;
         let semantics = credential::provider(spec).semantics();
         let read = match credential::opted_in(&self.context.cluster, &self.namespace, &name).await {
-            Ok(secret) => credential::seed(&secret, spec, semantics, &self.context.key).map(|seed| (secret, seed)),
+            Ok(secret) => credential::seed(&secret, &self.name, spec, semantics, &self.context.key).map(|seed| (secret, seed)),
             Err(unusable) => Err(unusable),
         };
         self.seed = match read {

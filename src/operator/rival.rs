@@ -5,7 +5,9 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 
+use super::credential;
 use crate::api::{Reason, RefreshableToken, RefreshableTokenStatus};
+use crate::provider::Semantics;
 use crate::refresh::decide::Rival;
 use crate::token::Fingerprint;
 
@@ -42,7 +44,10 @@ fn same_name(mine: &RefreshableToken, other: &RefreshableToken) -> Option<Rival>
         return None;
     }
     let state = mine.spec.state_secret_name(&mine.name_any());
-    if other.spec.credential.seed_secret_ref.name == mine.spec.credential.seed_secret_ref.name {
+    // Credentials that bring each token anew can be used by many.
+    let used_up = |object: &RefreshableToken| credential::provider(&object.spec).semantics() != Semantics::Reissue;
+    let same_seed = other.spec.credential.seed_secret_ref.name == mine.spec.credential.seed_secret_ref.name;
+    if same_seed && used_up(mine) && used_up(other) {
         return Some(seed_in_use(other));
     }
     if other.spec.state_secret_name(&other.name_any()) == state {

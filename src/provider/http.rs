@@ -76,7 +76,8 @@ fn build(request: &HttpRequest, input: &RefreshInput<'_>) -> Result<TokenRequest
         let value = Found::of(header.source(), input)?.sendable(is_header_text)?;
         headers.push((header.name.clone().into(), SecretText::new(value)));
     }
-    Ok(TokenRequest { method: method(request.method.unwrap_or_default()), url, headers, body: body(request, input)? })
+    let (method, body) = (method(request.method.unwrap_or_default()), body(request, input)?);
+    Ok(TokenRequest { method, url, headers, body, assertion: None })
 }
 
 fn method(method: HttpMethod) -> Method {

@@ -3,6 +3,7 @@
 //! Nothing here holds a client, a socket or a clock. A new API is one file here, one arm in [`Provider`] and a table of
 //! recorded replies in `tests/providers.rs`.
 
+mod assertion;
 mod elastic_cloud_enterprise;
 mod http;
 mod jfrog_access;
@@ -21,6 +22,8 @@ use thiserror::Error;
 
 use crate::api::{ProviderSpec, RequestSpec};
 use crate::token::{HeldTokens, Login, SecretText, TokenSet};
+
+pub use assertion::Assertion;
 
 /// A token API, ready to build requests for one `RefreshableToken`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,6 +45,9 @@ pub enum Semantics {
     Reusable,
     /// There is no refresh token: the access token authenticates its own replacement and stays valid.
     RenewsItself,
+    /// There is no refresh token: credentials beside the tokens bring a new one each time, and a lost answer is simply asked for
+    /// again.
+    Reissue,
 }
 
 impl Semantics {
@@ -50,7 +56,7 @@ impl Semantics {
     pub fn spends(self) -> bool {
         match self {
             Self::SingleUse | Self::Grace(_) | Self::IdempotencyKey => true,
-            Self::Reusable | Self::RenewsItself => false,
+            Self::Reusable | Self::RenewsItself | Self::Reissue => false,
         }
     }
 
@@ -60,7 +66,7 @@ impl Semantics {
     pub fn longest_request(self) -> Option<Duration> {
         match self {
             Self::Grace(window) => Some(window / 3),
-            Self::SingleUse | Self::IdempotencyKey | Self::Reusable | Self::RenewsItself => None,
+            Self::SingleUse | Self::IdempotencyKey | Self::Reusable | Self::RenewsItself | Self::Reissue => None,
         }
     }
 }
@@ -89,6 +95,8 @@ pub struct TokenRequest {
     pub headers: Vec<(Cow<'static, str>, SecretText)>,
     /// The body and its media type.
     pub body: Option<Body>,
+    /// What the client signs when the request leaves; see [`TokenRequest::signed`].
+    pub assertion: Option<Assertion>,
 }
 
 /// The methods that token APIs use.
@@ -220,6 +228,9 @@ pub enum NotSent {
     /// The bundle of certificate authorities cannot be used.
     #[error("the bundle of certificate authorities is not PEM, is empty or is over 64 KiB")]
     CaBundleInvalid,
+    /// The client's private key did not sign.
+    #[error("the client's private key could not sign")]
+    NotSigned,
     /// Too much time had passed since the claim, or the operator is shutting down: held back on purpose.
     #[error("the request was held back: too much time had passed since the claim, or the operator is stopping")]
     HeldBack,
@@ -329,7 +340,7 @@ impl Provider {
             ProviderSpec::JfrogAccess(_) => jfrog_access::read(reply, sent),
             ProviderSpec::JfrogDistribution(_) => jfrog_distribution::read(reply, sent),
             ProviderSpec::ElasticCloudEnterprise(_) => elastic_cloud_enterprise::read(reply, sent),
-            ProviderSpec::Oauth2(_) => oauth2::read(reply, sent),
+            ProviderSpec::Oauth2(spec) => oauth2::read(spec, &self.wish, reply, sent),
             ProviderSpec::Http(spec) => http::read(spec, reply, sent),
         }
     }

@@ -1,4 +1,6 @@
-//! OAuth 2.0: the refresh token grant of RFC 6749 section 6 at any server; it must not read more into an answer than codes say.
+//! OAuth 2.0 at any server: the grants of RFC 6749 sections 6 and 4.4; it must not read more into an answer than codes say.
+
+mod preset;
 
 use std::time::Duration;
 
@@ -6,8 +8,8 @@ use chrono::{DateTime, Utc};
 
 use super::reply::{Fields, Members, error, revoked, spending_refusal, tokens};
 use super::request::{Form, absolute, client_basic, needed, post};
-use super::{Class, RefreshInput, Reply, RequestError, Semantics, TokenError, TokenRequest};
-use crate::api::{ClientAuthentication, Oauth2, RequestSpec, Rotation};
+use super::{Assertion, Class, RefreshInput, Reply, RequestError, Semantics, TokenError, TokenRequest};
+use crate::api::{ClientAuthentication, Grant, Oauth2, RequestSpec, Rotation};
 use crate::token::{SecretText, TokenSet};
 
 /// What an error code proves. A code that is not here proves nothing: `server_error` is left out on purpose, because a server
@@ -15,8 +17,8 @@ use crate::token::{SecretText, TokenSet};
 ///
 /// The first block is RFC 6749 section 5.2 in its own meaning. Servers that use a code otherwise (Dex `invalid_request` for an
 /// unknown token, Gitea `unauthorized_client` for a used one, Hydra `invalid_request` for a race that may be repeated)
-/// say so in free text only, which is not matched: with these the token is asked for again
-/// at long intervals, and refused again.
+/// say so in free text only, which is not matched: their presets know. Without its preset the token is asked for again at long
+/// intervals, and refused again.
 const CODES: [(&str, Class, &str); 17] = [
     (
         "invalid_grant",
@@ -28,8 +30,8 @@ const CODES: [(&str, Class, &str); 17] = [
         Class::Configuration,
         "invalid_client: the client's credentials or its way to authenticate are not accepted",
     ),
-    ("unauthorized_client", Class::Configuration, "unauthorized_client: this client may not use the refresh token grant"),
-    ("unsupported_grant_type", Class::Configuration, "unsupported_grant_type: the server has no refresh token grant"),
+    ("unauthorized_client", Class::Configuration, "unauthorized_client: this client may not use this grant"),
+    ("unsupported_grant_type", Class::Configuration, "unsupported_grant_type: the server does not have this grant"),
     ("invalid_scope", Class::Configuration, "invalid_scope: request.scope is unknown or wider than the first token's"),
     ("invalid_request", Class::Configuration, "invalid_request: the server finds the request malformed or incomplete"),
     // RFC 6749 section 4.1.2.1, used at token endpoints too: overload or maintenance, so before any work was done.
@@ -57,12 +59,19 @@ const CODES: [(&str, Class, &str); 17] = [
 /// and not in the quotes of the draft's structured field.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// The refresh request.
+/// The request for a token.
 pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
-    let refresh_token = input.held.refresh_token.as_ref().map(|token| &token.0);
-    let form =
-        Form::refresh(needed(refresh_token, "refresh_token (seed or state Secret)")?)?.wish("scope", wish.scope.as_deref());
-    let mut request = authenticated(spec, absolute(&spec.token_url)?.into(), form, input)?;
+    let form = match spec.grant() {
+        Grant::RefreshToken => {
+            let refresh_token = input.held.refresh_token.as_ref().map(|token| &token.0);
+            Form::refresh(needed(refresh_token, "refresh_token (seed or state Secret)")?)?
+        }
+        // The audience is no parameter of RFC 6749; servers that want one (Auth0, Hydra) call it so.
+        Grant::ClientCredentials => {
+            Form::empty().wish("grant_type", Some("client_credentials")).wish("audience", wish.audience.as_deref())
+        }
+    };
+    let mut request = authenticated(spec, absolute(&spec.token_url)?.into(), form.wish("scope", wish.scope.as_deref()), input)?;
     if semantics(spec) == Semantics::IdempotencyKey {
         request.headers.push((IDEMPOTENCY_KEY.into(), SecretText::new(input.attempt)));
     }
@@ -71,60 +80,99 @@ pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_
 
 /// A form with the client's credentials (RFC 6749 section 2.3).
 fn authenticated(spec: &Oauth2, url: String, form: Form, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
-    let id = needed(input.login.client_id.as_ref(), "client_id (Secret of clientSecretRef, or the seed)")?;
-    let secret = || needed(input.login.client_secret.as_ref(), "client_secret (Secret of clientSecretRef, or the seed)");
+    let login = input.login;
+    let id = needed(login.client_id.as_ref(), "client_id (Secret of clientSecretRef, or the seed)")?;
+    let secret = || needed(login.client_secret.as_ref(), "client_secret (Secret of clientSecretRef, or the seed)");
     Ok(match spec.client_authentication.unwrap_or_default() {
         ClientAuthentication::Basic => post(url, Some(client_basic(id, secret()?)?), Some(form.body())),
         ClientAuthentication::Post => {
             post(url, None, Some(form.secret("client_id", id)?.secret("client_secret", secret()?)?.body()))
         }
+        ClientAuthentication::PrivateKeyJwt => {
+            let key = login.client_key.clone();
+            let key = key.ok_or(RequestError::Missing("private_key (Secret of clientSecretRef, or the seed)"))?;
+            let audience = spec.assertion_audience.clone().unwrap_or_else(|| spec.token_url.clone());
+            let (key_id, client, attempt) = (login.client_key_id.clone(), id.clone(), input.attempt.to_owned());
+            let assertion = Some(Assertion { key, key_id, client, audience, attempt });
+            TokenRequest { assertion, ..post(url, None, Some(form.secret("client_id", id)?.body())) }
+        }
         ClientAuthentication::None => post(url, None, Some(form.secret("client_id", id)?.body())),
     })
 }
 
-pub(super) fn read(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
+pub(super) fn read(spec: &Oauth2, wish: &RequestSpec, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
+    let codes = Codes { spec, scoped: wish.scope.is_some() };
     let (class, detail) = match reply.status {
-        200 | 201 => match granted(reply, sent) {
+        200 | 201 => match granted(&codes, reply, sent) {
             Ok(grant) => return Ok(grant),
             Err(refusal) => refusal,
         },
         status @ (400 | 401 | 403) => {
-            let code = Fields::of(reply).ok().and_then(|fields| known_code(&fields));
+            let code = Fields::of(reply).ok().and_then(|fields| codes.find(&fields));
             code.unwrap_or(match status {
                 400 => (Class::Unknown, "the server refuses with none of the codes of RFC 6749 section 5.2"),
                 _ => spending_refusal(status),
             })
         }
+        // Where nothing is spent, nothing can have been.
+        408 | 500..=599 if !semantics(spec).spends() => (Class::Transient, "the server or one in front of it could not answer"),
         status => spending_refusal(status),
     };
     Err(error(reply, sent, class, detail))
 }
 
 /// Tokens, or what the error says that some servers send with a status of success.
-fn granted(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, (Class, &'static str)> {
+fn granted(codes: &Codes<'_>, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, (Class, &'static str)> {
     let unknown = |detail| (Class::Unknown, detail);
     let fields = Fields::of(reply).map_err(unknown)?;
     if fields.says("error") && !fields.says("access_token") {
-        return Err(
-            known_code(&fields).unwrap_or(unknown("the server names an error that is on no list, with a status of success"))
-        );
+        return Err(codes
+            .find(&fields)
+            .unwrap_or(unknown("the server names an error that is on no list, with a status of success")));
     }
     tokens(&fields, sent, &Members::RFC_6749).map_err(unknown)
 }
 
-fn known_code(fields: &Fields) -> Option<(Class, &'static str)> {
-    let code = fields.text("error")?;
-    CODES.iter().find(|(known, ..)| *known == code).map(|(_, class, detail)| (*class, *detail))
+/// The codes that a refusal may hold.
+struct Codes<'a> {
+    spec: &'a Oauth2,
+    /// A scope was asked for.
+    scoped: bool,
 }
 
-/// What the server promises, as the spec declares it. `Grace` without a time, which the CRD refuses, is the strict reading.
+impl Codes<'_> {
+    /// What the code of an answer proves: as the server of the preset uses it, else as everybody does.
+    fn find(&self, fields: &Fields) -> Option<(Class, &'static str)> {
+        let own = self.spec.preset.map(preset::ways).into_iter().flat_map(|ways| ways.codes);
+        let mut own = own.filter(|own| !(own.or_scope && self.scoped) && fields.text(own.member) == Some(own.code));
+        let own = own.next().map(|own| (own.class, own.detail));
+        let (class, detail) = own.or_else(|| {
+            let code = fields.text("error")?;
+            CODES.iter().find(|(known, ..)| *known == code).map(|(_, class, detail)| (*class, *detail))
+        })?;
+        // There is no chain that could be over: whoever mends the client gets tokens again.
+        match (class, semantics(self.spec)) {
+            (Class::ChainOver, Semantics::Reissue) => {
+                Some((Class::Configuration, "the server gives this client no token for its credentials"))
+            }
+            _ => Some((class, detail)),
+        }
+    }
+}
+
+/// What the server promises: as the spec declares it, else as its preset does, else the strict reading, which is that of `Grace`
+/// without a time too (the CRD refuses it).
 pub(super) fn semantics(spec: &Oauth2) -> Semantics {
+    if spec.grant() == Grant::ClientCredentials {
+        return Semantics::Reissue;
+    }
     let grace = spec.grace_seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
-    match (spec.rotation.unwrap_or_default(), grace) {
-        (Rotation::Grace, Some(seconds)) => Semantics::Grace(Duration::from_secs(seconds)),
-        (Rotation::Strict, _) | (Rotation::Grace, None) => Semantics::SingleUse,
-        (Rotation::IdempotencyKey, _) => Semantics::IdempotencyKey,
-        (Rotation::Reusable, _) => Semantics::Reusable,
+    match (spec.rotation, grace) {
+        (Some(Rotation::Grace), Some(seconds)) => Semantics::Grace(Duration::from_secs(seconds)),
+        (Some(Rotation::Strict), _) | (Some(Rotation::Grace), None) => Semantics::SingleUse,
+        (Some(Rotation::IdempotencyKey), _) => Semantics::IdempotencyKey,
+        (Some(Rotation::Reusable), _) => Semantics::Reusable,
+        (None, _) => spec.preset.map_or(Semantics::SingleUse, |preset| preset::ways(preset).semantics),
     }
 }
 

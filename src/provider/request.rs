@@ -16,7 +16,7 @@ pub(super) const MOST: usize = 64 * 1024;
 pub(super) fn post(url: String, authorization: Option<SecretText>, body: Option<Body>) -> TokenRequest {
     let accept = ("accept".into(), SecretText::new("application/json"));
     let headers = std::iter::once(accept).chain(authorization.map(|value| ("authorization".into(), value))).collect();
-    TokenRequest { method: Method::Post, url, headers, body }
+    TokenRequest { method: Method::Post, url, headers, body, assertion: None }
 }
 
 /// A DELETE of `url`.

@@ -196,7 +196,7 @@ impl<'a> Draft<'a> {
             self.status.seed = Some(SeedStatus { fingerprint, resource_version: Some(resource_version.clone()) });
         }
         if finished.adopted.is_some() {
-            let message = "began a new chain with the token of the seed Secret".to_owned();
+            let message = "began a new chain with what the seed Secret holds".to_owned();
             self.note(false, Reason::SeedAdopted, message);
         }
     }

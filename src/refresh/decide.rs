@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use crate::api::{
-    AttemptState, AttemptStatus, ConditionStatus, ConditionType, CreationPolicy, Opaque, OutputMetadata, OutputSpec, Reason,
-    RefreshableTokenSpec, RefreshableTokenStatus, validate,
+    AttemptState, AttemptStatus, ConditionStatus, ConditionType, CreationPolicy, Grant, Opaque, OutputMetadata, OutputSpec,
+    ProviderSpec, Reason, RefreshableTokenSpec, RefreshableTokenStatus, validate,
 };
 use crate::token::{Fingerprint, FingerprintKey, PreviousToken, Purpose};
 
@@ -448,6 +448,12 @@ fn wake(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 #[must_use]
 pub fn request_fingerprint(spec: &RefreshableTokenSpec, key: &FingerprintKey) -> Fingerprint {
     let wish = spec.request();
-    let shaping = serde_json::json!([spec.provider.name(), spec.provider.url(), wish]);
+    let shaping = match &spec.provider {
+        // As it was before there was a choice where the default is meant.
+        ProviderSpec::Oauth2(oauth2) if oauth2.grant() != Grant::RefreshToken => {
+            serde_json::json!([spec.provider.name(), spec.provider.url(), wish, oauth2.grant()])
+        }
+        _ => serde_json::json!([spec.provider.name(), spec.provider.url(), wish]),
+    };
     key.fingerprint(Purpose::Request, shaping.to_string().as_bytes())
 }

@@ -1,5 +1,6 @@
 //! One object's life: drift, suspend, force, seeds, refusals, lost answers, endpoints, outputs, restarts.
 
+mod anew;
 mod deletion;
 mod drift;
 mod endpoint;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 
 #[path = "../support/oidc.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of the server")]
 mod oidc_server;
 #[path = "../support/stage.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of the stage")]

@@ -74,7 +74,7 @@ fn a_real_server_refreshes_and_its_family_lives_until_it_is_revoked() {
 }
 
 fn manifests(server: &Server) -> String {
-    let Greeting { url, client_id, client_secret, refresh_token } = &server.greeting;
+    let Greeting { url, client_id, client_secret, refresh_token, .. } = &server.greeting;
     format!(
         r#"apiVersion: v1
 kind: Secret

@@ -22,7 +22,7 @@ fn sources(path: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn core() -> Vec<(PathBuf, String)> {
-    ["src/refresh", "src/provider", "src/token.rs", "src/api"].into_iter().flat_map(sources).collect()
+    ["src/refresh", "src/provider", "src/token.rs", "src/token", "src/api"].into_iter().flat_map(sources).collect()
 }
 
 /// Files of `sources` that name one of `words`.

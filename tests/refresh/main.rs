@@ -2,6 +2,8 @@
 //! plain values. Nothing here waits, listens or sleeps.
 
 #[cfg(test)]
+mod anew;
+#[cfg(test)]
 mod conclusion;
 #[cfg(test)]
 mod decision;

@@ -25,8 +25,10 @@ fn a_steady_strict_refresh_takes_six_requests() {
 
 #[test]
 fn a_steady_refresh_on_the_light_path_takes_four_requests() {
-    let got = requests(Kind::Reusable, Start::Steady, &mut Plan::none());
-    assert_eq!(got, ["read state", "commit or release", "output Apply", "status"]);
+    for kind in [Kind::Reusable, Kind::Reissue] {
+        let got = requests(kind, Start::Steady, &mut Plan::none());
+        assert_eq!(got, ["read state", "commit or release", "output Apply", "status"], "{kind:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Where an attack begins: specs, seeds, and objects that have come some way.
 
 use refreshable_token_operator::api::{
-    Credential, Oauth2, Opaque, OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation, SeedSecretRef,
+    Credential, Grant, Oauth2, Opaque, OutputSpec, ProviderSpec, RefreshableTokenSpec, Rotation, SeedSecretRef,
 };
 use refreshable_token_operator::refresh::exchange::Seed;
 use refreshable_token_operator::token::{FingerprintKey, HeldTokens, Purpose, RefreshToken};
@@ -37,10 +37,11 @@ pub fn output(name: &str) -> OutputSpec {
 
 pub fn spec(kind: Kind) -> RefreshableTokenSpec {
     let (rotation, grace_seconds) = match kind {
-        Kind::Strict => (Rotation::Strict, None),
-        Kind::Grace(seconds) => (Rotation::Grace, Some(seconds)),
-        Kind::IdempotencyKey => (Rotation::IdempotencyKey, None),
-        Kind::Reusable => (Rotation::Reusable, None),
+        Kind::Strict => (Some(Rotation::Strict), None),
+        Kind::Grace(seconds) => (Some(Rotation::Grace), Some(seconds)),
+        Kind::IdempotencyKey => (Some(Rotation::IdempotencyKey), None),
+        Kind::Reusable => (Some(Rotation::Reusable), None),
+        Kind::Reissue => (None, None),
     };
     let seed = SeedSecretRef {
         name: "seed".into(),
@@ -54,9 +55,12 @@ pub fn spec(kind: Kind) -> RefreshableTokenSpec {
         provider: ProviderSpec::Oauth2(Oauth2 {
             token_url: "https://issuer.example.com/token".into(),
             revocation_url: None,
+            preset: None,
+            grant: (kind == Kind::Reissue).then_some(Grant::ClientCredentials),
+            assertion_audience: None,
             client_authentication: None,
             client_secret_ref: None,
-            rotation: Some(rotation),
+            rotation,
             grace_seconds,
             tls: None,
             timeouts: None,
@@ -75,11 +79,15 @@ pub fn seed(key: &FingerprintKey, token: &str) -> Seed {
     Seed { tokens, fingerprint: key.fingerprint(Purpose::Token, token.as_bytes()) }
 }
 
-/// Puts the first token of a new chain into the seed.
+/// Puts the first token of a new chain into the seed; or new credentials, where they bring each token.
 pub fn plant(world: &mut World) {
     let token = world.issuer.begin();
     let version = world.next();
-    world.seed = Some((version, seed(&world.key, &token)));
+    let mut seed = seed(&world.key, &token);
+    if world.issuer.kind == Kind::Reissue {
+        seed.tokens = HeldTokens::default();
+    }
+    world.seed = Some((version, seed));
 }
 
 pub fn begin(kind: Kind, start: Start) -> (World, Operator) {

@@ -43,6 +43,13 @@ fn one_fault_at_an_issuer_that_forgives_loses_nothing_at_any_point() {
 }
 
 #[test]
+fn one_fault_where_a_token_works_once_only_now_and_then() {
+    for start in [Start::First, Start::Steady] {
+        check(&format!("{start:?}"), &faults::single(Setup::of(Kind::Sometimes), start));
+    }
+}
+
+#[test]
 fn pairs_of_faults_sampled() {
     for start in [Start::First, Start::Steady] {
         check(&format!("{start:?}"), &faults::pairs(Setup::of(Kind::Strict), start, faults::SAMPLE));

@@ -30,17 +30,28 @@ pub struct Call {
     pub refresh_token: Option<String>,
 }
 
+/// A client that signs what it sends, with a key of RFC 7515.
+#[derive(Deserialize)]
+pub struct Signer {
+    /// `rsa` or `ec`, as its key.
+    pub client_id: String,
+    /// A first refresh token.
+    pub refresh_token: String,
+}
+
 /// What the server says of itself when it is ready.
 #[derive(Deserialize)]
 pub struct Greeting {
     /// Its address.
     pub url: String,
-    /// The one client.
+    /// The client with a secret.
     pub client_id: String,
     /// Its secret.
     pub client_secret: String,
     /// A first refresh token.
     pub refresh_token: String,
+    /// Clients that sign.
+    pub signers: Vec<Signer>,
 }
 
 /// The server; it ends when its standard input is closed, so with this value or with this process.

@@ -40,7 +40,7 @@ fn request(url: &str) -> TokenRequest {
         ("authorization".into(), SecretText::new("Bearer canary-header")),
         ("accept".into(), SecretText::new("application/json")),
     ];
-    TokenRequest { method: Method::Post, url: url.to_owned(), headers, body: Some(body) }
+    TokenRequest { method: Method::Post, url: url.to_owned(), headers, body: Some(body), assertion: None }
 }
 
 #[track_caller]

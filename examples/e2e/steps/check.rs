@@ -46,7 +46,8 @@ async fn take(suite: &Suite) -> anyhow::Result<String> {
     let role: Value =
         serde_json::from_str(&suite.kubectl(&["get", "clusterrole", &MAIN.full_name(), "-o", "json"], None).await?)?;
     let rules = role.get("rules").and_then(Value::as_array).context("the role has no rules")?;
-    let index = rules.iter().position(|rule| rule.get("resources") == Some(&json!(["secrets"]))).context("no rule for Secrets")?;
+    let index =
+        rules.iter().position(|rule| rule.get("resources") == Some(&json!(["secrets"]))).context("no rule for Secrets")?;
     let verbs = role.pointer(&format!("/rules/{index}/verbs")).and_then(Value::as_array).context("no verbs")?;
     let verb = verbs.iter().position(|verb| verb == VERB).with_context(|| format!("no {VERB} of Secrets"))?;
     let place = format!("/rules/{index}/verbs/{verb}");

@@ -11,7 +11,7 @@ use super::super::{
     BasicAuth, CreationPolicy, DockerConfigJson, HttpRotation, Opaque, OutputFile, OutputMetadata, OutputSpec, ProviderSpec,
     RefreshableTokenSpec,
 };
-use super::{Invalid, LONGEST, check_key, check_name, check_url, is_name, one_line, require, within};
+use super::{Invalid, LONGEST, anew, check_key, check_name, check_url, is_name, one_line, require, within};
 
 pub(super) fn outputs(spec: &RefreshableTokenSpec, state: &str) -> Result<(), Invalid> {
     let seed = &spec.credential.seed_secret_ref.name;
@@ -73,8 +73,9 @@ fn opaque_rules(field: &str, opaque: &Opaque, spec: &RefreshableTokenSpec) -> Re
         ProviderSpec::Http(http) => http.semantics.rotation == HttpRotation::RenewsItself,
         ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::Oauth2(_) => false,
     };
-    let what = "there is no refresh token where the access token renews itself";
-    require(!renews_itself || opaque.refresh_token_key.is_none(), &format!("{field}.refreshTokenKey"), what)?;
+    let what = "there is no refresh token where the access token renews itself, or with grant: ClientCredentials";
+    let none = renews_itself || anew(&spec.provider);
+    require(!none || opaque.refresh_token_key.is_none(), &format!("{field}.refreshTokenKey"), what)?;
     let grace = format!("{field}.previousAccessTokenGrace");
     require(within(opaque.previous_access_token_grace, 1..=LONGEST), &grace, "must be from 1s to 99999h")?;
     let used = opaque.previous_access_token_grace.is_none() || opaque.previous_access_token_key.is_some();

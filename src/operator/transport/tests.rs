@@ -20,7 +20,13 @@ fn connection() -> Connection {
 
 fn post(url: &str) -> TokenRequest {
     let body = Body { content_type: "text/plain", content: SecretText::new("token") };
-    TokenRequest { method: crate::provider::Method::Post, url: url.to_owned(), headers: Vec::new(), body: Some(body) }
+    TokenRequest {
+        method: crate::provider::Method::Post,
+        url: url.to_owned(),
+        headers: Vec::new(),
+        body: Some(body),
+        assertion: None,
+    }
 }
 
 /// A resolver that gives each answer once, in order, and counts.

@@ -21,12 +21,13 @@ pub(super) struct Footing {
     pub(super) claimed: bool,
 }
 
-/// The fingerprint of the token that a refresh presents: the refresh token, or the access token where that renews itself.
+/// The fingerprint of the token that a refresh presents: the refresh token, or the access token where that renews itself. Where
+/// tokens are obtained anew none is presented; a refresh token that is held all the same is one of an earlier grant, and unspent.
 #[must_use]
 pub fn spendable(tokens: &HeldTokens, semantics: Semantics, key: &FingerprintKey) -> Option<Fingerprint> {
     let text = match semantics {
         Semantics::RenewsItself => tokens.access_token.as_ref().map(AccessToken::reveal),
-        Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => {
+        Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable | Semantics::Reissue => {
             tokens.refresh_token.as_ref().map(RefreshToken::reveal)
         }
     };
@@ -36,6 +37,9 @@ pub fn spendable(tokens: &HeldTokens, semantics: Semantics, key: &FingerprintKey
 /// The state Secret does not exist.
 pub(super) fn at_nothing(brief: &Brief) -> Result<Footing, Outcome> {
     if brief.known.generation > 0 && !seed_is_new(brief, &State::default()) {
+        if reissues(brief) {
+            return Ok(anew(brief, State::default()));
+        }
         return Err(refuse(
             Reason::StateLost,
             "the state Secret is gone, and with it the only copy of the refresh token: put a new token into the seed Secret",
@@ -82,7 +86,7 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
     if !rekeyed && seed_is_new(brief, state) {
         return adopt(brief, State { generation: state.generation.max(brief.known.generation), ..state.clone() });
     }
-    if foreign_cluster {
+    if foreign_cluster && !reissues(brief) {
         return Err(refuse(
             Reason::ForeignCluster,
             "the state Secret was written in another cluster, where its token may still be in use: put a new token into the seed Secret",
@@ -94,6 +98,9 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
         // The operator's key was lost: nobody can tell a new seed from an old one, and an old one would end the chain. What the
         // seed holds now counts as old.
         state.seeds = brief.seed.iter().map(|seed| seed.fingerprint.clone()).collect();
+    }
+    if reissues(brief) {
+        return Ok(anew(brief, state));
     }
     let spent = spendable(&state.tokens, brief.provider.semantics(), &brief.key)
         .is_some_and(|fingerprint| brief.known.spent.contains(&fingerprint));
@@ -118,6 +125,34 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
         return Err(regressed());
     }
     Ok(Footing { state: State { claim: None, ..state }, adopted: None, claimed: false })
+}
+
+/// Credentials beside the tokens bring each token anew.
+fn reissues(brief: &Brief) -> bool {
+    brief.provider.semantics() == Semantics::Reissue
+}
+
+/// Where each token is obtained anew nothing that stands can be lost or spent: no copy is too old, and no claim of an earlier
+/// grant holds anybody up. A refresh token of an earlier grant is kept aside, and what its mark says of it stays.
+fn anew(brief: &Brief, ground: State) -> Footing {
+    let mut foreign = ground.foreign.clone();
+    if ground.tokens.refresh_token.is_some() || ground.unparsed.is_some() {
+        foreign.extend(ground.set_aside("replaced"));
+    }
+    let tokens = HeldTokens { refresh_token: None, refresh_token_expiration_time: None, ..ground.tokens };
+    let state = State {
+        tokens,
+        generation: ground.generation.max(brief.known.generation),
+        owner: brief.owner.clone(),
+        key: Some(brief.key.name()),
+        claim: None,
+        chain_over: false,
+        unparsed: None,
+        rest_until: None,
+        foreign,
+        ..ground
+    };
+    Footing { state, adopted: None, claimed: false }
 }
 
 fn regressed() -> Outcome {

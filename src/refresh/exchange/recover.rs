@@ -223,7 +223,7 @@ impl Exchange {
             return self.end_chain(None, None);
         }
         match self.semantics() {
-            Semantics::Reusable | Semantics::RenewsItself => self.release(Outcome::Stale),
+            Semantics::Reusable | Semantics::RenewsItself | Semantics::Reissue => self.release(Outcome::Stale),
             Semantics::IdempotencyKey => self.take_over(false, now),
             _ if self.brief.task == Task::LastTry => self.connect(),
             Semantics::Grace(_) if !self.reported() => self.take_over(false, now),

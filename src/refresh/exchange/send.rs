@@ -144,7 +144,7 @@ impl Exchange {
             return self.end_chain(raw, None);
         }
         match self.semantics() {
-            Semantics::Reusable | Semantics::RenewsItself => {
+            Semantics::Reusable | Semantics::RenewsItself | Semantics::Reissue => {
                 let message = why.map_or_else(|| "the token API's answer cannot be read".to_owned(), |why| why.to_string());
                 self.finish(Outcome::Postponed { reason: Reason::RefreshRetrying, message })
             }
@@ -201,6 +201,7 @@ pub(super) fn not_sent(why: NotSent) -> Outcome {
     match why {
         NotSent::EndpointNotAllowed => Outcome::Refused { reason: Reason::EndpointNotAllowed, message },
         NotSent::CaBundleInvalid => Outcome::Refused { reason: Reason::CaBundleInvalid, message },
+        NotSent::NotSigned => Outcome::Refused { reason: Reason::SeedInvalid, message },
         NotSent::NameNotResolved | NotSent::NotConnected | NotSent::TlsRejected | NotSent::ConnectTimeout => {
             Outcome::Postponed { reason: Reason::EndpointUnreachable, message }
         }

@@ -23,14 +23,25 @@ pub enum ClientAuth {
     Basic,
     /// `client_secret_post` only.
     Post,
+    /// `private_key_jwt`: a token that the client signs anew for each request; see [`Config::client_keys`].
+    PrivateKeyJwt,
     /// A public client: `client_id` in the body and no secret.
     None,
+}
+
+/// The public key of an OAuth 2.0 client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicKey {
+    /// ES256: an uncompressed point on P-256.
+    Es256(Vec<u8>),
+    /// RS256: an RSA key in the DER form of PKCS#1.
+    Rs256(Vec<u8>),
 }
 
 /// An OAuth 2.0 client.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// The secret; unused with [`ClientAuth::None`].
+    /// The secret; unused with [`ClientAuth::None`] and [`ClientAuth::PrivateKeyJwt`].
     pub secret: String,
     /// How the client proves itself.
     pub auth: ClientAuth,
@@ -98,6 +109,8 @@ pub struct Config {
     pub identity_tokens: BTreeMap<String, String>,
     /// OAuth 2.0 clients by id.
     pub clients: BTreeMap<String, Client>,
+    /// Public keys of those that sign, by id.
+    pub client_keys: BTreeMap<String, PublicKey>,
     /// Presenting a spent refresh token kills the whole chain, access tokens too (RFC 9700 section 4.14.2). For every API with single use
     /// tokens; JFrog is not known to do it, so it is off by default.
     pub family_revocation: bool,
@@ -143,6 +156,7 @@ impl Default for Config {
                 ("ci-identity-token".into(), "ci".into()),
             ]),
             clients: BTreeMap::from([("ci-client".into(), client)]),
+            client_keys: BTreeMap::new(),
             family_revocation: false,
             old_access_token_dies: false,
             expires_in: ExpiresIn::Number,

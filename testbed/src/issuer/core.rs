@@ -3,6 +3,8 @@
 //! One call of [`Core::handle`] is one atomic act of the issuer. The server calls it behind a lock; an in-memory simulation calls it in
 //! virtual time and plays the wire itself.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::config::{Config, never_if_zero};
@@ -123,6 +125,8 @@ pub struct Core {
     pub ledger: Ledger,
     /// The faults that are armed.
     pub faults: Faults,
+    /// Assertions of clients that were used.
+    pub(super) assertions: BTreeSet<String>,
 }
 
 impl Core {
@@ -130,7 +134,7 @@ impl Core {
     #[must_use]
     pub fn new(config: Config, entropy: Entropy) -> Self {
         let ledger = Ledger::new(entropy, &config.instance, &config.issuer_url);
-        Self { config, ledger, faults: Faults::default() }
+        Self { config, ledger, faults: Faults::default(), assertions: BTreeSet::new() }
     }
 
     /// Processes one request at the issuer's time `now`.

@@ -47,6 +47,7 @@
 mod access;
 mod access_tokens;
 mod admin;
+mod assertion;
 mod config;
 mod connection;
 mod core;
@@ -67,7 +68,7 @@ mod time_tests;
 mod tls;
 mod wire;
 
-pub use self::config::{Client, ClientAuth, Config, ExpiresIn, Replay, Rotation, User};
+pub use self::config::{Client, ClientAuth, Config, ExpiresIn, PublicKey, Replay, Rotation, User};
 pub use self::core::{Answer, Core};
 pub use self::ece::error as ece_error;
 pub use self::fault::{Fault, Faults, Plan, Rule};

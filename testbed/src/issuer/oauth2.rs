@@ -1,12 +1,13 @@
 //! OAuth 2.0, `POST /oauth2/token`: `refresh_token` and `client_credentials`.
 //!
-//! Source: RFC 6749 sections 2.3.1 (client authentication), 4.4, 5.1, 5.2 and 6; rotation as described by RFC 9700 section 4.14.2. Where the RFC
+//! Source: RFC 6749 sections 2.3.1 (client authentication; RFC 7523 for those that sign), 4.4, 5.1, 5.2 and 6; rotation as described by RFC 9700 section 4.14.2. Where the RFC
 //! leaves room the answers are those of `oidc-provider` 9, which were recorded: one fixed description for every kind of `invalid_grant`, a wider
 //! scope or a wrong client spends nothing.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::assertion;
 use super::config::{Client, ClientAuth, Replay, Rotation};
 use super::core::{Core, Outcome};
 use super::ledger::RefreshState;
@@ -20,7 +21,7 @@ pub(super) fn token(core: &mut Core, request: &Request, now: DateTime<Utc>) -> O
 fn try_token(core: &mut Core, request: &Request, now: DateTime<Utc>) -> Result<Outcome, Outcome> {
     let params = form(request)?;
     let grant_type = params.get("grant_type").ok_or_else(|| invalid_request("grant_type is required"))?;
-    let client = authenticate(core, request, &params)?;
+    let client = authenticate(core, request, &params, now)?;
     match grant_type {
         "refresh_token" => refresh(core, &params, &client, now),
         "client_credentials" => client_credentials(core, &params, &client, now),
@@ -123,8 +124,14 @@ fn issued(core: &Core, pair: &Pair, now: DateTime<Utc>) -> Reply {
 }
 
 /// Who the client is, or `invalid_client`. Secrets in Basic are form-encoded first (RFC 6749 section 2.3.1).
-pub(super) fn authenticate(core: &Core, request: &Request, params: &Params) -> Result<String, Outcome> {
+pub(super) fn authenticate(core: &mut Core, request: &Request, params: &Params, now: DateTime<Utc>) -> Result<String, Outcome> {
     let posted = params.get("client_secret");
+    if params.get("client_assertion").is_some() {
+        if posted.is_some() || request.authorization() != Authorization::None {
+            return Err(invalid_request("only one way of client authentication is allowed"));
+        }
+        return assertion::proven(core, params, now).ok_or_else(invalid_client);
+    }
     let (id, secret, how) = match request.authorization() {
         Authorization::Basic(_, _) if posted.is_some() => {
             return Err(invalid_request("only one way of client authentication is allowed"));
@@ -149,6 +156,7 @@ pub(super) fn authenticate(core: &Core, request: &Request, params: &Params) -> R
 fn proves(client: &Client, how: ClientAuth, secret: Option<&str>) -> bool {
     match client.auth {
         ClientAuth::None => how == ClientAuth::None,
+        ClientAuth::PrivateKeyJwt => false,
         ClientAuth::Any => how != ClientAuth::None && secret == Some(client.secret.as_str()),
         ClientAuth::Basic | ClientAuth::Post => how == client.auth && secret == Some(client.secret.as_str()),
     }

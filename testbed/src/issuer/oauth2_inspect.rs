@@ -11,7 +11,7 @@ use super::wire::{Params, Reply, Request};
 
 /// RFC 7009 section 2.2: 200 also for an unknown token. A refresh token takes the whole grant with it (section 2.1), an access token only itself.
 pub(super) fn revoke(core: &mut Core, request: &Request, now: DateTime<Utc>) -> Outcome {
-    let (params, client) = match asked(core, request) {
+    let (params, client) = match asked(core, request, now) {
         Ok(asked) => asked,
         Err(refused) => return refused,
     };
@@ -31,8 +31,8 @@ pub(super) fn revoke(core: &mut Core, request: &Request, now: DateTime<Utc>) -> 
 }
 
 /// RFC 7662 section 2.2: `{"active":false}` and nothing else for whatever is not valid, for whatever reason.
-pub(super) fn introspect(core: &Core, request: &Request, now: DateTime<Utc>) -> Outcome {
-    let (params, client) = match asked(core, request) {
+pub(super) fn introspect(core: &mut Core, request: &Request, now: DateTime<Utc>) -> Outcome {
+    let (params, client) = match asked(core, request, now) {
         Ok(asked) => asked,
         Err(refused) => return refused,
     };
@@ -73,9 +73,9 @@ fn active(core: &Core, pair: &Pair, token: &str, client: &str) -> Value {
     Value::Object(body)
 }
 
-fn asked(core: &Core, request: &Request) -> Result<(Params, String), Outcome> {
+fn asked(core: &mut Core, request: &Request, now: DateTime<Utc>) -> Result<(Params, String), Outcome> {
     let params = form(request)?;
-    let client = authenticate(core, request, &params)?;
+    let client = authenticate(core, request, &params, now)?;
     if params.get("token").is_none() {
         let body = json!({"error": "invalid_request", "error_description": "token is required"});
         return Err(Outcome::new(Verdict::Refused, no_store(Reply::json(400, &body))));

@@ -166,6 +166,22 @@ const ROWS: &[(&str, &str, &str)] = &[
     ),
     ("the shortest grace", OAUTH2, "spec: {provider: {oauth2: {rotation: Grace, graceSeconds: 1}}}"),
     ("a public client", OAUTH2, "spec: {provider: {oauth2: {clientAuthentication: None, rotation: Reusable}}}"),
+    ("a preset", OAUTH2, "spec: {provider: {oauth2: {preset: GitHubApp}}}"),
+    ("a preset and what wins over it", OAUTH2, "spec: {provider: {oauth2: {preset: Okta, rotation: Grace, graceSeconds: 60}}}"),
+    (
+        "a client that signs",
+        OAUTH2,
+        "spec: {provider: {oauth2: {clientAuthentication: PrivateKeyJWT, assertionAudience: 'https://idp.example.com', clientSecretRef: \
+         {name: c, clientIDKey: id, privateKeyKey: tls.key, keyIDKey: kid}}}}",
+    ),
+    ("a client that signs by the keys' own names", OAUTH2, "spec: {provider: {oauth2: {clientAuthentication: PrivateKeyJWT}}}"),
+    (
+        "tokens that are obtained anew",
+        OAUTH2,
+        "spec: {request: {scope: 'a b', audience: 'https://api.example.com'}, provider: {oauth2: {grant: ClientCredentials, preset: Auth0, \
+         clientAuthentication: Post}}}",
+    ),
+    ("the grant that is the default", OAUTH2, "spec: {provider: {oauth2: {grant: RefreshToken, rotation: Reusable}}}"),
     ("the client in the seed's Secret", OAUTH2, "spec: {provider: {oauth2: {clientSecretRef: {name: seed}}}}"),
     (
         "a whole schedule",

@@ -2,8 +2,10 @@
 //
 //   node server.mjs FOLDER        FOLDER holds the node_modules of package-lock.json
 //
-// It prints one line of JSON with its address, its client and a first refresh token, and ends when its standard input does, so
+// It prints one line of JSON with its address, its clients and a first refresh token of each, and ends when its standard input does, so
 // that it cannot outlive the test. Beside the routes of oidc-provider: GET /_test/log, what came to the token endpoint.
+import { createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
@@ -21,23 +23,34 @@ const SCOPE = 'openid offline_access';
 // Characters that Basic authentication carries only if both sides encode them first (RFC 6749 section 2.3.1).
 const CLIENT = { client_id: 'ci+client:1', client_secret: 'a b+c%d:e/f=g&h' };
 
+// Clients that sign: by the keys of RFC 7515, whose private halves the tests have.
+const SIGNERS = { rsa: 'rfc7515-a2.pkcs8.pem', ec: 'rfc7515-a3.pkcs8.pem' };
+const signer = ([client_id, file]) => {
+  const pem = readFileSync(new URL(`../../oauth2/keys/${file}`, import.meta.url));
+  const jwk = createPublicKey(pem).export({ format: 'jwk' });
+  return { client_id, token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [{ ...jwk, kid: '1', use: 'sig' }] } };
+};
+
 const server = createServer();
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
 const url = `http://127.0.0.1:${server.address().port}`;
 
 const provider = new Provider(url, {
-  clients: [{
-    ...CLIENT,
-    token_endpoint_auth_method: 'client_secret_basic',
-    grant_types: ['refresh_token'],
-    response_types: [],
-    redirect_uris: [],
-  }],
+  clients: [
+    { ...CLIENT, token_endpoint_auth_method: 'client_secret_basic' },
+    ...Object.entries(SIGNERS).map(signer),
+  ].map((client) => ({ ...client, grant_types: ['refresh_token', 'client_credentials'], response_types: [], redirect_uris: [] })),
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   rotateRefreshToken: true,
-  ttl: { AccessToken: ACCESS_TOKEN_SECONDS, IdToken: 60, Grant: 3600, RefreshToken: 3600 },
-  features: { devInteractions: { enabled: false }, introspection: { enabled: true }, revocation: { enabled: true } },
+  ttl: { AccessToken: ACCESS_TOKEN_SECONDS, ClientCredentials: 60, IdToken: 60, Grant: 3600, RefreshToken: 3600 },
+  features: {
+    devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
+    // The tests ask as one client about the tokens of another.
+    introspection: { enabled: true, allowedPolicy: () => true },
+    revocation: { enabled: true },
+  },
 });
 
 const log = [];
@@ -55,8 +68,8 @@ provider.use(async (ctx, next) => {
 server.on('request', provider.callback());
 
 /** The first refresh token, as a login in a browser would give it. */
-async function mint() {
-  const client = await provider.Client.find(CLIENT.client_id);
+async function mint(id) {
+  const client = await provider.Client.find(id);
   const grant = new provider.Grant({ accountId: 'ci', clientId: client.clientId });
   grant.addOIDCScope(SCOPE);
   const grantId = await grant.save();
@@ -66,7 +79,11 @@ async function mint() {
   return token.save();
 }
 
-process.stdout.write(`${JSON.stringify({ url, ...CLIENT, refresh_token: await mint() })}\n`);
+const signers = await Promise.all(
+  Object.keys(SIGNERS).map(async (client_id) => ({ client_id, refresh_token: await mint(client_id) })),
+);
+const refresh_token = await mint(CLIENT.client_id);
+process.stdout.write(`${JSON.stringify({ url, ...CLIENT, refresh_token, signers })}\n`);
 
 process.stdin.resume();
 process.stdin.on('end', () => process.exit(0));

@@ -26,6 +26,9 @@ pub fn spec(promise: Promise) -> RefreshableTokenSpec {
     let oauth2 = Oauth2 {
         revocation_url: None,
         token_url: "https://issuer.example.com/token".to_owned(),
+        preset: None,
+        grant: None,
+        assertion_audience: None,
         client_authentication: None,
         client_secret_ref: None,
         rotation: Some(rotation),

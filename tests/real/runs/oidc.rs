@@ -73,7 +73,7 @@ async fn walk(random: &mut Random, kills: u64, row: &mut Row) -> anyhow::Result<
 }
 
 async fn begin(server: &Server) -> anyhow::Result<Case> {
-    let Greeting { url, client_id, client_secret, refresh_token } = &server.greeting;
+    let Greeting { url, client_id, client_secret, refresh_token, .. } = &server.greeting;
     let options = Options { token_api: Some(url.clone()), ..Options::default() };
     let mut case = Case::new(&unique("oidc"), options).await?;
     let address = format!("{}/token", case.token_url());

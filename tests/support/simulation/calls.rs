@@ -115,7 +115,7 @@ impl TokenCalls for SimulatedCalls {
     }
 }
 
-/// The refresh token of a form.
+/// The refresh token of a form; none where there is none.
 fn token(request: &TokenRequest) -> String {
     let body = request.body.as_ref().map(|body| body.content.reveal()).unwrap_or_default();
     let mut fields = url::form_urlencoded::parse(body.as_bytes());

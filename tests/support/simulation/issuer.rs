@@ -18,6 +18,10 @@ pub enum Kind {
     Overlap,
     /// It stays valid.
     Reusable,
+    /// It works once with every other refresh, and stays valid with the others.
+    Sometimes,
+    /// There is none: the client's credentials bring an access token each time.
+    Reissue,
 }
 
 impl Kind {
@@ -30,6 +34,9 @@ impl Kind {
             // The longest window that can be declared: the old token works for as long as anybody needs it.
             Self::Overlap => json!({ "rotation": "Grace", "graceSeconds": 86_400 }),
             Self::Reusable => json!({ "rotation": "Reusable" }),
+            // Nobody can tell which it will be: the strict reading is the only safe one.
+            Self::Sometimes => json!({ "rotation": "Strict" }),
+            Self::Reissue => json!({ "grant": "ClientCredentials" }),
         }
     }
 }
@@ -91,6 +98,11 @@ impl Issuer {
         }
     }
 
+    /// There is a refresh token, which can be lost.
+    pub fn refreshes(&self) -> bool {
+        self.kind != Kind::Reissue
+    }
+
     /// The newest refresh token.
     pub fn current(&self) -> &str {
         &self.current
@@ -103,7 +115,7 @@ impl Issuer {
 
     /// A lost answer may cost the chain: at once, or where nobody comes back within the grace.
     pub fn may_lose(&self) -> bool {
-        matches!(self.kind, Kind::Strict | Kind::Grace(_))
+        matches!(self.kind, Kind::Strict | Kind::Sometimes | Kind::Grace(_))
     }
 
     /// The chain was revoked.
@@ -121,7 +133,7 @@ impl Issuer {
             let again = self.current == first.successor;
             let allowed = again
                 && match self.kind {
-                    Kind::Strict | Kind::Reusable => false,
+                    Kind::Strict | Kind::Sometimes | Kind::Reusable | Kind::Reissue => false,
                     Kind::Grace(seconds) => now - first.at < TimeDelta::seconds(seconds),
                     Kind::IdempotencyKey => first.key == key,
                     Kind::Overlap => true,
@@ -136,14 +148,19 @@ impl Issuer {
             }
             self.revoked = true;
         }
-        if self.revoked || token != self.current {
+        if self.refreshes() && (self.revoked || token != self.current) {
             return (400, json!({ "error": "invalid_grant" }).to_string());
         }
         self.serial += 1;
         self.rotations += 1;
         let expired = std::mem::replace(&mut self.access_expires, now + self.lifetime);
         self.access = access(self.serial, self.access_expires);
-        if self.kind != Kind::Reusable {
+        let rotates = match self.kind {
+            Kind::Strict | Kind::Grace(_) | Kind::IdempotencyKey | Kind::Overlap => true,
+            Kind::Sometimes => self.serial.is_multiple_of(2),
+            Kind::Reusable | Kind::Reissue => false,
+        };
+        if rotates {
             let successor = format!("refresh-{}", self.serial);
             let first = Use { at: now, key: key.to_owned(), successor: successor.clone(), expired };
             self.used.insert(std::mem::replace(&mut self.current, successor), first);
@@ -153,9 +170,10 @@ impl Issuer {
 
     fn grant(&self) -> Answer {
         let seconds = self.lifetime.num_seconds();
-        let body = json!({
-            "access_token": self.access, "refresh_token": self.current, "token_type": "Bearer", "expires_in": seconds,
-        });
+        let mut body = json!({ "access_token": self.access, "token_type": "Bearer", "expires_in": seconds });
+        if self.refreshes() {
+            body["refresh_token"] = self.current.clone().into();
+        }
         (200, body.to_string())
     }
 }

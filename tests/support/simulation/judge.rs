@@ -115,8 +115,11 @@ impl Judge {
         }
     }
 
-    /// Whether the newest refresh token is anywhere in the operator's reach: state Secret, journal, escrow, seed.
+    /// Whether the newest refresh token, if there is one, is anywhere in the operator's reach: state Secret, journal, escrow, seed.
     pub fn is_held(&self) -> bool {
+        if !self.issuer().refreshes() {
+            return true;
+        }
         let newest = self.issuer().current().to_owned();
         // Where it nearly always is: a run asks thousands of times.
         if self.cluster.secret_value(NAMESPACE, STATE, "refresh_token").is_some_and(|value| value == newest.as_bytes()) {

@@ -98,12 +98,10 @@ impl World {
             cluster.create_namespace(namespace);
         }
         let issuer = Issuer::new(setup.kind, chrono::TimeDelta::seconds(setup.lifetime), time.now());
-        let values = [
-            ("refresh_token", issuer.current()),
-            ("access_token", issuer.access()),
-            ("client_id", "client"),
-            ("client_secret", "secret"),
-        ];
+        let mut values = vec![("client_id", "client"), ("client_secret", "secret")];
+        if issuer.refreshes() {
+            values.extend([("refresh_token", issuer.current()), ("access_token", issuer.access())]);
+        }
         let labels = json!({ "refreshabletoken.io/role": "seed" });
         cluster.put(Resource::Secret, FakeCluster::secret(NAMESPACE, "demo-seed", &labels, &values));
         let judge = Judge::new(issuer, &cluster, time);
