@@ -7,11 +7,14 @@ mod oidc_server;
 #[path = "../support/stage.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of the stage")]
 mod stage;
+#[path = "../support/pypi.rs"]
+mod token_servers;
 
 mod admission;
 mod collector;
 mod conflict;
 mod counts;
+mod http;
 mod leader;
 mod leaks;
 mod life;
