@@ -19,7 +19,7 @@ fn goes_on(world: &mut World, operator: &mut Operator) {
     assert_eq!(world.issuer.handled, before + 1, "{:?}", world.status);
     assert_eq!(stalled(&world.status), None, "{:?}", world.status);
     let state = world.decoded().unwrap();
-    assert_eq!(state.tokens.access_token.as_ref().map(|token| token.reveal()), Some(world.issuer.chain().access.as_str()));
+    assert_eq!(state.tokens.access_token.as_ref().map(AccessToken::reveal), Some(world.issuer.chain().access.as_str()));
     assert_eq!(state.tokens.refresh_token, None);
     assert_eq!(world.status.chain_generation, Some(state.generation));
     let output = &world.outputs["out"].data["access_token"];

@@ -52,6 +52,7 @@ impl Situation {
                 "each refresh token works once, and a lost answer may be asked for again under the same key"
             }
             Semantics::Reusable => "the refresh token stays valid: a lost answer costs nothing",
+            Semantics::Reissue => "there is no refresh token: the client's credentials obtain each token anew",
             Semantics::RenewsItself => "there is no refresh token: the access token renews itself while it lives",
         };
         Line { decision: "provider", value: format!("{} {}", provider.name(), provider.url()), because: because.to_owned() }
