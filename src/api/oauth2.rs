@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What brings a token (RFC 6749 section 1.3).
+/// What brings a token: `RefreshToken` (default, RFC 6749 section 6), or `ClientCredentials` (section 4.4): the client's own
+/// credentials each time anew, which the seed Secret holds. A lost answer is simply asked for again then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Grant {
     /// The refresh token of the chain.
@@ -13,26 +14,43 @@ pub enum Grant {
     ClientCredentials,
 }
 
-/// A server or service whose ways are known. It fills in what is not said, and knows the error codes that are its own.
+/// The server or service, if it is one whose ways are known: it fills in `rotation` where that is not set, and tells what the
+/// error codes mean that the server uses in its own way. docs/providers.md has what each of them says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[expect(missing_docs, reason = "each is a name")]
 pub enum Preset {
+    /// Keycloak.
     Keycloak,
+    /// Okta.
     Okta,
+    /// Auth0.
     Auth0,
+    /// Microsoft Entra ID.
     Entra,
+    /// Google.
     Google,
+    /// Ory Hydra.
     Hydra,
+    /// Dex.
     Dex,
+    /// GitLab.
     GitLab,
+    /// Gitea and Forgejo.
     Gitea,
+    /// Salesforce.
     Salesforce,
+    /// HubSpot.
     HubSpot,
+    /// Atlassian Cloud (3LO).
     Atlassian,
+    /// Slack, with token rotation.
     Slack,
+    /// Zoom.
     Zoom,
+    /// Box.
     Box,
+    /// Xero.
     Xero,
+    /// User tokens of a GitHub App.
     GitHubApp,
 }
 

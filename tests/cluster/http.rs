@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use refreshable_token_operator::operator::clock::{Clock as _, SystemClock};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -162,7 +163,7 @@ async fn gitlab(listener: TcpListener, rotations: Arc<Mutex<Rotations>>) {
             let next = format!("glpat-{}", rotations.presented.len() + 1);
             rotations.live = good.then(|| next.clone());
             rotations.presented.push((presented, if good { 200 } else { 401 }));
-            let day = chrono::Utc::now() + chrono::TimeDelta::days(7);
+            let day = SystemClock.now() + chrono::TimeDelta::days(7);
             let granted = json!({"id": rotations.presented.len(), "scopes": ["api"], "expires_at": day.format("%Y-%m-%d").to_string(), "token": next});
             if good { ("200 OK", granted) } else { ("401 Unauthorized", json!({"error": "invalid_token"})) }
         };

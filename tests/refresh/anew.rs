@@ -3,7 +3,7 @@
 use refreshable_token_operator::api::{Grant, ProviderSpec, Reason};
 use refreshable_token_operator::refresh::decide::stalled;
 use refreshable_token_operator::refresh::state::State;
-use refreshable_token_operator::token::Purpose;
+use refreshable_token_operator::token::{AccessToken, Purpose};
 
 use super::issuer::Kind;
 use super::operator::Operator;

@@ -369,7 +369,7 @@ fn send(world: &mut World, plan: &mut Plan, request: &TokenRequest, spends: bool
     let fault = plan.take().or(plan.down.then_some(Fault::Denied));
     plan.log.push(format!("{} send {fault:?}", plan.index - 1));
     let body = request.body.as_ref().unwrap().content.reveal().to_owned();
-    let token = body.split('&').find_map(|pair| pair.strip_prefix("refresh_token=")).unwrap().to_owned();
+    let token = body.split('&').find_map(|pair| pair.strip_prefix("refresh_token=")).unwrap_or_default().to_owned();
     if spends {
         let fingerprint = world.key.fingerprint(Purpose::Token, token.as_bytes()).to_string();
         assert!(world.status.spent_fingerprints.contains(&fingerprint), "sent without a mark: {:#?}", plan.log);

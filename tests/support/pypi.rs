@@ -7,11 +7,12 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 use testbed::supervised::{Launch, Supervised};
+use tokio::time::Instant;
 
 const REQUIREMENTS: &str = include_str!("../cluster/token_servers/requirements.txt");
 /// How long a server may take to answer for the first time. Generous: machines are shared.
@@ -86,7 +87,7 @@ impl Server {
         let request = self.http.request(method, format!("{}{path}", self.url)).header(header.0, header.1);
         let answer = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
         let status = answer.status().as_u16();
-        (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_else(|_| json!(null)))
+        (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or(Value::Null))
     }
 }
 
