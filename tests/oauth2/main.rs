@@ -42,6 +42,7 @@ fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a login holds is optional")]
 fn secret(text: &str) -> Option<SecretText> {
     Some(SecretText::new(text))
 }

@@ -28,14 +28,13 @@ impl Kind {
     /// The lines of a spec that declare it.
     pub fn declared(self) -> serde_json::Value {
         match self {
-            Self::Strict => json!({ "rotation": "Strict" }),
+            Self::Strict | Self::Sometimes => json!({ "rotation": "Strict" }),
             Self::Grace(seconds) => json!({ "rotation": "Grace", "graceSeconds": seconds }),
             Self::IdempotencyKey => json!({ "rotation": "IdempotencyKey" }),
             // The longest window that can be declared: the old token works for as long as anybody needs it.
             Self::Overlap => json!({ "rotation": "Grace", "graceSeconds": 86_400 }),
             Self::Reusable => json!({ "rotation": "Reusable" }),
             // Nobody can tell which it will be: the strict reading is the only safe one.
-            Self::Sometimes => json!({ "rotation": "Strict" }),
             Self::Reissue => json!({ "grant": "ClientCredentials" }),
         }
     }
