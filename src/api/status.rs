@@ -182,3 +182,26 @@ pub struct OutputStatus {
     /// When the contents were last written.
     pub last_write_time: DateTime<Utc>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_a_spent_token_or_a_refresh_makes_another_chain_and_nothing_else_does() {
+        let status = RefreshableTokenStatus::default();
+        let start_time = DateTime::UNIX_EPOCH;
+        let attempt = |state| Some(AttemptStatus { id: "a".into(), state, start_time });
+        let sending = RefreshableTokenStatus { attempt: attempt(AttemptState::Sending), ..status.clone() };
+        let unknown = RefreshableTokenStatus { attempt: attempt(AttemptState::Unknown), ..status.clone() };
+        let spent = RefreshableTokenStatus { spent_fingerprints: vec!["hmac:0".into()], ..status.clone() };
+        let refreshed = RefreshableTokenStatus { chain_generation: Some(1), ..status.clone() };
+        assert!(!sending.same_chain(&unknown));
+        for other in [sending, unknown, spent, refreshed] {
+            assert!(!status.same_chain(&other) && !other.same_chain(&status), "{other:?}");
+            assert!(other.same_chain(&other.clone()));
+        }
+        let same = RefreshableTokenStatus { consecutive_failures: Some(1), observed_generation: Some(2), ..status.clone() };
+        assert!(status.same_chain(&same));
+    }
+}

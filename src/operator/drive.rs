@@ -9,12 +9,14 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument as _, Span};
 
 use super::Context;
 use super::cluster::Owner;
 use super::metrics::Operation;
 use super::transport::Connection;
+use super::unwritten;
 use crate::api::RefreshableToken;
 use crate::provider::{Delivery, Lost, NotSent, TokenRequest};
 use crate::refresh::conclude::mark;
@@ -56,6 +58,7 @@ impl Job {
     pub(super) async fn drive(mut self, first: (Exchange, Step)) -> Driven {
         let (mut exchange, mut step) = first;
         let mut propagation = Propagation::default();
+        let mut telling = None;
         loop {
             let event = match step {
                 Step::Done(finished) => {
@@ -68,6 +71,13 @@ impl Job {
             };
             propagation.note(&event);
             (exchange, step) = exchange.next(event, self.context.clock.now());
+            if telling.is_none()
+                && exchange.is_held_up()
+                && let Some(object) = &self.object
+            {
+                let tell = unwritten::tell(Arc::clone(&self.context), object.clone()).in_current_span();
+                telling = Some(AbortOnDropHandle::new(tokio::spawn(tell)));
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 //! by less than a third. A machine that was suspended can still believe in its lead for a moment: its monotonic clock stood.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -80,7 +80,8 @@ impl Election {
     #[must_use]
     pub fn new(cluster: Cluster, clock: Arc<dyn Clock>, namespace: &str, identity: &str, timing: Timing) -> Self {
         let (namespace, identity) = (namespace.to_owned(), identity.to_owned());
-        let candidate = Candidate { cluster, clock, namespace, identity, timing, tries: AtomicU64::new(0) };
+        let candidate =
+            Candidate { cluster, clock, namespace, identity, timing, tries: AtomicU64::new(0), in_flight: StdMutex::default() };
         Self { candidate: Arc::new(candidate), renewing: Mutex::new(None) }
     }
 
@@ -101,8 +102,9 @@ impl Election {
         term
     }
 
-    /// Ends the term, then gives the Lease back, so that a successor takes over at its next look. Call it when nothing that needs
-    /// the lead is under way. Gives up after a while: the successor then waits out the Lease.
+    /// Ends the term, then gives the Lease back, so that a successor takes over at its next look; a candidate that was dropped in
+    /// the middle of taking it gives back what it may still take. Call it when nothing that needs the lead is under way. Gives up
+    /// after a while: the successor then waits out the Lease.
     pub async fn release(self) {
         if let Some(running) = self.renewing.into_inner() {
             running.abort();
@@ -119,7 +121,13 @@ struct Candidate {
     identity: String,
     timing: Timing,
     tries: AtomicU64,
+    /// What our last write bore, while nobody knows what became of it.
+    in_flight: StdMutex<Option<Bears>>,
 }
+
+/// The resourceVersion that a write bears; none: it makes the Lease.
+#[derive(PartialEq, Eq)]
+struct Bears(Option<String>);
 
 /// The Lease as our last write left it.
 struct Held {
@@ -226,15 +234,17 @@ impl Candidate {
     async fn release(&self) {
         let give_back = async {
             loop {
-                match self.look().await {
-                    Ok(Some(found)) if holder(&found) == Some(&self.identity) => {
-                        if self.put(&released(&found)).await.is_ok() {
-                            tracing::info!(identity = self.identity, "the Lease is given back");
-                            return;
-                        }
+                if let Ok(found) = self.look().await {
+                    let held = found.as_ref().and_then(holder) == Some(&self.identity);
+                    if !held && !self.may_still_take(found.as_ref()) {
+                        return;
                     }
-                    Ok(_) => return,
-                    Err(_) => {}
+                    // Whoever may take the Lease may free it too, and of two writes at one version only one is done.
+                    let free = released(&found.unwrap_or_else(|| new_lease(LEASE)), self.clock.now());
+                    if self.put(&free).await.is_ok() {
+                        tracing::info!(identity = self.identity, "the Lease is given back");
+                        return;
+                    }
                 }
                 sleep(self.timing.retry / 4).await;
             }
@@ -260,7 +270,24 @@ impl Candidate {
     }
 
     async fn put(&self, lease: &Lease) -> Result<Lease, Trouble> {
-        self.request(self.cluster.write_lease(&self.namespace, lease)).await
+        *self.in_flight() = Some(Bears(lease.metadata.resource_version.clone()));
+        let answer = self.request(self.cluster.write_lease(&self.namespace, lease)).await;
+        // Whoever is dropped before this line leaves the note behind.
+        if !matches!(answer, Err(Trouble::Unclear)) {
+            *self.in_flight() = None;
+        }
+        answer
+    }
+
+    /// Whether a write of ours that had no answer can still be done to what was found: it bears the version that stands there, or
+    /// makes the Lease where there is none. (One that replaces a Lease bears its UID, and makes none in its place.)
+    fn may_still_take(&self, found: Option<&Lease>) -> bool {
+        let version = found.and_then(|lease| lease.metadata.resource_version.clone());
+        *self.in_flight() == Some(Bears(version))
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, Option<Bears>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn request<T>(&self, request: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {

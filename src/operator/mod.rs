@@ -25,6 +25,7 @@ pub mod seen;
 mod start;
 pub mod telemetry;
 pub mod transport;
+mod unwritten;
 mod watch;
 
 pub use run::Operator;

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod outcome;
+mod unwritten;
 mod words;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::api::{
 use crate::provider::Semantics;
 use crate::token::{AccessToken, Fingerprint, HeldTokens, Purpose};
 
+pub use unwritten::conclude_unwritten;
 use words::OLD_SEED;
 
 use super::decide::{Facts, Memory, SeedView, Sight, Trigger, new_seed, requested};

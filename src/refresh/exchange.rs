@@ -19,6 +19,7 @@ mod send;
 mod step;
 
 pub use look::spendable;
+pub use recover::newer_tokens;
 pub use report::{Finished, Outcome, OutputOutcome, OutputProblem};
 pub use step::{
     Brief, Event, KnownChain, Mark, MarkAnswer, Memento, OutputAction, OutputAnswer, Seed, SeenOutput, StateAnswer, StateWrite,
@@ -214,6 +215,12 @@ impl Exchange {
                 _,
             ) => self.finish(unclear("the operator mixed up its steps")),
         }
+    }
+
+    /// What a token that was presented has brought stands nowhere yet: neither the state Secret nor escrow took it at the last try.
+    #[must_use]
+    pub fn is_held_up(&self) -> bool {
+        matches!(&self.phase, Phase::Securing(securing) if securing.is_held_up())
     }
 
     fn at(mut self, phase: Phase, step: Step) -> Next {

@@ -102,6 +102,55 @@ async fn a_released_lease_is_taken_at_the_next_look() {
     assert!(term.holds());
 }
 
+/// A standby whose requests to the server take so long, and that is stopped so long after it has begun to look. Gives it its
+/// end, and the server some time for what is still on its way.
+async fn stopped_while_it_stands(server: &Arc<Server>, way: Duration, stopped: Duration) {
+    // What comes after it was stopped is quicker, or the write would always come first.
+    let begun = Instant::now();
+    let fate = move || if begun.elapsed() < stopped { Fate { arrives: Some(way), ..Fate::good() } } else { Fate::good() };
+    let standby = election(server, "b", Timing::default(), fate);
+    assert!(timeout(stopped, standby.lead()).await.is_err(), "it may not lead yet, or it shows nothing");
+    standby.release().await;
+    sleep(way).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_that_is_stopped_while_it_takes_the_lease_leaves_it_free() {
+    let (look, way) = (Duration::from_millis(300), Duration::from_millis(300));
+    for existed in [false, true] {
+        for after in (0..300).step_by(20).map(Duration::from_millis) {
+            let server = Server::new();
+            if existed {
+                let first = good(&server, "a");
+                wait(&first).await;
+                first.release().await;
+            }
+            // Its look has had its answer, its write is on its way.
+            stopped_while_it_stands(&server, way, look + after).await;
+            assert_eq!(server.holder().unwrap_or_default(), "", "existed: {existed}, after {after:?}");
+            let (term, waited) = wait(&good(&server, "c")).await;
+            assert!(term.holds() && waited <= LOOK, "{waited:?}");
+        }
+    }
+}
+
+/// Whoever has taken it meanwhile keeps it: what was in flight comes too late.
+#[tokio::test(start_paused = true)]
+async fn a_standby_that_is_stopped_takes_nothing_from_who_came_first() {
+    let server = Server::new();
+    let (first, way) = (good(&server, "a"), Duration::from_millis(900));
+    wait(&first).await;
+    first.release().await;
+    let third = good(&server, "c");
+    let ((), (term, _)) = tokio::join!(stopped_while_it_stands(&server, way, Duration::from_millis(1_500)), async {
+        seconds(1).await;
+        wait(&third).await
+    });
+    seconds(30).await;
+    assert!(term.holds());
+    assert_eq!(server.holder().as_deref(), Some("c"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_release_that_does_not_lead_changes_nothing() {
     let server = Server::new();

@@ -12,6 +12,8 @@ mod faults;
 #[cfg(test)]
 mod issuer;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod operator;
 #[cfg(test)]
 mod outputs;

@@ -58,12 +58,15 @@ pub(in crate::operator) fn held_by(lease: &Lease, identity: &str, duration: Dura
     Lease { metadata: lease.metadata.clone(), spec: Some(spec) }
 }
 
-/// The Lease as its holder gives it back.
-pub(in crate::operator) fn released(lease: &Lease) -> Lease {
+/// The Lease as it is given back: free at once. It differs from what stood there, or the write would be none, and whatever
+/// another write in flight found would still be there.
+pub(in crate::operator) fn released(lease: &Lease, now: DateTime<Utc>) -> Lease {
     let spec = lease.spec.clone().unwrap_or_default();
+    let renew_time = later(now, spec.renew_time.as_ref());
+    let (holder_identity, lease_duration_seconds) = (Some(String::new()), Some(1));
     Lease {
         metadata: lease.metadata.clone(),
-        spec: Some(LeaseSpec { holder_identity: Some(String::new()), lease_duration_seconds: Some(1), ..spec }),
+        spec: Some(LeaseSpec { holder_identity, lease_duration_seconds, renew_time, ..spec }),
     }
 }
 
@@ -104,8 +107,9 @@ mod tests {
     fn a_new_holder_is_counted() {
         let first = held_by(&new_lease("lease"), "a", DURATION, now());
         assert_eq!(holder(&first), Some("a"));
-        let free = released(&first);
+        let free = released(&first, now());
         assert_eq!(holder(&free), None);
+        assert_ne!(released(&free, now()), free, "a write that changes nothing is none");
         let second = held_by(&free, "b", DURATION, now());
         assert_eq!((holder(&second), spec(&second).lease_transitions), (Some("b"), Some(1)));
         assert_eq!(spec(&second).lease_duration_seconds, Some(15));

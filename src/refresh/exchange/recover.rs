@@ -17,7 +17,7 @@ use crate::api::Reason;
 use crate::provider::{Class, Semantics};
 use crate::refresh::journal::Entry;
 use crate::refresh::state::{Claim, ORPHANED, State};
-use crate::token::Fingerprint;
+use crate::token::{Fingerprint, HeldTokens};
 
 /// Why something that was kept is asked for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -269,6 +269,16 @@ impl Exchange {
         self.repeat_until = left.map(|left| crate::refresh::schedule::after(now, left));
         left.is_some()
     }
+}
+
+/// The tokens of the answer that was kept, if they are newer than what stands, or if nothing does. Who owns what is not asked.
+#[must_use]
+pub fn newer_tokens(entry: &Entry, stands: Option<&State>) -> Option<HeldTokens> {
+    let answer = entry.answer.as_ref().filter(|answer| !answer.partial)?;
+    let granted = entry.provider.read(&answer.reply, answer.sent).ok()?;
+    let open = |state: &State| state.claim.as_ref().is_some_and(|claim| claim.id == entry.claim());
+    let newer = stands.is_none_or(|state| open(state) || predates(state, entry));
+    newer.then(|| entry.state.tokens.after(&granted, answer.sent))
 }
 
 /// The state is this chain as it was before the exchange that was kept.

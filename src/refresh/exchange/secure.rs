@@ -69,6 +69,11 @@ impl Securing {
         Self { target, then, tries: 0, stage: Stage::Writing, may_give_up, beside: None }
     }
 
+    /// It waits for the next try, and it is one of those that are never given up.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.stage == Stage::Pausing && !self.may_give_up
+    }
+
     /// What is written: the target, or a newer chain that stands there with the target's tokens beside it.
     fn contents(&self, claim: &str) -> State {
         let Some(newer) = &self.beside else { return self.target.clone() };
@@ -209,8 +214,12 @@ impl Exchange {
         }
     }
 
-    /// The Secret is gone: what we hold is the only copy, spent or not, and is put back.
+    /// The Secret is gone: what we hold is the only copy, spent or not, and is put back. Not where an answer that was kept is replayed:
+    /// it stays kept, and its object may be gone too. If it is not, its next look puts the Secret back.
     fn gone(mut self, securing: Securing, now: DateTime<Utc>) -> Next {
+        if self.replaying {
+            return self.finish(Outcome::Stale);
+        }
         let securing = Securing { beside: None, ..securing };
         self.deleting = false;
         // A creation that finds nothing to be created in: the namespace is going. Not again at once.

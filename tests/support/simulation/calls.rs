@@ -15,6 +15,9 @@ use super::judge::Judge;
 /// How long a request takes to the issuer, and the answer back. Our choice.
 const WAY: Duration = Duration::from_millis(10);
 
+/// How the URL ends at which tokens are revoked.
+pub const REVOKE: &str = "/revoke";
+
 /// What the token API as a whole does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weather {
@@ -42,6 +45,12 @@ impl SimulatedCalls {
         if fault == Some(Fault::CrashBefore) {
             return std::future::pending().await;
         }
+        if request.url.ends_with(REVOKE) {
+            // Nobody's token hangs on the answer: no fault but death meets it.
+            tokio::time::sleep(WAY).await;
+            let (status, body) = self.judge.issuer().revoke(&field(request, "token"));
+            return Delivery::Answered(reply(status, &body, None));
+        }
         self.control.note_call();
         tokio::time::sleep(WAY).await;
         match self.judge.weather() {
@@ -51,7 +60,7 @@ impl SimulatedCalls {
         }
         let mut answer = None;
         if fault.is_none_or(Fault::is_applied) {
-            answer = Some(self.judge.present(&token(request), &key(request)));
+            answer = Some(self.judge.present(&field(request, "refresh_token"), &key(request)));
         }
         if fault.is_some() && answer.as_ref().is_some_and(|(status, _)| *status == 200) {
             self.judge.lost_in_flight();
@@ -115,11 +124,11 @@ impl TokenCalls for SimulatedCalls {
     }
 }
 
-/// The refresh token of a form; none where there is none.
-fn token(request: &TokenRequest) -> String {
+/// A field of a form; empty where there is none.
+fn field(request: &TokenRequest, name: &str) -> String {
     let body = request.body.as_ref().map(|body| body.content.reveal()).unwrap_or_default();
     let mut fields = url::form_urlencoded::parse(body.as_bytes());
-    fields.find(|(key, _)| key == "refresh_token").map(|(_, value)| value.into_owned()).unwrap_or_default()
+    fields.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 fn key(request: &TokenRequest) -> String {

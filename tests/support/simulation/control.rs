@@ -84,6 +84,7 @@ struct Inner {
     down_since: Option<Instant>,
     denied: Option<(u16, Instant)>,
     deny_after_send: Option<(u16, Duration)>,
+    deny_escrow: bool,
     calls_while_down: u32,
     calls: u32,
     kill_after_first: Option<Duration>,
@@ -168,6 +169,11 @@ impl Control {
     /// Once the token API has answered, writes of the state Secret are refused with this code for so long.
     pub fn deny_after_send(&self, code: u16, time: Duration) {
         self.lock().deny_after_send = Some((code, time));
+    }
+
+    /// As long as writes of the state Secret are refused, those of escrow Secrets are too.
+    pub fn deny_escrow(&self) {
+        self.lock().deny_escrow = true;
     }
 
     /// The token API has answered.
@@ -395,7 +401,8 @@ impl Plan for ControlPlan {
         }
         let mut inner = self.0.lock();
         let denied = inner.denied.filter(|(_, until)| *until > Instant::now());
-        if let Some((code, _)) = denied.filter(|_| request.verb.is_write() && !request.dry_run && name.ends_with("-state")) {
+        let secret = name.ends_with("-state") || inner.deny_escrow && name.contains("-escrow-");
+        if let Some((code, _)) = denied.filter(|_| request.verb.is_write() && !request.dry_run && secret) {
             return Fate::refuse(code).after(LATENCY);
         }
         // A GET without a resourceVersion is answered by etcd; only a list may come from a cache.

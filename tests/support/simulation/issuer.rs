@@ -70,6 +70,8 @@ pub struct Issuer {
     pub rotations: u32,
     /// Spent tokens that were presented again where the issuer allows none of that.
     pub double_spends: Vec<String>,
+    /// Tokens that somebody asked to be revoked, in order.
+    pub revocations: Vec<String>,
     /// The one presentation at the end of a chain that nobody holds any more; see [`present`](Self::present).
     pub last_tries: u32,
 }
@@ -93,6 +95,7 @@ impl Issuer {
             last_call: None,
             rotations: 0,
             double_spends: Vec::new(),
+            revocations: Vec::new(),
             last_tries: 0,
         }
     }
@@ -165,6 +168,13 @@ impl Issuer {
             self.used.insert(std::mem::replace(&mut self.current, successor), first);
         }
         self.grant()
+    }
+
+    /// Handles a request for a revocation (RFC 7009).
+    pub fn revoke(&mut self, token: &str) -> Answer {
+        self.revoked |= token == self.current;
+        self.revocations.push(token.to_owned());
+        (200, String::new())
     }
 
     fn grant(&self) -> Answer {

@@ -258,6 +258,11 @@ impl World {
         self.pass(left.saturating_sub(Duration::from_secs(1))).await;
     }
 
+    /// How many entries there are in the journals of all replicas.
+    pub fn journal_entries(&self) -> usize {
+        self.replicas.values().map(|replica| replica.disk.contents().len()).sum()
+    }
+
     /// The object as it is stored.
     pub fn object(&self) -> Value {
         self.cluster.get(Resource::RefreshableToken, NAMESPACE, NAME).map(|object| Value::clone(&object)).unwrap_or_default()
