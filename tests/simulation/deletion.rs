@@ -10,7 +10,7 @@ use crate::simulation::calls::REVOKE;
 use crate::simulation::issuer::Kind;
 use crate::simulation::run::{Start, begin, simulate};
 use crate::simulation::world::{Journal, Setup, World};
-use crate::simulation::{NAME, NAMESPACE, OPERATOR_NAMESPACE, STATE};
+use crate::simulation::{NAME, NAMESPACE, STATE};
 
 /// What the operator allows itself for a deletion, and a little.
 const DELETED_WITHIN: Duration = Duration::from_secs(65);
