@@ -82,9 +82,13 @@ impl Telemetry {
 
 /// Which lines are written: what `filter` says, and of [`HELD_BACK`] never more than that, even if it names a part of one of them.
 fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(filter: &str) -> impl Filter<S> + use<S> {
-    let understood: Vec<&str> = filter.split(',').filter(|part| part.parse::<Targets>().is_ok()).collect();
+    // An empty name or level is read as something, and nobody means it.
+    let whole = |part: &&str| !part.is_empty() && !part.starts_with('=') && !part.ends_with('=');
+    let understood = filter.split(',').map(str::trim).filter(whole).filter(|part| part.parse::<Targets>().is_ok());
+    let understood: Vec<&str> = understood.collect();
     // Nothing to go by is no reason to be silent.
-    let wanted = understood.join(",").parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let info = || Targets::new().with_default(LevelFilter::INFO);
+    let wanted = if understood.is_empty() { info() } else { understood.join(",").parse().unwrap_or_else(|_| info()) };
     wanted.and(Targets::new().with_default(LevelFilter::TRACE).with_targets(HELD_BACK))
 }
 

@@ -70,8 +70,8 @@ fn a_real_openbao_renews_its_token_until_it_is_revoked() {
 
         // A new token in the seed, and the object goes: its token goes with it.
         let next = create("1h").await;
-        scene.apply(&manifest(&next)).await;
         let generation = scene.status("vault").await.chain_generation.unwrap();
+        scene.apply(&manifest(&next)).await;
         scene.refreshed("vault", generation + 1).await;
         let revoke = r#"{"spec":{"deletionPolicy":"Revoke"}}"#;
         scene.kubectl(&["patch", "rtok", "vault", "--type=merge", "-p", revoke], None).await.checked().unwrap();

@@ -572,7 +572,6 @@ const FIELDS: &[Row] = &[
         "",
         UNKNOWN,
     ),
-    ("labels of an output", "spec: {outputs: [{secretName: out, opaque: {}, metadata: {labels: {a: b}}}]}", "", UNKNOWN),
     ("a token in the object", "spec: {credential: {refreshToken: s3cr3t}}", "", "unknown field \"spec.credential.refreshToken\""),
     ("a field beside spec", "specs: {}", "", "unknown field \"specs\""),
 ];
@@ -942,8 +941,8 @@ const FILES: &[Row] = &[
 
 /// Labels and annotations, in the same order of columns. Bad input 26 is the reserved ones.
 const OUTPUT_METADATA: &[Row] = &[
-    ("bad input 26: a label of Kubernetes", "{labels: {kubernetes.io/x: y}}", ".metadata.labels", RESERVED),
-    ("bad input 26: a label below it", "{labels: {service.kubernetes.io/x: y}}", ".metadata.labels", RESERVED),
+    ("bad input 26: a label of Kubernetes", "{labels: {kubernetes.io/x: v}}", ".metadata.labels", RESERVED),
+    ("bad input 26: a label below it", "{labels: {service.kubernetes.io/x: v}}", ".metadata.labels", RESERVED),
     ("bad input 26: a label of ours", "{labels: {refreshabletoken.io/role: seed}}", ".metadata.labels", RESERVED),
     ("bad input 26: a cluster of Argo CD", "{labels: {argocd.argoproj.io/secret-type: cluster}}", ".metadata.labels", RESERVED),
     (
@@ -953,8 +952,8 @@ const OUTPUT_METADATA: &[Row] = &[
         RESERVED,
     ),
     ("bad input 26: an annotation of Kubernetes", "{annotations: {x.k8s.io/y: z}}", ".metadata.annotations", RESERVED),
-    ("a label without a name", "{labels: {example.com/: y}}", ".metadata.labels", LABEL_NAME),
-    ("an annotation with a space", "{annotations: {'a b': y}}", ".metadata.annotations", LABEL_NAME),
+    ("a label without a name", "{labels: {example.com/: v}}", ".metadata.labels", LABEL_NAME),
+    ("an annotation with a space", "{annotations: {'a b': v}}", ".metadata.annotations", LABEL_NAME),
     ("a label's value with a space", "{labels: {a: 'b c'}}", ".metadata.labels", "the value of a label must be of letters"),
     ("an unknown part of the metadata", "{finalizers: [a]}", UNKNOWN, UNKNOWN),
 ];

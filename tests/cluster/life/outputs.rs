@@ -160,7 +160,7 @@ fn an_orphan_stays_when_its_object_goes_and_the_next_one_takes_it_up() {
         let owned = |secret: &Secret| secret.metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty());
         let orphan = scene.until_secret("a-token", "no owner", |secret| !owned(secret)).await;
         scene.healthy("a").await;
-        scene.kubectl(&["delete", "rtok", "a", "--cascade=foreground"], None).await.checked().unwrap();
+        scene.kubectl(&["delete", "rtok", "a", "--timeout=60s"], None).await.checked().unwrap();
         assert_eq!(scene.secret("a-token").await.data, orphan.data);
         scene.put(&object).await;
         scene.healthy("a").await;
@@ -255,8 +255,9 @@ fn the_previous_token_stands_for_its_grace() {
         scene.until_secret("a-token", "its end", |secret| text(secret, "previous").is_none()).await;
         scene.healthy("a").await;
         scene.holds_newest("a", &pair).await;
-        let restored = scene.events("a").await.into_iter().any(|(reason, _)| reason == "SecretRestored");
-        assert!(!restored, "an end that was planned is no repair");
+        let events = scene.events("a").await;
+        let restored = events.iter().any(|(reason, _)| reason == "SecretRestored");
+        assert!(!restored, "an end that was planned is no repair: {events:?}");
         assert_eq!(scene.calls(&pair), 2);
     });
 }

@@ -34,6 +34,8 @@ pub enum Start {
     ElasticCloudEnterprise,
     /// Any OAuth 2.0 authorization server.
     Oauth2,
+    /// Any other token API, declared.
+    Http,
 }
 
 impl Start {
@@ -60,6 +62,24 @@ impl Start {
                     url("https://idp.example.com/oauth2/token")
                 ),
                 "refresh_token, client_id, client_secret",
+                "",
+            ),
+            Self::Http => (
+                format!(
+                    "    http:                      # docs/http-provider.md has every field, and whole examples
+      request:
+        url: '{}'
+        encoding: JSON
+        fields:
+        - {{name: refresh_token, from: RefreshToken}}
+      reply:
+        accessToken: /access_token
+        refreshToken: /refresh_token
+        expiry: {{pointer: /expires_in, format: Seconds}}
+      semantics: {{rotation: Strict}}   # what the API does with a used token; if in doubt: Strict",
+                    url("https://api.example.com/token/refresh")
+                ),
+                "refresh_token",
                 "",
             ),
         }
