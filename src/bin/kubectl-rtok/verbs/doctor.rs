@@ -385,7 +385,7 @@ status:
         };
         assert_eq!(lead(&lease("pod-0"), at(75)), finding(Grade::Ok, "leader of own", "pod-0"));
         assert_eq!(lead(&lease("pod-0"), at(76)).grade, Grade::Failed);
-        assert_eq!(lead(&lease(""), at(61)).grade, Grade::Failed);
+        assert_eq!(lead(&lease(""), at(61)).grade, Grade::Warning);
     }
 
     #[test]
