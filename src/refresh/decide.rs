@@ -377,16 +377,16 @@ fn shows_previous(facts: &Facts<'_>, opaque: &Opaque, now: DateTime<Utc>) -> boo
     exists && previous_until(facts.status, opaque).is_none_or(|until| now < until)
 }
 
-/// Names of the outputs whose previous token is still there, and its time is over.
+/// Names of the outputs whose previous token has come to its end since they were last written: what is written now is no repair.
+/// By the status alone, for the Secrets as they are seen may show that write already.
 #[must_use]
 pub fn lapsed<'a>(facts: &Facts<'a>, now: DateTime<Utc>) -> Vec<&'a str> {
-    let outputs = facts.spec.outputs.iter().zip(&facts.outputs);
-    let over = |output: &OutputSpec, view: &Option<OutputView>| {
-        let Some((opaque, view)) = output.opaque.as_ref().zip(view.as_ref()) else { return false };
-        let there = opaque.previous_access_token_key.as_ref().is_some_and(|key| view.seen.keys.contains(key));
-        there && !shows_previous(facts, opaque, now)
+    let over = |output: &&OutputSpec| {
+        let until = output.opaque.as_ref().and_then(|opaque| previous_until(facts.status, opaque));
+        let written = facts.status.outputs.iter().find(|written| written.secret_name == output.secret_name);
+        until.zip(written).is_some_and(|(until, written)| written.last_write_time < until && until <= now)
     };
-    outputs.filter(|(output, view)| over(output, view)).map(|(output, _)| output.secret_name.as_str()).collect()
+    facts.spec.outputs.iter().filter(over).map(|output| output.secret_name.as_str()).collect()
 }
 
 fn synced(status: &RefreshableTokenStatus) -> bool {
