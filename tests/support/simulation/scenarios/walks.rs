@@ -87,16 +87,7 @@ pub fn random(seeds: std::ops::Range<u64>) -> Count {
 /// One random walk: everything in it follows from the seed. Gives the effects too.
 pub fn walk(seed: u64) -> (Count, Vec<String>) {
     let mut random = Random::new(seed);
-    let kind = *random.pick(&[
-        Kind::Strict,
-        Kind::Strict,
-        Kind::Grace(30),
-        Kind::IdempotencyKey,
-        Kind::Overlap,
-        Kind::Reusable,
-        Kind::Sometimes,
-        Kind::Reissue,
-    ]);
+    let kind = *random.pick(&[Kind::Strict, Kind::Strict, Kind::Grace(30), Kind::IdempotencyKey, Kind::Overlap, Kind::Reusable]);
     let journal = *random.pick(&[Journal::Kept, Journal::Kept, Journal::Lost, Journal::None]);
     let skews: &'static [Skew] = match random.below(4) {
         0 => &ALIKE,
