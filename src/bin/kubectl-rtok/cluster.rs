@@ -260,9 +260,11 @@ impl Reach {
         Ok(events)
     }
 
-    /// The Leases of this name, in all namespaces.
-    pub async fn leases(&self, name: &str) -> Result<Vec<Lease>, Failure> {
-        let api: Api<Lease> = Api::all(self.client.clone());
+    /// The Leases of this name, in one namespace or in all.
+    pub async fn leases(&self, name: &str, namespace: Option<&str>) -> Result<Vec<Lease>, Failure> {
+        let client = self.client.clone();
+        let api: Api<Lease> =
+            namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace));
         let fields = ListParams::default().fields(&format!("metadata.name={name}"));
         Ok(self.ask("the list of Leases", api.list(&fields)).await?.items)
     }

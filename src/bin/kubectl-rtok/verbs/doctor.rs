@@ -41,12 +41,16 @@ const KUBELET: Duration = Duration::from_secs(180);
   kubectl rtok doctor                      the cluster, and all tokens of the namespace
   kubectl rtok doctor artifactory-ci       the cluster, and one token
   kubectl rtok doctor -A -o json
+  kubectl rtok doctor --operator-namespace refreshable-token-system
 
 Exit status 1 if something FAILED. What the operator itself may do, its own check says: refreshable-token-operator check, or helm test.")]
 pub struct Doctor {
     /// Names of RefreshableTokens; none: all of the namespace.
     #[arg(value_name = "NAME", value_parser = object_name)]
     names: Vec<String>,
+    /// Where the operator runs, and its Lease is looked for; without it in all namespaces.
+    #[arg(long, value_name = "NAMESPACE", value_parser = object_name)]
+    operator_namespace: Option<String>,
     /// Form of the output.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
     output: Format,
@@ -86,7 +90,7 @@ impl Doctor {
         let kind = check::kind(&reach.operator_view()).await;
         findings.push(finding(if kind.good { Grade::Ok } else { Grade::Failed }, "CRD", kind.what));
         findings.push(permissions(&reach).await?);
-        findings.extend(leader(&reach, now).await);
+        findings.extend(leader(&reach, self.operator_namespace.as_deref(), now).await);
         if kind.good {
             findings.extend(self.tokens(&reach, now).await?);
         }
@@ -189,9 +193,13 @@ async fn permissions(reach: &Reach) -> Result<Finding, Failure> {
     })
 }
 
-async fn leader(reach: &Reach, now: DateTime<Utc>) -> Vec<Finding> {
-    match reach.leases(LEASE).await {
-        Err(_) => vec![finding(Grade::Warning, "leader", "Leases may not be listed here")],
+async fn leader(reach: &Reach, namespace: Option<&str>, now: DateTime<Utc>) -> Vec<Finding> {
+    match reach.leases(LEASE, namespace).await {
+        Err(_) => vec![finding(
+            Grade::Warning,
+            "leader",
+            "you may not list Leases: name the operator's namespace, --operator-namespace",
+        )],
         Ok(leases) if leases.is_empty() => {
             vec![finding(Grade::Warning, "leader", "there is no Lease: the operator runs without --leader-elect, or not at all")]
         }
