@@ -122,7 +122,7 @@ pub fn conclude(
     draft.unwritten = !draft.published
         && facts.status.observed_generation != facts.generation
         && facts.status.chain_generation.unwrap_or(0) > 0;
-    let trouble = draft.outcome(finished, trigger);
+    let trouble = draft.outcome(finished, trigger, semantics);
     draft.finish(trouble)
 }
 

@@ -10,6 +10,7 @@
 #[allow(dead_code, reason = "each test binary uses a part of the stage")]
 mod stage;
 
+mod collector;
 mod known;
 mod operation;
 mod random;

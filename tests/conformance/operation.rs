@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Secret,
+    ConfigMap,
     Token,
+    Lease,
+    /// Made, and counted up by a merge patch that repeats it: as kube's recorder does.
+    Event,
 }
 
 /// Which resourceVersion, or UID, a request bears.
@@ -26,15 +30,19 @@ pub enum Which {
 pub enum Edit {
     /// None at all.
     Nothing,
-    /// A value of a Secret, or the lifetime of a token's spec.
+    /// A value of a Secret or a ConfigMap, the lifetime of a token's spec, a field of a Lease, how often an Event was seen.
     Content(&'static str, &'static str),
-    /// A value of a Secret is taken away, or the `request` of a token's spec.
+    /// A value of a Secret or a ConfigMap is taken away, the `request` of a token's spec, or a field of a Lease.
     Less(&'static str),
     /// A label.
     Label(&'static str, Option<&'static str>),
     /// A finalizer, there or not.
     Finalizer(bool),
-    /// The field `immutable` of a Secret.
+    /// This owner beside others, who says that it is the controller or does not.
+    Owner(&'static str, bool),
+    /// No owner.
+    Orphan,
+    /// The field `immutable` of a Secret or a ConfigMap.
     Immutable(bool),
     /// The type of a Secret.
     Type(&'static str),
@@ -61,6 +69,13 @@ pub enum Operation {
     List {
         kind: Kind,
         selector: &'static str,
+        metadata: bool,
+    },
+    /// A list in pages of so many, to the end.
+    Pages {
+        kind: Kind,
+        selector: &'static str,
+        limit: usize,
         metadata: bool,
     },
     Update {
@@ -114,11 +129,20 @@ pub enum Operation {
     },
 }
 
-const NAMES: [&str; 2] = ["a", "b"];
+const NAMES: [&str; 3] = ["a", "b", "c"];
+/// UIDs of owners that are not there; nobody looks.
+const OWNERS: [&str; 2] = ["22222222-2222-3333-4444-555555555555", "33333333-2222-3333-4444-555555555555"];
+/// A time as `MicroTime` is written.
+const TIME: &str = "2026-01-01T00:00:00.000000Z";
 const MANAGERS: [&str; 2] = ["one", "two"];
 
 fn kind() -> impl Strategy<Value = Kind> {
-    prop_oneof![2 => Just(Kind::Secret), 1 => Just(Kind::Token)]
+    prop_oneof![6 => replaced(), 1 => Just(Kind::Event)]
+}
+
+/// Kinds that are replaced too.
+fn replaced() -> impl Strategy<Value = Kind> {
+    prop_oneof![4 => Just(Kind::Secret), 3 => Just(Kind::Token), 3 => Just(Kind::Lease), 1 => Just(Kind::ConfigMap)]
 }
 
 fn which() -> impl Strategy<Value = Which> {
@@ -144,6 +168,8 @@ fn edit() -> impl Strategy<Value = Edit> {
         4 => (label, prop::sample::select(&[None, Some("seed"), Some("state"), Some("output")][..]))
             .prop_map(|(label, value)| Edit::Label(label, value)),
         3 => any::<bool>().prop_map(Edit::Finalizer),
+        2 => (prop::sample::select(&OWNERS[..]), any::<bool>()).prop_map(|(uid, controller)| Edit::Owner(uid, controller)),
+        1 => Just(Edit::Orphan),
         1 => any::<bool>().prop_map(Edit::Immutable),
         1 => prop::sample::select(&["Opaque", "example.com/own", "kubernetes.io/basic-auth"][..]).prop_map(Edit::Type),
         2 => (0_i64..3).prop_map(Edit::Status),
@@ -162,13 +188,15 @@ fn seldom() -> impl Strategy<Value = bool> {
 pub fn operation() -> impl Strategy<Value = Operation> {
     let name = || prop::sample::select(&NAMES[..]);
     let manager = || prop::sample::select(&MANAGERS[..]);
-    let selector = prop::sample::select(&["", "role=seed", "role in (seed,output)", "role!=state,tier", "!role"][..]);
+    let selector = || prop::sample::select(&["", "role=seed", "role in (seed,output)", "role!=state,tier", "!role"][..]);
     prop_oneof![
         6 => (kind(), name(), edits(), never(), seldom(), manager())
             .prop_map(|(kind, name, edits, version, dry, manager)| Operation::Create { kind, name, edits, version, dry, manager }),
         1 => (kind(), name(), any::<bool>()).prop_map(|(kind, name, metadata)| Operation::Get { kind, name, metadata }),
-        1 => (kind(), selector, any::<bool>()).prop_map(|(kind, selector, metadata)| Operation::List { kind, selector, metadata }),
-        7 => (kind(), name(), edits(), which(), rarely(), seldom(), manager()).prop_map(
+        1 => (kind(), selector(), any::<bool>()).prop_map(|(kind, selector, metadata)| Operation::List { kind, selector, metadata }),
+        1 => (kind(), selector(), 1_usize..3, any::<bool>())
+            .prop_map(|(kind, selector, limit, metadata)| Operation::Pages { kind, selector, limit, metadata }),
+        8 => (replaced(), name(), edits(), which(), rarely(), seldom(), manager()).prop_map(
             |(kind, name, edits, version, uid, dry, manager)| Operation::Update { kind, name, edits, version, uid, dry, manager }
         ),
         3 => (name(), edits(), which(), seldom(), manager())
@@ -176,7 +204,7 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         7 => (name(), edits(), rarely(), rarely(), any::<bool>(), seldom(), manager()).prop_map(
             |(name, edits, version, uid, force, dry, manager)| Operation::Apply { name, edits, version, uid, force, dry, manager }
         ),
-        3 => (kind(), name(), edit(), rarely(), seldom(), manager())
+        3 => (replaced(), name(), edit(), rarely(), seldom(), manager())
             .prop_map(|(kind, name, edit, uid, dry, manager)| Operation::JsonPatch { kind, name, edit, uid, dry, manager }),
         3 => (kind(), name(), edits(), rarely(), any::<bool>(), seldom(), manager()).prop_map(
             |(kind, name, edits, version, status, dry, manager)| Operation::MergePatch { kind, name, edits, version, status, dry, manager }
@@ -189,7 +217,16 @@ pub fn operation() -> impl Strategy<Value = Operation> {
 /// An object as a client would first write it.
 pub fn fresh(kind: Kind, name: &str) -> Value {
     match kind {
-        Kind::Secret => json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name } }),
+        Kind::Secret | Kind::ConfigMap => {
+            json!({ "apiVersion": "v1", "kind": format!("{kind:?}"), "metadata": { "name": name } })
+        }
+        Kind::Lease => json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": name } }),
+        Kind::Event => json!({
+            "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": { "name": name },
+            "action": "Refresh", "reason": "Refreshed", "type": "Normal", "note": "refresh 2 is committed",
+            "eventTime": TIME, "reportingController": "one", "reportingInstance": "one-0",
+            "regarding": { "apiVersion": "refreshabletoken.io/v1alpha1", "kind": "RefreshableToken", "name": "a" },
+        }),
         Kind::Token => json!({
             "apiVersion": "refreshabletoken.io/v1alpha1", "kind": "RefreshableToken", "metadata": { "name": name },
             "spec": {
@@ -206,14 +243,42 @@ fn base64(text: &str) -> Value {
     base64::engine::general_purpose::STANDARD.encode(text).into()
 }
 
+/// What a key and a value stand for: the field that holds it, its name there, and its contents.
+fn content(kind: Kind, key: &'static str, value: &str) -> (&'static str, &'static str, Value) {
+    match (kind, key) {
+        (Kind::Secret, key) => ("data", key, base64(value)),
+        (Kind::ConfigMap, key) => ("data", key, value.into()),
+        (Kind::Token, _) => ("spec", "request", json!({ "lifetime": value })),
+        // As a candidate takes the Lease, renews it and gives it back.
+        (Kind::Lease, "k") => ("spec", "holderIdentity", if value == "1h" { "one_1" } else { "" }.into()),
+        (Kind::Lease, "l") => ("spec", "leaseDurationSeconds", if value == "1h" { 15 } else { 1 }.into()),
+        (Kind::Lease, _) => ("spec", "renewTime", if value == "1h" { TIME } else { "2026-01-01T00:00:15.000001Z" }.into()),
+        (Kind::Event, _) => ("series", "count", if value == "1h" { 2 } else { 3 }.into()),
+    }
+}
+
+fn owner(uid: &str, controller: bool) -> Value {
+    json!({
+        "apiVersion": "refreshabletoken.io/v1alpha1", "kind": "RefreshableToken", "name": "a", "uid": uid, "controller": controller,
+        "blockOwnerDeletion": true,
+    })
+}
+
 /// Makes the changes to an object.
 pub fn change(kind: Kind, object: &mut Value, edits: &[Edit]) {
     for edit in edits {
         match edit {
-            Edit::Content(key, value) if kind == Kind::Secret => object["data"][key] = base64(value),
-            Edit::Content(_, value) => object["spec"]["request"]["lifetime"] = (*value).into(),
+            Edit::Content(key, value) => {
+                let (parent, key, value) = content(kind, *key, value);
+                object[parent][key] = value;
+                if kind == Kind::Event {
+                    object[parent]["lastObservedTime"] = TIME.into();
+                }
+            }
+            // How often an Event was seen is not taken back.
+            Edit::Less(_) if kind == Kind::Event => {}
             Edit::Less(key) => {
-                let (parent, key) = if kind == Kind::Secret { ("data", *key) } else { ("spec", "request") };
+                let (parent, key, _) = content(kind, *key, "");
                 if let Some(parent) = object.get_mut(parent).and_then(Value::as_object_mut) {
                     parent.remove(key);
                 }
@@ -231,7 +296,14 @@ pub fn change(kind: Kind, object: &mut Value, edits: &[Edit]) {
             Edit::Finalizer(there) => {
                 object["metadata"]["finalizers"] = if *there { json!(["example.com/hold"]) } else { json!([]) };
             }
-            Edit::Immutable(value) if kind == Kind::Secret => object["immutable"] = (*value).into(),
+            Edit::Owner(uid, controller) => {
+                let mut owners = object["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+                owners.retain(|owner| owner["uid"] != *uid);
+                owners.push(owner(uid, *controller));
+                object["metadata"]["ownerReferences"] = owners.into();
+            }
+            Edit::Orphan => object["metadata"]["ownerReferences"] = json!([]),
+            Edit::Immutable(value) if matches!(kind, Kind::Secret | Kind::ConfigMap) => object["immutable"] = (*value).into(),
             Edit::Type(type_) if kind == Kind::Secret => object["type"] = (*type_).into(),
             Edit::Status(number) if kind == Kind::Token => object["status"] = status(*number),
             Edit::Nothing | Edit::Immutable(_) | Edit::Type(_) | Edit::Status(_) => {}
@@ -249,14 +321,14 @@ fn status(number: i64) -> Value {
 /// A change as a JSON patch.
 pub fn json_patch(kind: Kind, edit: &Edit) -> Vec<Value> {
     match (kind, edit) {
-        (Kind::Secret, Edit::Content(key, value)) => {
-            vec![json!({ "op": "add", "path": format!("/data/{key}"), "value": base64(value) })]
+        (_, Edit::Content(key, value)) => {
+            let (parent, key, value) = content(kind, *key, value);
+            vec![json!({ "op": "add", "path": format!("/{parent}/{key}"), "value": value })]
         }
-        (Kind::Token, Edit::Content(_, value)) => {
-            vec![json!({ "op": "add", "path": "/spec/request", "value": { "lifetime": value } })]
+        (_, Edit::Less(key)) => {
+            let (parent, key, _) = content(kind, *key, "");
+            vec![json!({ "op": "remove", "path": format!("/{parent}/{key}") })]
         }
-        (Kind::Secret, Edit::Less(key)) => vec![json!({ "op": "remove", "path": format!("/data/{key}") })],
-        (Kind::Token, Edit::Less(_)) => vec![json!({ "op": "remove", "path": "/spec/request" })],
         (_, Edit::Label(key, Some(value))) => {
             vec![json!({ "op": "replace", "path": format!("/metadata/labels/{key}"), "value": value })]
         }
@@ -265,9 +337,15 @@ pub fn json_patch(kind: Kind, edit: &Edit) -> Vec<Value> {
             vec![json!({ "op": "add", "path": "/metadata/finalizers", "value": ["example.com/hold"] })]
         }
         (_, Edit::Finalizer(false)) => vec![json!({ "op": "remove", "path": "/metadata/finalizers" })],
-        (Kind::Secret, Edit::Immutable(value)) => vec![json!({ "op": "add", "path": "/immutable", "value": value })],
+        (_, Edit::Owner(uid, controller)) => {
+            vec![json!({ "op": "add", "path": "/metadata/ownerReferences", "value": [owner(uid, *controller)] })]
+        }
+        (_, Edit::Orphan) => vec![json!({ "op": "remove", "path": "/metadata/ownerReferences" })],
+        (Kind::Secret | Kind::ConfigMap, Edit::Immutable(value)) => {
+            vec![json!({ "op": "add", "path": "/immutable", "value": value })]
+        }
         (Kind::Secret, Edit::Type(type_)) => vec![json!({ "op": "test", "path": "/type", "value": type_ })],
         (Kind::Token, Edit::Status(number)) => vec![json!({ "op": "add", "path": "/status", "value": status(*number) })],
-        (Kind::Secret, Edit::Status(_)) | (Kind::Token, Edit::Immutable(_) | Edit::Type(_)) | (_, Edit::Nothing) => vec![],
+        (_, Edit::Nothing | Edit::Immutable(_) | Edit::Type(_) | Edit::Status(_)) => vec![],
     }
 }

@@ -20,7 +20,7 @@ const SEQUENCES: u32 = 60;
 /// How many requests a sequence has at most.
 const LONGEST: usize = 30;
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     stage::crypto();
     Runtime::new().unwrap()
 });

@@ -85,6 +85,9 @@ impl Side {
     fn path(&self, kind: Kind, name: &str, more: &str) -> String {
         let (prefix, plural) = match kind {
             Kind::Secret => ("/api/v1", "secrets"),
+            Kind::ConfigMap => ("/api/v1", "configmaps"),
+            Kind::Lease => ("/apis/coordination.k8s.io/v1", "leases"),
+            Kind::Event => ("/apis/events.k8s.io/v1", "events"),
             Kind::Token => ("/apis/refreshabletoken.io/v1alpha1", "refreshabletokens"),
         };
         let name = if name.is_empty() { String::new() } else { format!("/{name}") };
@@ -137,6 +140,9 @@ impl Side {
 
     /// Sends one request and gives what is to be compared.
     pub async fn perform(&mut self, operation: &Operation) -> Value {
+        if let Operation::Pages { kind, selector, limit, metadata } = operation {
+            return self.pages(*kind, selector, *limit, *metadata).await;
+        }
         let call = self.call(operation);
         let (code, body) = self.send(call.method, &call.path, &call.accept, call.content, call.body).await;
         if let Some(about) = call.shows.filter(|_| code < 300 && body["metadata"]["resourceVersion"].is_string()) {
@@ -145,10 +151,31 @@ impl Side {
         self.view.answer(code, &body)
     }
 
+    /// Every page of a list, and what each says of what is left.
+    async fn pages(&mut self, kind: Kind, selector: &str, limit: usize, metadata: bool) -> Value {
+        let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let (mut pages, mut next) = (Vec::new(), String::new());
+        loop {
+            let more = format!("?labelSelector={}&limit={limit}&continue={next}", encoded(selector));
+            let (accept, path) = (accept(metadata, "List"), self.path(kind, "", &more));
+            let (code, list) = self.send("GET", &path, &accept, "application/json", Value::Null).await;
+            let left = list["metadata"]["remainingItemCount"].clone();
+            let token = list["metadata"]["continue"].as_str().unwrap_or_default();
+            pages.push(json!([self.view.answer(code, &list), !token.is_empty(), left]));
+            if token.is_empty() {
+                return pages.into();
+            }
+            next = encoded(token);
+        }
+    }
+
     fn call(&self, operation: &Operation) -> Call {
         match operation {
             Operation::Create { kind, name, edits, version, dry, manager } => {
                 let mut object = fresh(*kind, name);
+                if *kind == Kind::Event {
+                    object["regarding"]["namespace"] = self.namespace.clone().into();
+                }
                 change(*kind, &mut object, edits);
                 self.preconditions(&mut object, (*kind, name), *version, Which::No);
                 Call::write("POST", self.path(*kind, "", &options(*dry, manager, false)), object).of(*kind, name, *dry)
@@ -162,6 +189,7 @@ impl Side {
                 let list = self.path(*kind, "", &format!("?labelSelector={selector}"));
                 Call { accept: accept(*metadata, "List"), ..Call::read(list) }
             }
+            Operation::Pages { .. } => unreachable!("these are many calls"),
             Operation::Update { kind, name, edits, version, uid, dry, manager } => {
                 let mut object = self.last(*kind, name);
                 change(*kind, &mut object, edits);
@@ -206,7 +234,7 @@ impl Side {
                 Call::patch("json-patch+json", at, patch.into()).of(*kind, name, *dry)
             }
             Operation::MergePatch { kind, name, edits, version, status, dry, manager } => {
-                let mut object = json!({ "metadata": {} });
+                let mut object = if *kind == Kind::Event { fresh(*kind, name) } else { json!({ "metadata": {} }) };
                 change(*kind, &mut object, edits);
                 self.preconditions(&mut object, (*kind, name), *version, Which::No);
                 let status = if *status && *kind == Kind::Token { "/status" } else { "" };

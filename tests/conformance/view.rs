@@ -39,6 +39,10 @@ impl View {
 
     fn object(&mut self, object: &mut Value) {
         let name = format!("{}/{}", object["kind"], object["metadata"]["name"]);
+        if object["regarding"].is_object() {
+            // What an Event of the old API would say; always there, and always empty here.
+            object.as_object_mut().unwrap().retain(|key, value| !key.starts_with("deprecated") || !is_nothing(value));
+        }
         let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
         for key in ["creationTimestamp", "deletionTimestamp"] {
             if metadata.get(key).is_some_and(Value::is_string) {
@@ -68,4 +72,8 @@ impl View {
             managers.sort_by_key(Value::to_string);
         }
     }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)
 }

@@ -7,14 +7,14 @@ use chrono::TimeDelta;
 use super::words::{NO_SUCCESSOR, chain_lost, escrowed, unknown};
 use super::{Draft, ESCROW_REST, REFUSAL_REST, Trouble};
 use crate::api::{AttemptState, AttemptStatus, ConditionStatus, ConditionType, Reason};
-use crate::provider::{Class, TokenError};
+use crate::provider::{Class, Semantics, TokenError};
 use crate::refresh::decide::{Sight, Trigger, lapsed, request_fingerprint};
 use crate::refresh::exchange::{Finished, Outcome, OutputOutcome};
 use crate::refresh::schedule::{CONFIGURATION_REST, after, retry_delay, whole_seconds};
 use crate::refresh::state::State;
 
 impl Draft<'_> {
-    pub(super) fn outcome(&mut self, finished: &Finished, trigger: Trigger) -> Option<Trouble> {
+    pub(super) fn outcome(&mut self, finished: &Finished, trigger: Trigger, semantics: Semantics) -> Option<Trouble> {
         if let Some(message) = &finished.unrendered {
             self.unsynced = Some((Reason::OutputInvalid, message.clone()));
         }
@@ -31,7 +31,7 @@ impl Draft<'_> {
                 None
             }
             Outcome::Refused { reason, message } => {
-                self.rest(REFUSAL_REST);
+                self.rest(self.refusal_rest());
                 self.status.next_refresh_time = None;
                 Some(Trouble::Stalled(*reason, message.clone()))
             }
@@ -43,7 +43,7 @@ impl Draft<'_> {
                 }
                 Some(Trouble::Retrying(*reason, message.clone()))
             }
-            Outcome::Rejected(error) => Some(self.rejected(error)),
+            Outcome::Rejected(error) => Some(self.rejected(error, semantics)),
             Outcome::ChainOver(error) => {
                 self.resolved();
                 self.status.next_refresh_time = None;
@@ -139,24 +139,37 @@ impl Draft<'_> {
         self.rest(delay + Duration::from_secs(1));
     }
 
+    /// What is left of the access token's life; none when its end is not known.
+    fn remaining(&self) -> Option<Duration> {
+        let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
+        expiration.map(|time| (time - self.now).to_std().unwrap_or_default())
+    }
+
+    /// How long a refusal rests: a third of what is left, so that one wrong answer of the API server does not outlive the token.
+    fn refusal_rest(&self) -> Duration {
+        let left = self.remaining().filter(|left| !left.is_zero());
+        left.map_or(REFUSAL_REST, |left| REFUSAL_REST.min((left / 3).max(self.facts.spec.refresh().initial_delay())))
+    }
+
     /// A failure that spent nothing: the next try.
     fn failed(&mut self, retry_after: Option<Duration>, rest: Option<Duration>) {
         self.memory.sight = Some(Sight::of(self.facts));
         let failures = self.status.consecutive_failures.unwrap_or(0).saturating_add(1);
         self.status.consecutive_failures = Some(failures);
         self.status.last_failure_time = Some(whole_seconds(self.now));
-        let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
-        let remaining = expiration.map(|time| (time - self.now).to_std().unwrap_or_default());
         let count = u32::try_from(failures).unwrap_or(1);
-        let delay = retry_delay(&self.facts.spec.refresh(), count, remaining, retry_after).max(rest.unwrap_or_default());
+        let delay = retry_delay(&self.facts.spec.refresh(), count, self.remaining(), retry_after).max(rest.unwrap_or_default());
         self.status.next_refresh_time = Some(after(self.now, delay) + TimeDelta::seconds(1));
     }
 
-    fn rejected(&mut self, error: &TokenError) -> Trouble {
+    fn rejected(&mut self, error: &TokenError, semantics: Semantics) -> Trouble {
         let message = error.to_string();
         match error.class {
             Class::Configuration => {
-                self.failed(error.retry_after, Some(CONFIGURATION_REST));
+                // A token that renews itself dies with its lifetime: until then it is tried like any other failure.
+                let lives = self.remaining().is_some_and(|left| !left.is_zero());
+                let dies = semantics == Semantics::RenewsItself && lives;
+                self.failed(error.retry_after, (!dies).then_some(CONFIGURATION_REST));
                 let hint =
                     "nothing was spent; it is tried again within the hour, and at once when the object or the seed changes";
                 Trouble::Stalled(Reason::ConfigurationRejected, format!("{message}; {hint}"))

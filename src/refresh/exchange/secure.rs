@@ -241,9 +241,20 @@ impl Exchange {
             self.state = found;
             return self.conclude(securing.then, now);
         }
+        if self.is_surpassed(&found, &securing.target) {
+            return self.finish(Outcome::Stale);
+        }
         let ours = found == securing.target || is_claim(&found, &self.brief.claim.id) || self.precedes(&found, &securing.target);
         securing.beside = (!ours).then(|| Box::new(found.clone()));
         if found == securing.contents(&self.brief.claim.id) { self.settled(securing, now) } else { self.write(securing) }
+    }
+
+    /// Somebody else refreshed meanwhile where that spends nothing: their tokens are as good as ours, which go as a lost answer would.
+    /// Written over theirs they would take the generation back.
+    fn is_surpassed(&self, found: &State, target: &State) -> bool {
+        let same_chain = found.owner.name == target.owner.name && found.tokens.refresh_token == target.tokens.refresh_token;
+        let ahead = found != target && found.claim.is_none() && found.generation >= target.generation;
+        !self.semantics().spends() && same_chain && ahead
     }
 
     /// Somebody else holds the claim on the very token that we hold: theirs is not ours to close, and nothing is lost.

@@ -131,6 +131,11 @@ impl Kind {
         !matches!(self, Self::RefreshableToken | Self::Lease)
     }
 
+    /// Whether an update makes an object that is not there (`AllowCreateOnUpdate` of its strategy).
+    pub(super) fn is_created_by_update(self) -> bool {
+        self == Self::Lease
+    }
+
     pub(super) fn shape(self) -> &'static Shape {
         match self {
             Self::RefreshableToken => &TOKEN,

@@ -22,18 +22,20 @@ pub(super) fn get(store: &Store, request: &Request) -> Answer {
 pub(super) fn list(store: &Store, request: &Request) -> Answer {
     let namespace = Some(request.namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let after = request.next.as_deref().map(|token| from_token(token, store)).transpose()?;
-    let fits = |object: &Value| request.selector.matches(object);
     let place = |object: &Value| (meta_text(object, "namespace").to_owned(), meta_text(object, "name").to_owned());
-    let mut found = store.list(request.kind, namespace);
-    found.retain(|object| fits(object));
-    found.retain(|object| after.as_ref().is_none_or(|after| place(object) > *after));
-    let rest = request.limit.map_or(0, |limit| found.len().saturating_sub(limit));
-    found.truncate(found.len() - rest);
+    let mut all = store.list(request.kind, namespace);
+    all.retain(|object| after.as_ref().is_none_or(|after| place(object) > *after));
+    let limit = request.limit.unwrap_or(usize::MAX);
+    let mut left = all.into_iter();
+    let found: Vec<_> = left.by_ref().filter(|object| request.selector.matches(object)).take(limit).collect();
     let mut metadata = json!({ "resourceVersion": store.revision().to_string() });
-    if let (Some(last), Some(map)) = (found.last().filter(|_| rest > 0), metadata.as_object_mut()) {
+    // Whether what is left would be selected is found out when it is asked for.
+    if let (Some(last), Some(map)) = (found.last().filter(|_| left.len() > 0), metadata.as_object_mut()) {
         let (namespace, name) = place(last);
         map.insert("continue".into(), format!("{}/{namespace}/{name}", store.revision()).into());
-        map.insert("remainingItemCount".into(), rest.into());
+        if request.selector.is_empty() {
+            map.insert("remainingItemCount".into(), left.len().into());
+        }
     }
     let items: Vec<Value> = found.iter().map(|object| item(object, request)).collect();
     // A list of metadata in which nothing is says null.

@@ -31,8 +31,11 @@ pub(super) fn decode(kind: Kind, object: &mut Value) {
         return;
     }
     map(object).retain(|key, value| key == "metadata" || !is_empty(value));
-    if kind == Kind::Secret {
-        decode_secret(object);
+    match kind {
+        Kind::Secret => decode_secret(object),
+        // No pointer in Go: it is there even when nothing is in it.
+        Kind::Lease => drop(child(map(object), "spec")),
+        Kind::RefreshableToken | Kind::ConfigMap | Kind::Namespace | Kind::Event => {}
     }
 }
 
@@ -111,6 +114,11 @@ pub(super) fn validate(kind: Kind, object: &Value) -> Result<(), Failure> {
             "metadata.name",
             "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'",
         );
+    }
+    let controllers =
+        list(object, "/metadata/ownerReferences").iter().filter(|owner| owner.get("controller") == Some(&true.into()));
+    if controllers.count() > 1 {
+        return refuse("metadata.ownerReferences", "only one reference can have Controller set to true");
     }
     if !matches!(kind, Kind::Secret | Kind::ConfigMap) {
         return Ok(());

@@ -31,6 +31,11 @@ impl Selector {
         Ok(Self { rules, name })
     }
 
+    /// Whether it selects everything.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     pub(super) fn matches(&self, object: &Value) -> bool {
         let metadata = object.get("metadata");
         let label = |key: &str| metadata.and_then(|metadata| metadata.get("labels")?.get(key)?.as_str());

@@ -70,10 +70,14 @@ impl Inner {
         if meta_text(&request.body, "name").is_empty() {
             return Err(Failure::bad_request("name must be provided"));
         }
-        let Some(before) = self.store.get(&key(request)) else {
-            return Err(Failure::not_found(request.kind, &request.name));
-        };
         let uid = meta_text(&request.body, "uid");
+        let Some(before) = self.store.get(&key(request)) else {
+            return match (request.kind.is_created_by_update(), uid.is_empty()) {
+                (false, _) => Err(Failure::not_found(request.kind, &request.name)),
+                (true, false) => Err(Failure::conflict(request.kind, &request.name, "Precondition failed: UID in precondition")),
+                (true, true) => self.create(request),
+            };
+        };
         if !uid.is_empty() && uid != meta_text(&before, "uid") {
             return Err(Failure::conflict(request.kind, &request.name, "Precondition failed: UID in precondition"));
         }
@@ -213,15 +217,29 @@ impl Inner {
         after
     }
 
-    /// Deletes what has owners of which none is there any more, as the garbage collector does in the background. Gives how
-    /// many objects that were.
+    /// Deletes what has owners of which none is there any more, and takes those that are gone out of other objects, as the garbage
+    /// collector does in the background. Gives how many objects it deleted.
     pub(super) fn collect_garbage(&mut self) -> usize {
         let uids: Vec<&str> = self.store.all().map(|(_, object)| meta_text(object, "uid")).collect();
-        let gone = |object: &Value| {
+        let gone = |owner: &Value| !uids.contains(&text(owner, "/uid").unwrap_or_default());
+        let (mut orphans, mut half) = (Vec::new(), Vec::new());
+        for (key, object) in self.store.all() {
             let owners = list(object, "/metadata/ownerReferences");
-            !owners.is_empty() && owners.iter().all(|owner| !uids.contains(&text(owner, "/uid").unwrap_or_default()))
-        };
-        let orphans: Vec<Key> = self.store.all().filter(|(_, object)| gone(object)).map(|(key, _)| key.clone()).collect();
+            let left: Vec<Value> = owners.iter().filter(|owner| !gone(owner)).cloned().collect();
+            if left.is_empty() && !owners.is_empty() {
+                orphans.push(key.clone());
+            } else if left.len() < owners.len() {
+                half.push((key.clone(), Arc::clone(object), left));
+            }
+        }
+        for (key, before, left) in half {
+            let mut after = Value::clone(&before);
+            set_meta(&mut after, "ownerReferences", Some(left.into()));
+            let now = self.now();
+            let writer = Writer { manager: "kube-controller-manager", status: false, now: &now };
+            managed::update(key.kind, Some(&before), &mut after, &writer);
+            self.store.put(&key, after);
+        }
         for key in &orphans {
             self.remove(key);
         }

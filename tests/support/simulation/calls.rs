@@ -60,7 +60,7 @@ impl SimulatedCalls {
         }
         let mut answer = None;
         if fault.is_none_or(Fault::is_applied) {
-            answer = Some(self.judge.present(&field(request, "refresh_token"), &key(request)));
+            answer = Some(self.judge.present(&presented(request), &header(request, "idempotency-key")));
         }
         if fault.is_some() && answer.as_ref().is_some_and(|(status, _)| *status == 200) {
             self.judge.lost_in_flight();
@@ -131,8 +131,15 @@ fn field(request: &TokenRequest, name: &str) -> String {
     fields.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-fn key(request: &TokenRequest) -> String {
-    let header = request.headers.iter().find(|(name, _)| *name == "idempotency-key");
+/// The token that authenticates the refresh: in the form, or the bearer.
+fn presented(request: &TokenRequest) -> String {
+    let bearer = header(request, "authorization").strip_prefix("Bearer ").map(str::to_owned);
+    bearer.unwrap_or_else(|| field(request, "refresh_token"))
+}
+
+/// A header; empty where there is none.
+fn header(request: &TokenRequest, name: &str) -> String {
+    let header = request.headers.iter().find(|(key, _)| *key == name);
     header.map(|(_, value)| value.reveal().to_owned()).unwrap_or_default()
 }
 

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
+/// The only address of the token API.
+const URL: &str = "https://issuer.example.com/token";
+
 /// What the issuer does with a refresh token that was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -22,11 +25,30 @@ pub enum Kind {
     Sometimes,
     /// There is none: the client's credentials bring an access token each time.
     Reissue,
+    /// There is none: an access token brings its own replacement, and lives on beside it.
+    Renews,
 }
 
 impl Kind {
-    /// The lines of a spec that declare it.
-    pub fn declared(self) -> serde_json::Value {
+    /// The provider that declares it.
+    pub fn provider(self) -> serde_json::Value {
+        let timeouts = json!({ "connect": "3s", "request": "8s" });
+        if self == Self::Renews {
+            let reply = json!({
+                "accessToken": "/access_token", "refreshToken": null, "expiry": { "pointer": "/expires_in", "format": "Seconds" },
+                "errors": [{ "status": 400, "pointer": "/error", "equals": "invalid_grant", "class": "ChainOver" }],
+            });
+            let request = json!({ "url": URL, "auth": { "bearer": "AccessToken" } });
+            let semantics = json!({ "rotation": "RenewsItself" });
+            return json!({ "http": { "request": request, "reply": reply, "semantics": semantics, "timeouts": timeouts } });
+        }
+        let mut oauth2 = self.declared();
+        oauth2["tokenURL"] = URL.into();
+        oauth2["timeouts"] = timeouts;
+        json!({ "oauth2": oauth2 })
+    }
+
+    fn declared(self) -> serde_json::Value {
         match self {
             Self::Strict | Self::Sometimes => json!({ "rotation": "Strict" }),
             Self::Grace(seconds) => json!({ "rotation": "Grace", "graceSeconds": seconds }),
@@ -35,7 +57,7 @@ impl Kind {
             Self::Overlap => json!({ "rotation": "Grace", "graceSeconds": 86_400 }),
             Self::Reusable => json!({ "rotation": "Reusable" }),
             // Nobody can tell which it will be: the strict reading is the only safe one.
-            Self::Reissue => json!({ "grant": "ClientCredentials" }),
+            Self::Reissue | Self::Renews => json!({ "grant": "ClientCredentials" }),
         }
     }
 }
@@ -59,6 +81,8 @@ pub struct Issuer {
     current: String,
     access: String,
     access_expires: DateTime<Utc>,
+    /// Every access token and when it expires.
+    granted: BTreeMap<String, DateTime<Utc>>,
     revoked: bool,
     serial: u32,
     used: BTreeMap<String, Use>,
@@ -88,6 +112,7 @@ impl Issuer {
             current: "refresh-0".into(),
             access: access(0, now + lifetime),
             access_expires: now + lifetime,
+            granted: BTreeMap::from([(access(0, now + lifetime), now + lifetime)]),
             revoked: false,
             serial: 0,
             used: BTreeMap::new(),
@@ -102,7 +127,19 @@ impl Issuer {
 
     /// There is a refresh token, which can be lost.
     pub fn refreshes(&self) -> bool {
-        self.kind != Kind::Reissue
+        !matches!(self.kind, Kind::Reissue | Kind::Renews)
+    }
+
+    /// Whether an output should hold this access token: the newest, or any that lives where a refresh ends nothing.
+    pub fn is_good(&self, access: &str, now: DateTime<Utc>) -> bool {
+        match self.kind {
+            Kind::Strict | Kind::Sometimes | Kind::Grace(_) | Kind::IdempotencyKey | Kind::Overlap => access == self.access,
+            Kind::Reusable | Kind::Reissue | Kind::Renews => self.lives(access, now),
+        }
+    }
+
+    fn lives(&self, access: &str, now: DateTime<Utc>) -> bool {
+        self.granted.get(access).is_some_and(|expires| now < *expires)
     }
 
     /// The newest refresh token.
@@ -135,7 +172,7 @@ impl Issuer {
             let again = self.current == first.successor;
             let allowed = again
                 && match self.kind {
-                    Kind::Strict | Kind::Sometimes | Kind::Reusable | Kind::Reissue => false,
+                    Kind::Strict | Kind::Sometimes | Kind::Reusable | Kind::Reissue | Kind::Renews => false,
                     Kind::Grace(seconds) => now - first.at < TimeDelta::seconds(seconds),
                     Kind::IdempotencyKey => first.key == key,
                     Kind::Overlap => true,
@@ -150,17 +187,23 @@ impl Issuer {
             }
             self.revoked = true;
         }
-        if self.refreshes() && (self.revoked || token != self.current) {
+        let good = match self.kind {
+            Kind::Reissue => true,
+            Kind::Renews => !self.revoked && self.lives(token, now),
+            _ => !self.revoked && token == self.current,
+        };
+        if !good {
             return (400, json!({ "error": "invalid_grant" }).to_string());
         }
         self.serial += 1;
         self.rotations += 1;
         let expired = std::mem::replace(&mut self.access_expires, now + self.lifetime);
         self.access = access(self.serial, self.access_expires);
+        self.granted.insert(self.access.clone(), self.access_expires);
         let rotates = match self.kind {
             Kind::Strict | Kind::Grace(_) | Kind::IdempotencyKey | Kind::Overlap => true,
             Kind::Sometimes => self.serial.is_multiple_of(2),
-            Kind::Reusable | Kind::Reissue => false,
+            Kind::Reusable | Kind::Reissue | Kind::Renews => false,
         };
         if rotates {
             let successor = format!("refresh-{}", self.serial);

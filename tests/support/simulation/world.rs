@@ -100,7 +100,10 @@ impl World {
         let issuer = Issuer::new(setup.kind, chrono::TimeDelta::seconds(setup.lifetime), time.now());
         let mut values = vec![("client_id", "client"), ("client_secret", "secret")];
         if issuer.refreshes() {
-            values.extend([("refresh_token", issuer.current()), ("access_token", issuer.access())]);
+            values.push(("refresh_token", issuer.current()));
+        }
+        if issuer.refreshes() || setup.kind == Kind::Renews {
+            values.push(("access_token", issuer.access()));
         }
         let labels = json!({ "refreshabletoken.io/role": "seed" });
         cluster.put(Resource::Secret, FakeCluster::secret(NAMESPACE, "demo-seed", &labels, &values));
@@ -270,13 +273,10 @@ impl World {
 }
 
 fn object(kind: Kind) -> Value {
-    let mut oauth2 = kind.declared();
-    oauth2["tokenURL"] = "https://issuer.example.com/token".into();
-    oauth2["timeouts"] = json!({ "connect": "3s", "request": "8s" });
     json!({
         "metadata": { "name": NAME, "namespace": NAMESPACE },
         "spec": {
-            "provider": { "oauth2": oauth2 },
+            "provider": kind.provider(),
             "credential": { "seedSecretRef": { "name": "demo-seed" } },
             "outputs": [{ "secretName": "demo-token", "opaque": { "accessTokenKey": "access_token" } }],
         },

@@ -78,6 +78,22 @@ pub fn lagging_views(seeds: u64) -> Count {
     })
 }
 
+/// What a walk draws from; half of them are those where a token works once.
+const KINDS: [Kind; 12] = [
+    Kind::Strict,
+    Kind::Strict,
+    Kind::Strict,
+    Kind::Strict,
+    Kind::Sometimes,
+    Kind::Sometimes,
+    Kind::Grace(30),
+    Kind::IdempotencyKey,
+    Kind::Overlap,
+    Kind::Reusable,
+    Kind::Reissue,
+    Kind::Renews,
+];
+
 /// Random walks for these seeds.
 pub fn random(seeds: std::ops::Range<u64>) -> Count {
     let seeds: Vec<u64> = seeds.collect();
@@ -87,7 +103,7 @@ pub fn random(seeds: std::ops::Range<u64>) -> Count {
 /// One random walk: everything in it follows from the seed. Gives the effects too.
 pub fn walk(seed: u64) -> (Count, Vec<String>) {
     let mut random = Random::new(seed);
-    let kind = *random.pick(&[Kind::Strict, Kind::Strict, Kind::Grace(30), Kind::IdempotencyKey, Kind::Overlap, Kind::Reusable]);
+    let kind = *random.pick(&KINDS);
     let journal = *random.pick(&[Journal::Kept, Journal::Kept, Journal::Lost, Journal::None]);
     let skews: &'static [Skew] = match random.below(4) {
         0 => &ALIKE,
