@@ -7,8 +7,6 @@ mod address;
 mod file;
 mod host;
 #[cfg(test)]
-pub(crate) mod hostile;
-#[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;

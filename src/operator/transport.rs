@@ -7,8 +7,6 @@ mod http;
 mod lookup;
 mod outcome;
 #[cfg(test)]
-mod ssrf;
-#[cfg(test)]
 mod tests;
 mod tls;
 

@@ -41,13 +41,11 @@ pub struct Issuer {
     pub replays: Vec<String>,
     /// Requests that were handled.
     pub handled: u32,
-    /// Its answers hold no access token.
-    pub withholds: bool,
 }
 
 impl Issuer {
     pub fn new(kind: Kind) -> Self {
-        Self { kind, chains: Vec::new(), replays: Vec::new(), handled: 0, withholds: false }
+        Self { kind, chains: Vec::new(), replays: Vec::new(), handled: 0 }
     }
 
     /// Begins a chain and gives its first refresh token.
@@ -105,9 +103,6 @@ impl Issuer {
         chain.spent.insert(std::mem::replace(&mut chain.current, format!("refresh-{family}-{}", chain.serial)));
         chain.last_use = Some((token.to_owned(), now));
         chain.last_key = key.map(str::to_owned);
-        if self.withholds {
-            return reply(200, &json!({"refresh_token": chain.current}).to_string());
-        }
         grant(&chain.access, Some(&chain.current))
     }
 }

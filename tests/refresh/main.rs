@@ -20,8 +20,6 @@ mod outputs;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
-mod relics;
-#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod scenario;

@@ -6,11 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 #![expect(clippy::print_stdout, reason = "the counts are for the reader")]
 
-mod bombs;
-mod crowd;
 mod deletion;
 mod mark;
-mod recreated;
 #[path = "../support/simulation/mod.rs"]
 #[allow(dead_code, reason = "each binary uses a part of the simulation")]
 mod simulation;
