@@ -2,6 +2,7 @@
 
 mod http;
 mod output;
+mod rollout;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -51,7 +52,8 @@ pub fn validate(name: &str, spec: &RefreshableTokenSpec) -> Result<(), Invalid> 
     deletion(spec)?;
     request(spec)?;
     refresh(spec)?;
-    output::outputs(spec, &state)
+    output::outputs(spec, &state)?;
+    rollout::rollout(spec)
 }
 
 fn require(holds: bool, field: &str, what: &'static str) -> Result<(), Invalid> {
