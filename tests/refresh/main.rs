@@ -24,4 +24,6 @@ mod requests;
 #[cfg(test)]
 mod scenario;
 #[cfg(test)]
+mod windows;
+#[cfg(test)]
 mod world;
