@@ -4,7 +4,6 @@
 //! older than a rule. Nothing here decides or acts.
 
 pub mod condition;
-mod cron;
 mod duration;
 mod file;
 mod http;
@@ -21,7 +20,6 @@ mod status;
 pub mod template;
 mod validate;
 mod value_rule;
-mod window;
 
 pub use condition::{Condition, ConditionStatus, ConditionType, Reason};
 pub use duration::{DURATION_PATTERN, NotADuration, SpecDuration};
@@ -47,7 +45,6 @@ pub use status::{
     SeedStatus, TokenStatus,
 };
 pub use validate::{Invalid, validate};
-pub use window::{NoWindow, Opening, RefreshWindow, Window};
 
 /// The API group.
 pub const GROUP: &str = "refreshabletoken.io";

@@ -7,9 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::value_rule::LONGEST;
-use super::{
-    OutputSpec, ProviderSpec, RefreshWindow, RefreshableTokenStatus, RolloutSpec, SpecDuration, http_rule, object_rule, value_rule,
-};
+use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, RolloutSpec, SpecDuration, http_rule, object_rule, value_rule};
 
 /// The refresh policy of one token: where it comes from, when it is refreshed, and which Secrets it is written to.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -108,7 +106,7 @@ impl RefreshableTokenSpec {
     /// When to refresh, default filled in.
     #[must_use]
     pub fn refresh(&self) -> RefreshSpec {
-        self.refresh.clone().unwrap_or_default()
+        self.refresh.unwrap_or_default()
     }
 
     /// Whether the object is suspended.
@@ -217,7 +215,7 @@ pub struct RequestSpec {
 }
 
 /// When to refresh.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = object_rule::one_before(),
@@ -250,12 +248,6 @@ pub struct RefreshSpec {
     /// How refreshes that failed without spending anything are repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,
-    /// Times in which scheduled refreshes happen, at most 10: one that is due waits for the next of them, but no longer than until a
-    /// sixth of the token's lifetime, or half of `before` if that is less, is left. Refreshes that people ask for, repeats of those
-    /// that failed, and repairs wait for none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10))]
-    pub windows: Vec<RefreshWindow>,
 }
 
 /// How refreshes that failed without spending anything are repeated: after initialDelay, then twice as long each time up to

@@ -11,9 +11,7 @@ use std::ops::RangeInclusive;
 use thiserror::Error;
 
 use super::name::{is_key, is_name};
-use super::{
-    ClientAuthentication, DeletionPolicy, Grant, NoWindow, Oauth2, ProviderSpec, RefreshableTokenSpec, Rotation, SpecDuration, Window,
-};
+use super::{ClientAuthentication, DeletionPolicy, Grant, Oauth2, ProviderSpec, RefreshableTokenSpec, Rotation, SpecDuration};
 
 /// Longest duration in seconds: 99999h, as [`SpecDuration`] says.
 const LONGEST: u64 = 99_999 * 3600;
@@ -218,15 +216,5 @@ fn refresh(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     require(within(retry.initial_delay, 1..=3600), "spec.refresh.retry.initialDelay", "must be from 1s to 1h")?;
     require(within(retry.max_delay, 1..=86_400), "spec.refresh.retry.maxDelay", "must be from 1s to 24h")?;
     let order = refresh.initial_delay() <= refresh.max_delay();
-    require(order, "spec.refresh.retry", "initialDelay (default 5s) must not be above maxDelay (default 10m)")?;
-    require(refresh.windows.len() <= 10, "spec.refresh.windows", "must have at most 10 entries")?;
-    for (index, window) in refresh.windows.iter().enumerate() {
-        let field = format!("spec.refresh.windows[{index}]");
-        let lasts = within(Some(window.duration), 60..=168 * 3600);
-        require(lasts, &format!("{field}.duration"), "must be from 1m to 168h")?;
-        let part = |why: &NoWindow| if *why == NoWindow::Zone { "timeZone" } else { "cron" };
-        let refused = |why: NoWindow| Invalid { field: format!("{field}.{}", part(&why)), what: why.to_string().into() };
-        Window::read(window).map_err(refused)?;
-    }
-    Ok(())
+    require(order, "spec.refresh.retry", "initialDelay (default 5s) must not be above maxDelay (default 10m)")
 }

@@ -85,18 +85,6 @@ pub(super) fn duration(least: &str, most: &str) -> Rule {
         .message(format!("must be from {least} to {most}, written like 1h30m, 20m or 45s").as_str())
 }
 
-/// The five fields of cron. What stands in them is read by the operator.
-pub(super) fn cron() -> Rule {
-    Rule::new("self.matches('^[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$')")
-        .message("must have the five fields of cron, such as 0 2 * * 1-5: minute, hour, day of month, month, day of week")
-}
-
-/// The name of a time zone. Whether there is one of that name is known to the operator.
-pub(super) fn time_zone() -> Rule {
-    Rule::new("self.matches('^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$')")
-        .message("must be a time zone of the IANA database, such as Europe/Berlin or UTC")
-}
-
 /// Two durations of one object in order; each is the name of a field and its default.
 pub(super) fn ordered((low, low_default): (&str, &str), (high, high_default): (&str, &str)) -> Rule {
     let lower = format!("(has(self.{low}) ? self.{low} : '{low_default}')");

@@ -235,7 +235,7 @@ impl<'a> Draft<'a> {
         let issued = self.status.token.as_ref().and_then(|token| token.issued_time);
         let Some(issued) = issued else { return };
         let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
-        let plan = schedule(&self.facts.spec.refresh(), issued, expiration, self.facts.uid, self.now);
+        let plan = schedule(&self.facts.spec.refresh(), issued, expiration, self.facts.uid);
         if let Some(effective) = &mut self.status.effective {
             effective.before = plan.before.map(readable);
             effective.jitter = Some(readable(plan.jitter));

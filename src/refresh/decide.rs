@@ -273,7 +273,7 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if failed && (changed || seed_edited(facts) && facts.memory.sight != Some(Sight::of(facts))) {
         return exchange(Trigger::Retry, true);
     }
-    if due(facts, now).is_some_and(|due| now >= due) {
+    if due(facts).is_some_and(|due| now >= due) {
         return exchange(if failed { Trigger::Retry } else { Trigger::Scheduled }, preflight);
     }
     None
@@ -417,8 +417,8 @@ fn expiry(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
     facts.status.token.as_ref().and_then(|token| token.expiration_time)
 }
 
-/// When the next refresh is due: as the status says, or, when the spec has changed since or has windows, as the schedule says now.
-fn due(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+/// When the next refresh is due: as the status says, or, when the spec has changed since, as the schedule says now.
+fn due(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
     let status = facts.status;
     let planned = status.next_refresh_time;
     let issued = status.token.as_ref().and_then(|token| token.issued_time);
@@ -426,10 +426,10 @@ fn due(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // No next try is planned while a person has to act; once that is over, it is overdue.
         return planned.or(Some(DateTime::UNIX_EPOCH));
     }
-    let policy = facts.spec.refresh();
-    let anew = status.observed_generation != facts.generation || planned.is_none() || !policy.windows.is_empty();
     match issued {
-        Some(issued) if anew => Some(schedule(&policy, issued, expiry(facts), facts.uid, now).refresh_time),
+        Some(issued) if status.observed_generation != facts.generation || planned.is_none() => {
+            Some(schedule(&facts.spec.refresh(), issued, expiry(facts), facts.uid).refresh_time)
+        }
         // A status that was edited by hand must not let a token die.
         Some(_) => planned.into_iter().chain(expiry(facts)).min(),
         None => planned.or(Some(DateTime::UNIX_EPOCH)),
@@ -438,7 +438,7 @@ fn due(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 
 /// When to look again: the next refresh, the expiry, or the end of a rest.
 fn wake(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let due = if ended(facts.status) { facts.status.next_refresh_time } else { due(facts, now) };
+    let due = if ended(facts.status) { facts.status.next_refresh_time } else { due(facts) };
     let times = [due, expiry(facts), facts.memory.retry_time, facts.memory.rest_until];
     let previous = previous_ends(facts.spec, facts.status);
     times.into_iter().flatten().chain(previous).filter(|time| *time > now).min()

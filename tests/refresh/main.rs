@@ -24,6 +24,4 @@ mod requests;
 #[cfg(test)]
 mod scenario;
 #[cfg(test)]
-mod windows;
-#[cfg(test)]
 mod world;

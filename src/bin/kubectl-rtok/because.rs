@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use refreshable_token_operator::api::RefreshSpec;
 use refreshable_token_operator::provider::Semantics;
 use refreshable_token_operator::refresh::decide::{Plan, Trigger, stalled};
-use refreshable_token_operator::refresh::schedule::{Schedule, Wait, readable, retry_delay};
+use refreshable_token_operator::refresh::schedule::{Schedule, readable, retry_delay};
 use serde::Serialize;
 
 use crate::situation::{Known, Situation};
@@ -29,7 +29,7 @@ impl Situation {
         let policy = self.object.spec.refresh();
         let mut lines = vec![self.provider()];
         lines.extend(self.token(now));
-        if let Some(schedule) = self.schedule(now) {
+        if let Some(schedule) = self.schedule() {
             lines.extend(scheduled(&policy, &schedule, now));
             lines.extend(self.expiration().map(|expiration| tolerance(&schedule, expiration)));
         }
@@ -105,7 +105,7 @@ impl Situation {
     fn next(&self, now: DateTime<Utc>) -> Option<Line> {
         let status = self.status();
         let planned = status.next_refresh_time;
-        let scheduled = self.schedule(now).map(|schedule| schedule.refresh_time);
+        let scheduled = self.schedule().map(|schedule| schedule.refresh_time);
         let because = if let Some(reason) = stalled(&status) {
             format!(
                 "Stalled for {reason}: {}",
@@ -184,9 +184,7 @@ impl Situation {
                 plan => format!("not planned: {}", self.why(&plan)),
             };
         };
-        let policy = self.object.spec.refresh();
-        let why = match self.schedule(now).filter(|schedule| schedule.refresh_time == next) {
-            Some(Schedule { wait: Some(wait), .. }) => waits(&policy, &wait, now).1,
+        let why = match self.schedule().filter(|schedule| schedule.refresh_time == next) {
             Some(Schedule { before: Some(before), jitter, .. }) => {
                 format!("{} before the expiry, {} earlier by jitter", readable(before), readable(jitter))
             }
@@ -227,43 +225,12 @@ fn scheduled(policy: &RefreshSpec, schedule: &Schedule, now: DateTime<Utc>) -> V
         value: readable(policy.min_interval()),
         because: format!("refresh.minInterval{own}: no scheduled refresh sooner after the last one"),
     });
-    let because = match (&schedule.wait, schedule.before) {
-        (Some(_), _) => "the time that the windows leave",
-        (None, Some(_)) => "the expiry, less before, less jitter",
-        (None, None) => "the issue and maxInterval, less jitter",
+    let because = match schedule.before {
+        Some(_) => "the expiry, less before, less jitter",
+        None => "the issue and maxInterval, less jitter",
     };
-    if let Some(wait) = &schedule.wait {
-        let (value, because) = waits(policy, wait, now);
-        lines.push(Line { decision: "window", value, because });
-    } else if !policy.windows.is_empty() {
-        let because = "refresh.windows: the refresh falls into one, or the lifetime is under three times minInterval";
-        lines.push(Line { decision: "window", value: "no wait".to_owned(), because: because.to_owned() });
-    }
     lines.push(Line { decision: "scheduled", value: both(schedule.refresh_time, now), because: because.to_owned() });
     lines
-}
-
-/// What a refresh waits for, and why.
-fn waits(policy: &RefreshSpec, wait: &Wait, now: DateTime<Utc>) -> (String, String) {
-    let due = format!("due at {}", both(wait.due, now));
-    let latest = absolute(wait.latest);
-    let left = "when a sixth of the lifetime, or half of before if that is less, is left";
-    match wait.window.and_then(|index| Some((index, policy.windows.get(index)?))) {
-        Some((index, window)) => {
-            let zone = window.time_zone.as_deref().unwrap_or("UTC");
-            let what = format!("waits for window {index}: {} {zone} for {}", window.cron, window.duration);
-            (
-                what,
-                format!(
-                    "{due}, outside every window; refresh.windows[{index}] is the next to open. It waits until {latest} at most, {left}"
-                ),
-            )
-        }
-        None => (
-            "none opens in time".to_owned(),
-            format!("{due}, and no window of refresh.windows opens before {latest}, {left}: it is refreshed outside"),
-        ),
-    }
 }
 
 fn tolerance(schedule: &Schedule, expiration: DateTime<Utc>) -> Line {
@@ -326,32 +293,6 @@ mod tests {
         let mut asked = object("", next);
         asked.metadata.annotations = Some([(REFRESH_REQUESTED_ANNOTATION.to_owned(), "x".to_owned())].into());
         assert!(decision(asked, 600).1.contains("the annotation"));
-    }
-
-    #[test]
-    fn what_a_refresh_waits_for_is_told() {
-        // Due at 40 minutes, and after 50 it is refreshed in any case.
-        let of = |cron: &str| {
-            let refresh = format!("  refresh: {{jitterPercent: 0, windows: [{{cron: '{cron}', duration: 5m}}]}}");
-            Situation::of(object(&refresh, "  nextRefreshTime: '1970-01-01T00:45:00Z'"))
-        };
-        let (value, because) = line(&of("45 * * * *").explain(at(600), at(600)), "window");
-        assert_eq!(value, "waits for window 0: 45 * * * * UTC for 5m");
-        assert!(
-            because.starts_with("due at 1970-01-01T00:40:00Z (in 30m)") && because.contains("until 1970-01-01T00:50:00Z"),
-            "{because}"
-        );
-        assert_eq!(line(&of("45 * * * *").explain(at(600), at(600)), "scheduled").0, "1970-01-01T00:45:00Z (in 35m)");
-        assert!(of("45 * * * *").next_in_words(at(600)).contains("refresh.windows[0] is the next to open"));
-        assert_eq!(line(&of("55 * * * *").explain(at(600), at(600)), "window").0, "none opens in time");
-        assert_eq!(line(&of("38 * * * *").explain(at(600), at(600)), "window").0, "no wait");
-        // The decision itself: not before the window, whatever was planned.
-        let early = Situation::of(object(
-            "  refresh: {jitterPercent: 0, windows: [{cron: '45 * * * *', duration: 5m}]}",
-            "  nextRefreshTime: '1970-01-01T00:20:00Z'",
-        ));
-        assert_eq!(line(&early.explain(at(2500), at(2500)), "decision").0, "now: wait in 3m20s");
-        assert_eq!(line(&early.explain(at(2700), at(2700)), "decision").0, "now: refresh");
     }
 
     #[test]

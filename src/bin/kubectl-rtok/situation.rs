@@ -57,10 +57,10 @@ impl Situation {
         Provider::new(self.object.spec.provider.clone(), self.object.spec.request()).semantics()
     }
 
-    /// When the newest token is refreshed by the schedule alone, as it looks at `now`; none while there is no token.
-    pub fn schedule(&self, now: DateTime<Utc>) -> Option<Schedule> {
+    /// When the newest token is refreshed by the schedule alone; none while there is no token.
+    pub fn schedule(&self) -> Option<Schedule> {
         let token = self.status().token?;
-        Some(schedule(&self.object.spec.refresh(), token.issued_time?, token.expiration_time, &self.uid(), now))
+        Some(schedule(&self.object.spec.refresh(), token.issued_time?, token.expiration_time, &self.uid()))
     }
 
     /// What the operator's decision at `time` would be, were all else as it is now.

@@ -1,11 +1,6 @@
-//! Manifests about the programs that use a token: which of them are restarted, and when a token may change.
+//! Manifests about the programs that use a token: which of them are restarted.
 
-use refreshable_token_operator::api::ConditionType;
-use serde_json::json;
-
-use super::{ACCESS, Case, yaml};
-use crate::manifest::{LONG, keys};
-use crate::world::{Scene, test};
+use super::{ACCESS, Case};
 
 /// What stands in `spec.rollout`, the field that the refusal names after it, and what it says.
 const ROLLOUT: &[(&str, &str, &str)] = &[
@@ -46,27 +41,6 @@ const ROLLOUT: &[(&str, &str, &str)] = &[
     ("{targets: [{kind: Deployment, name: web}], minInterval: 1d}", ".minInterval", "must be from 0s to 99999h"),
 ];
 
-/// What stands in a window, the field that the refusal names after it, and what it says.
-const WINDOW: &[(&str, &str, &str)] = &[
-    ("{cron: '0 2 * *', duration: 1h}", ".cron", "must have the five fields of cron"),
-    ("{cron: '0 2 * * * *', duration: 1h}", ".cron", "must have the five fields of cron"),
-    ("{cron: '@daily', duration: 1h}", ".cron", "must have the five fields of cron"),
-    ("{duration: 1h}", ".cron", "Required value"),
-    ("{cron: '0 2 * * *'}", ".duration", "Required value"),
-    ("{cron: '0 2 * * *', duration: 59s}", ".duration", "must be from 1m to 168h"),
-    ("{cron: '0 2 * * *', duration: 8784h}", ".duration", "must be from 1m to 168h"),
-    ("{cron: '0 2 * * *', duration: 1h, timeZone: ''}", ".timeZone", "must be a time zone of the IANA database"),
-    ("{cron: '0 2 * * *', duration: 1h, timeZone: ../../etc/passwd}", ".timeZone", "must be a time zone of the IANA database"),
-    ("{cron: '0 2 * * *', duration: 1h, days: 3}", "", "unknown field"),
-];
-
-/// Windows that only the operator can judge, each with what it says.
-const UNREADABLE: [(&str, &str); 3] = [
-    ("{cron: '60 2 * * *', duration: 1h}", "spec.refresh.windows[0].cron: must have the five fields of cron"),
-    ("{cron: '0 2 30 2 *', duration: 1h}", "spec.refresh.windows[0].cron: names no time that comes within four years"),
-    ("{cron: '0 2 * * *', duration: 1h, timeZone: Europe/Nowhere}", "spec.refresh.windows[0].timeZone: must be a time zone"),
-];
-
 /// Manifests that must be refused.
 pub fn bad() -> Vec<Case> {
     let row = |(rollout, field, says): &(&str, &str, &str)| {
@@ -77,13 +51,6 @@ pub fn bad() -> Vec<Case> {
     let targets: Vec<String> = (0..21).map(|n| format!("{{kind: Deployment, name: w{n}}}")).collect();
     let rollout = format!("spec: {{rollout: {{targets: [{}]}}}}", targets.join(", "));
     cases.push(Case::new("21 targets", ACCESS, &rollout, "spec.rollout.targets", "must have at most 20 items"));
-    cases.extend(WINDOW.iter().map(|(window, field, says)| {
-        let field = if field.is_empty() { String::new() } else { format!("spec.refresh.windows[0]{field}") };
-        Case::new("window", ACCESS, &format!("spec: {{refresh: {{windows: [{window}]}}}}"), &field, says)
-    }));
-    let windows = vec!["{cron: '0 2 * * *', duration: 1h}"; 11].join(", ");
-    let windows = format!("spec: {{refresh: {{windows: [{windows}]}}}}");
-    cases.push(Case::new("11 windows", ACCESS, &windows, "spec.refresh.windows", "must have at most 10 items"));
     cases
 }
 
@@ -100,33 +67,5 @@ pub fn good() -> Vec<Case> {
     ]
     .into_iter()
     .map(|rollout| Case::new("roll-out", ACCESS, &format!("spec: {{rollout: {rollout}}}"), "", ""))
-    .chain([windows()])
     .collect()
-}
-
-/// As many windows as there may be.
-fn windows() -> Case {
-    let mut windows =
-        vec!["{cron: '*/5,7-9 0-4 1,15 JAN-DEC MON-FRI', timeZone: America/Argentina/Buenos_Aires, duration: 168h}"; 9];
-    windows.push("{cron: '0 2 * * *', duration: 1m}");
-    Case::new("windows", ACCESS, &format!("spec: {{refresh: {{windows: [{}]}}}}", windows.join(", ")), "", "")
-}
-
-#[test]
-fn a_window_that_only_the_operator_can_judge_is_told_by_it_before_any_call() {
-    test("admission-windows", |scene| async move {
-        let pair = scene.hour("a").await;
-        scene.put_seed("a", &keys(&pair)).await;
-        let mut object = scene.access("a", LONG);
-        for (window, says) in UNREADABLE {
-            object["spec"]["refresh"] = json!({"windows": [yaml(window)]});
-            scene.put(&object).await;
-            scene.until("a", says, |object| Scene::message(object, ConditionType::Stalled).contains(says)).await;
-        }
-        assert_eq!(scene.calls(&pair), 0);
-        object["spec"]["refresh"] = json!({"windows": [{"cron": "0 2 * * *", "duration": "1h"}]});
-        scene.put(&object).await;
-        scene.refreshed("a", 1).await;
-        scene.healthy("a").await;
-    });
 }

@@ -262,7 +262,7 @@ fn of_status(object: &RefreshableToken, now: DateTime<Utc>) -> Vec<Finding> {
     }
     let rollouts = status.rollouts.iter().filter_map(|known| known.message.clone());
     found.extend(rollouts.map(|message| finding(Grade::Warning, about.as_str(), message)));
-    let left = Situation::of(object.clone()).schedule(now).and_then(|schedule| schedule.before);
+    let left = Situation::of(object.clone()).schedule().and_then(|schedule| schedule.before);
     if let Some(left) = left.filter(|left| *left < KUBELET) {
         let what = format!(
             "refreshed {} before its expiry: a Pod may take 90 s to see the new one, and an outage has no more time",
