@@ -41,7 +41,6 @@ enum Command {
 }
 
 #[derive(Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct Run {
     /// Kubeconfig file. Default: the Pod's service account, else ~/.kube/config.
     #[arg(long, env = "RTOK_KUBECONFIG", value_name = "FILE")]
@@ -53,9 +52,6 @@ struct Run {
     /// not list Secrets.
     #[arg(long, env = "RTOK_SECRETS_WATCH", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
     secrets_watch: bool,
-    /// Restart the workloads of `spec.rollout`. Needs get, list and patch of Deployments, StatefulSets and DaemonSets.
-    #[arg(long, env = "RTOK_ROLLOUT")]
-    rollout: bool,
     /// Namespace of the operator's own Secrets. Default: that of the service account or of the kubeconfig's context.
     #[arg(long, env = "RTOK_OPERATOR_NAMESPACE", value_name = "NAME", value_parser = namespace)]
     operator_namespace: Option<String>,
@@ -138,7 +134,6 @@ fn check(arguments: Run) -> anyhow::Result<ExitCode> {
             leader_elect: settings.leader_elect,
             secrets_watch: settings.secrets_watch,
             metrics_auth: settings.metrics_auth,
-            rollout: settings.rollout,
         };
         anyhow::Ok(check::check(&Cluster::new(client, None, Metrics::default()), &scope).await)
     })?;
@@ -223,7 +218,6 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
         config,
         namespaces: arguments.namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
         secrets_watch: arguments.secrets_watch,
-        rollout: arguments.rollout,
         operator_namespace: arguments.operator_namespace.filter(|name| !name.is_empty()),
         endpoint_policy,
         journal_dir: arguments.journal_dir,

@@ -102,10 +102,6 @@ reasons! {
     Written = "Written",
     /// An output was put back from state.
     SecretRestored = "SecretRestored",
-    /// Workloads were restarted for the new contents of the outputs.
-    WorkloadRestarted = "WorkloadRestarted",
-    /// A target of `spec.rollout` could not be restarted; repeated.
-    RolloutFailed = "RolloutFailed",
     /// The output Secrets could not be written; repeated.
     WriteFailed = "WriteFailed",
     /// The Kubernetes API refused or did not answer a request before anything was spent; repeated.

@@ -13,7 +13,6 @@ mod oauth2;
 mod object_rule;
 mod output;
 mod provider;
-mod rollout;
 mod schema;
 mod spec;
 mod status;
@@ -35,14 +34,13 @@ pub use provider::{
     CaBundleKind, CaBundleRef, ClientAuthentication, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution,
     Oauth2, ProviderSpec, Rotation, Timeouts, Tls,
 };
-pub use rollout::{RolloutKind, RolloutSelector, RolloutSpec, RolloutTarget};
 pub use schema::crd;
 pub use spec::{
     Credential, DeletionPolicy, RefreshSpec, RefreshableToken, RefreshableTokenSpec, RequestSpec, RetrySpec, SeedSecretRef,
 };
 pub use status::{
-    AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, PreviousTokenStatus, RefreshableTokenStatus, RolloutStatus,
-    SeedStatus, TokenStatus,
+    AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, PreviousTokenStatus, RefreshableTokenStatus, SeedStatus,
+    TokenStatus,
 };
 pub use validate::{Invalid, validate};
 
@@ -60,8 +58,6 @@ pub const CONTENT_HASH_ANNOTATION: &str = "refreshabletoken.io/content-hash";
 /// Annotation of an output Secret without owner reference (`Orphan`, `Merge`): the name of the `RefreshableToken` that writes it.
 /// Not the label, which holds 63 characters only.
 pub const WRITER_ANNOTATION: &str = "refreshabletoken.io/writer";
-/// Annotation of the Pod template of a workload that was restarted: what the outputs held then, as a keyed hash of them all.
-pub const RESTARTED_FOR_ANNOTATION: &str = "refreshabletoken.io/restarted-for";
 /// Finalizer of a state Secret while an exchange is open.
 pub const CLAIM_FINALIZER: &str = "refreshabletoken.io/open-claim";
 /// Finalizer of a `RefreshableToken` while its deletion has work to do: `deletionPolicy` `Delete` or `Revoke`.

@@ -258,11 +258,6 @@ pub(super) fn one_shape() -> Rule {
         .message("must have exactly one of opaque, dockerConfigJSON and basicAuth")
 }
 
-/// A target of a roll-out.
-pub(super) fn name_or_selector() -> Rule {
-    Rule::new("has(self.name) != has(self.selector)").message("must have exactly one of name and selector")
-}
-
 /// Before or beforePercent.
 pub(super) fn one_before() -> Rule {
     Rule::new("!(has(self.before) && has(self.beforePercent))").message("set before or beforePercent, not both")

@@ -42,13 +42,6 @@ pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "maxProperties": 16, "additionalProperties": { "type": "string", "maxLength": 63 } })
 }
 
-/// Labels to select by: as [`labels`], and one at least, for none would select everything.
-pub(super) fn match_labels(generator: &mut SchemaGenerator) -> Schema {
-    let mut schema = labels(generator);
-    schema.insert("minProperties".to_owned(), 1.into());
-    schema
-}
-
 /// Annotations: at most 16, with values of at most 1024 characters (our choice).
 pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "maxProperties": 16, "additionalProperties": { "type": "string", "maxLength": 1024 } })

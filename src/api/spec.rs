@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::value_rule::LONGEST;
-use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, RolloutSpec, SpecDuration, http_rule, object_rule, value_rule};
+use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, http_rule, object_rule, value_rule};
 
 /// The refresh policy of one token: where it comes from, when it is refreshed, and which Secrets it is written to.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -78,11 +78,6 @@ pub struct RefreshableTokenSpec {
     #[schemars(length(min = 1, max = 20))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["secretName".into()]))]
     pub outputs: Vec<OutputSpec>,
-    /// Workloads that are restarted, as by `kubectl rollout restart`, once for each change of the outputs' contents: for programs
-    /// that read a token at their start only (environment variables, `subPath`). A workload that was created after the change is
-    /// left alone. The operator must be started with `--rollout` (chart: rollout.enabled).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rollout: Option<RolloutSpec>,
     /// What becomes of the chain when this object is deleted. `Retain` (default): nothing; the state Secret stays, and the tokens
     /// stay valid. `Delete`: the state Secret is deleted. `Revoke`: the tokens are revoked at the token API too; if that does not
     /// come about within a minute, the deletion goes on and an event says so. The output Secrets always go with the object.

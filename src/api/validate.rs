@@ -2,7 +2,6 @@
 
 mod http;
 mod output;
-mod rollout;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -52,8 +51,7 @@ pub fn validate(name: &str, spec: &RefreshableTokenSpec) -> Result<(), Invalid> 
     deletion(spec)?;
     request(spec)?;
     refresh(spec)?;
-    output::outputs(spec, &state)?;
-    rollout::rollout(spec)
+    output::outputs(spec, &state)
 }
 
 fn require(holds: bool, field: &str, what: &'static str) -> Result<(), Invalid> {

@@ -181,12 +181,6 @@ pub(super) fn metadata_names() -> Rule {
         .message("each name must be written like team or example.com/team")
 }
 
-/// A workload stands among the targets by name once.
-pub(super) fn targets_once() -> Rule {
-    Rule::new("self.all(t, !has(t.name) || self.exists_one(o, has(o.name) && o.name == t.name && o.kind == t.kind))")
-        .message("each workload may stand only once")
-}
-
 /// Names that mean something to a program are not for tenants.
 pub(super) fn metadata_not_reserved() -> Rule {
     let domains = RESERVED.map(|domain| domain.replace('.', "[.]")).join("|");

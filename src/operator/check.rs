@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::cluster::{Cluster, Trouble};
 use super::key;
 use super::leader::LEASE;
-use crate::api::{self, GROUP, RolloutKind};
+use crate::api::{self, GROUP};
 
 /// How many missing fields are named. Our choice: the first ones tell which version is installed.
 const NAMED: usize = 5;
@@ -20,7 +20,6 @@ const TRIES: u32 = 10;
 
 /// How the operator is to run.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Scope {
     /// Namespaces to watch; none: all.
     pub namespaces: Vec<String>,
@@ -32,8 +31,6 @@ pub struct Scope {
     pub secrets_watch: bool,
     /// Who asks for metrics is looked up.
     pub metrics_auth: bool,
-    /// The workloads of `spec.rollout` are restarted.
-    pub rollout: bool,
 }
 
 /// One thing that was looked at.
@@ -107,11 +104,6 @@ pub fn permissions(scope: &Scope) -> Vec<Permission> {
         }
         ask(namespace, "", "configmaps", None, &["get"]);
         ask(namespace, "events.k8s.io", "events", None, &["create", "patch"]);
-        if scope.rollout {
-            for kind in RolloutKind::ALL {
-                ask(namespace, "apps", kind.resource(), None, &["get", "list", "patch"]);
-            }
-        }
     }
     all
 }
@@ -286,7 +278,6 @@ mod tests {
             leader_elect: true,
             secrets_watch: false,
             metrics_auth: false,
-            rollout: false,
         };
         let permissions = permissions(&scope);
         let everywhere: Vec<_> = permissions.iter().filter(|permission| permission.namespace.is_none()).collect();

@@ -6,7 +6,6 @@ mod escrow;
 pub(super) mod lease;
 mod output;
 mod review;
-mod workload;
 
 pub use output::{output_view, role};
 

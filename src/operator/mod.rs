@@ -20,7 +20,6 @@ mod poll;
 pub mod process;
 pub mod reconcile;
 mod rival;
-mod rollout;
 mod run;
 pub mod seen;
 mod start;
@@ -73,8 +72,6 @@ pub struct Context {
     namespaces: Vec<String>,
     /// Secrets are listed and watched; otherwise they are asked for by name.
     secrets_watch: bool,
-    /// Workloads may be restarted.
-    rollout: bool,
     pod: String,
     process: String,
 }
@@ -99,7 +96,6 @@ impl Context {
             operator_namespace: self.operator_namespace.clone(),
             namespaces: self.namespaces.clone(),
             secrets_watch: self.secrets_watch,
-            rollout: self.rollout,
             pod: self.pod.clone(),
             process: self.process.clone(),
         })

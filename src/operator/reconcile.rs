@@ -23,7 +23,6 @@ use super::drive::{Driven, Job};
 use super::memory::{LoginVersions, Remembered};
 use super::metrics::CONTROLLER;
 use super::rival;
-use super::rollout;
 use super::telemetry;
 use super::transport::Connection;
 use crate::api::{OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
@@ -390,28 +389,8 @@ impl Turn {
         if !same {
             self.remembered.latest = Some(self.object.clone());
         }
-        self.context.memory.remember(&self.uid, std::mem::take(&mut self.remembered));
-        self.tell(&conclusion.events).await;
-        if !stored {
-            return Action::requeue(UNAVAILABLE_PAUSE);
-        }
-        if conclusion.again {
-            return Action::requeue(Duration::from_millis(500));
-        }
-        let rollout = self.roll_out().await;
-        let now = self.context.clock.now();
-        let previous = previous_ends(&self.object.spec, &conclusion.status);
-        let times = [until, conclusion.status.next_refresh_time, rollout].into_iter().flatten().chain(previous);
-        let next = times.filter(|time| *time > now).min();
-        let expiry = conclusion.status.token.and_then(|token| token.expiration_time).filter(|time| *time > now);
-        let wake = next.into_iter().chain(expiry).min();
-        // The clock is read in whole seconds by the decision: a millisecond more makes sure that the time has come.
-        let sleep = wake.map(|time| (time - now).to_std().unwrap_or_default() + Duration::from_millis(1));
-        Action::requeue(sleep.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP))
-    }
-
-    async fn tell(&self, notes: &[Note]) {
-        for note in notes {
+        self.context.memory.remember(&self.uid, self.remembered);
+        for note in &conclusion.events {
             if note.warning {
                 tracing::warn!(reason = note.reason.as_str(), message = note.message);
             } else {
@@ -419,22 +398,21 @@ impl Turn {
             }
             self.context.cluster.publish_event(&self.object.object_ref(&()), note).await;
         }
-    }
-
-    /// Restarts the workloads whose turn it is, and says when to look at them again. What is said of them is lost if it cannot be
-    /// stored: their own annotations tell the next look.
-    async fn roll_out(&mut self) -> Option<DateTime<Utc>> {
-        self.object.spec.rollout.as_ref()?;
-        let mut remembered = self.context.memory.recall(&self.uid);
-        let attended = rollout::attend(&self.context, &self.object, &mut remembered.rollouts).await;
-        if let Some(status) = attended.status
-            && self.store(&status).await
-        {
-            remembered.latest = Some(self.object.clone());
+        if !stored {
+            return Action::requeue(UNAVAILABLE_PAUSE);
         }
-        self.context.memory.remember(&self.uid, remembered);
-        self.tell(&attended.notes).await;
-        attended.next
+        if conclusion.again {
+            return Action::requeue(Duration::from_millis(500));
+        }
+        let now = self.context.clock.now();
+        let previous = previous_ends(&self.object.spec, &conclusion.status);
+        let times = [until, conclusion.status.next_refresh_time].into_iter().flatten().chain(previous);
+        let next = times.filter(|time| *time > now).min();
+        let expiry = conclusion.status.token.and_then(|token| token.expiration_time).filter(|time| *time > now);
+        let wake = next.into_iter().chain(expiry).min();
+        // The clock is read in whole seconds by the decision: a millisecond more makes sure that the time has come.
+        let sleep = wake.map(|time| (time - now).to_std().unwrap_or_default() + Duration::from_millis(1));
+        Action::requeue(sleep.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP))
     }
 
     /// PUT the status. Somebody who wrote to the object in between is no reason to lose what we know; another replica that has

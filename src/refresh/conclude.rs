@@ -276,7 +276,6 @@ impl<'a> Draft<'a> {
             secret_name: output.name.clone(),
             type_: output.type_.to_owned(),
             content_hash: output.content_hash.to_string(),
-            lasting_hash: output.lasting_hash.as_ref().map(Fingerprint::to_string),
             last_write_time: whole_seconds(self.now),
         };
         match self.status.outputs.iter_mut().find(|known| known.secret_name == output.name) {

@@ -389,7 +389,7 @@ pub fn lapsed<'a>(facts: &Facts<'a>, now: DateTime<Utc>) -> Vec<&'a str> {
     facts.spec.outputs.iter().filter(over).map(|output| output.secret_name.as_str()).collect()
 }
 
-pub(super) fn synced(status: &RefreshableTokenStatus) -> bool {
+fn synced(status: &RefreshableTokenStatus) -> bool {
     let synced = |c: &&crate::api::Condition| c.type_ == ConditionType::SecretsSynced;
     status.conditions.iter().find(synced).is_some_and(|c| c.status == ConditionStatus::True)
 }

@@ -6,7 +6,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 
 mod bad;
-mod consumers;
 mod good;
 mod http;
 mod kubectl;

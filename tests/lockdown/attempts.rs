@@ -46,14 +46,6 @@ fn stolen(thief: &str, name: &str, seed: &str, more: &Value) -> String {
     object.to_string()
 }
 
-/// A roll-out of an own workload and another one; with outputs and a state that `half` may have.
-fn rollout(other: &Value) -> Value {
-    let mut other = other.clone();
-    other["kind"] = "Deployment".into();
-    json!({"stateSecretName": "half-state", "outputs": [{"secretName": "half-token", "opaque": {}}],
-        "rollout": {"targets": [{"kind": "Deployment", "name": "half-web"}, other]}})
-}
-
 fn create(who: Who, what: &'static str, object: String, refused: &'static str) -> Attempt {
     Attempt { who, what, how: How::Kubectl(vec!["create", "-n", "team", "-f", "-"], Some(object)), refused }
 }
@@ -154,18 +146,6 @@ fn objects(thief: &str) -> Vec<Attempt> {
             "learn about a Secret by naming it as authorities",
             stolen(thief, "half", "half-seed", &ca),
             "may not get the Secret or ConfigMap",
-        ),
-        create(
-            Half,
-            "have a workload of somebody else restarted",
-            stolen(thief, "half-2", "half-seed", &rollout(&json!({"name": "database"}))),
-            "may not patch each workload",
-        ),
-        create(
-            Half,
-            "the same by its labels",
-            stolen(thief, "half-2", "half-seed", &rollout(&json!({"selector": {"matchLabels": {"app": "database"}}}))),
-            "may not patch each workload",
         ),
         create(
             Tenant,

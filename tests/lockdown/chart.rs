@@ -80,7 +80,6 @@ fn the_roles_grant_what_the_operator_asks_for_and_no_more() {
             leader_elect: true,
             secrets_watch: true,
             metrics_auth: false,
-            rollout: false,
         };
         let two = vec!["build".to_owned(), "deploy".to_owned()];
         for (set, scope) in [
@@ -93,12 +92,7 @@ fn the_roles_grant_what_the_operator_asks_for_and_no_more() {
             ),
             (&["metrics.auth=true"], Scope { metrics_auth: true, ..all.clone() }),
             (&["metrics.auth=true", "metrics.enabled=false"], all.clone()),
-            (&["leaderElection.enabled=false"], Scope { leader_elect: false, ..all.clone() }),
-            (&["rollout.enabled=true"], Scope { rollout: true, ..all.clone() }),
-            (
-                &["rollout.enabled=true", "watchNamespaces={build,deploy}"],
-                Scope { rollout: true, namespaces: vec!["build".to_owned(), "deploy".to_owned()], ..all },
-            ),
+            (&["leaderElection.enabled=false"], Scope { leader_elect: false, ..all }),
         ] {
             assert_eq!(granted(&render(set).await), asked(&scope), "{set:?}");
         }
@@ -115,7 +109,6 @@ fn the_workload_uses_flags_that_there_are() {
             "watchNamespaces={a}",
             "endpointPolicy.rules[0].hosts={a.example.com}",
             "rbac.secretsWatch=false",
-            "rollout.enabled=true",
         ];
         for document in render(&set).await {
             let spec = if text(&document, "/kind") == "Pod" { &document["spec"] } else { &document["spec"]["template"]["spec"] };

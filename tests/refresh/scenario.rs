@@ -70,7 +70,6 @@ pub fn spec(kind: Kind) -> RefreshableTokenSpec {
         request: None,
         refresh: None,
         outputs: vec![output("out")],
-        rollout: None,
         deletion_policy: None,
     }
 }

@@ -75,7 +75,6 @@ impl Running {
             config: config(kubeconfig).await?,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             secrets_watch: true,
-            rollout: true,
             operator_namespace: Some(OPERATOR_NAMESPACE.to_owned()),
             endpoint_policy: EndpointPolicy::from_yaml(policy)?,
             journal_dir: journal.map(Path::to_owned),

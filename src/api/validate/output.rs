@@ -174,13 +174,13 @@ fn metadata_rules(field: &str, metadata: &OutputMetadata) -> Result<(), Invalid>
     require(values(&metadata.labels), &format!("{field}.labels"), what)
 }
 
-pub(super) fn is_label(text: &str) -> bool {
+fn is_label(text: &str) -> bool {
     let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let end = |c: char| c.is_ascii_alphanumeric();
     (1..=63).contains(&text.len()) && text.bytes().all(inside) && text.starts_with(end) && text.ends_with(end)
 }
 
-pub(super) fn is_metadata_name(text: &str) -> bool {
+fn is_metadata_name(text: &str) -> bool {
     match text.split_once('/') {
         Some((domain, name)) => is_name(domain) && is_label(name),
         None => is_label(text),

@@ -9,7 +9,6 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         | Reason::Refreshed
         | Reason::SeedAdopted
         | Reason::Written
-        | Reason::WorkloadRestarted
         | Reason::TokenRevoked
         | Reason::StateDeleted => return None,
         Reason::Pending => "wait; if nothing happens, look whether the operator runs: kubectl rtok doctor",
@@ -19,7 +18,6 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
             "nothing yet: nothing was spent, and it is repeated; the message says what the API or the network did"
         }
         Reason::SecretRestored => "find out who edits or deletes the output Secret",
-        Reason::RolloutFailed => "the message names the workload, and what the operator may not do: kubectl rtok status NAME",
         Reason::WriteFailed | Reason::ClusterUnavailable => {
             "look at permissions, quotas and admission webhooks: kubectl rtok doctor"
         }
@@ -62,9 +60,6 @@ mod tests {
     fn whatever_stalls_an_object_has_something_to_do() {
         let quiet: Vec<_> =
             Reason::ALL.iter().filter(|reason| advice(**reason).is_none()).map(|reason| reason.as_str()).collect();
-        assert_eq!(
-            quiet,
-            ["TokenFresh", "Refreshed", "SeedAdopted", "Written", "WorkloadRestarted", "TokenRevoked", "StateDeleted"]
-        );
+        assert_eq!(quiet, ["TokenFresh", "Refreshed", "SeedAdopted", "Written", "TokenRevoked", "StateDeleted"]);
     }
 }

@@ -12,8 +12,6 @@ use crate::api::{Condition, ConditionStatus, ConditionType, Reason};
 impl Draft<'_> {
     /// Conditions, and events for what has changed in them.
     pub(super) fn finish(mut self, trouble: Option<Trouble>) -> Conclusion {
-        let targets = self.facts.spec.rollout.iter().flat_map(|rollout| &rollout.targets);
-        self.status.rollouts.retain(|known| targets.clone().any(|target| known.is_of(target)));
         if let Some((reason, _)) = &self.unsynced {
             let fleeting = passes(*reason);
             self.memory.publish_failures = self.memory.publish_failures.saturating_add(1);

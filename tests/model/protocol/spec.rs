@@ -38,7 +38,6 @@ pub fn spec(promise: Promise) -> RefreshableTokenSpec {
     };
     let output = OutputSpec { secret_name: OUTPUT.to_owned(), opaque: Some(Opaque::default()), ..OutputSpec::default() };
     RefreshableTokenSpec {
-        rollout: None,
         deletion_policy: None,
         suspend: None,
         provider: ProviderSpec::Oauth2(oauth2),

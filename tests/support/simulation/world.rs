@@ -149,7 +149,6 @@ impl World {
             loop {
                 let parts = Parts {
                     secrets_watch,
-                    rollout: false,
                     client: cluster.client(&name, OPERATOR_NAMESPACE),
                     calls: Arc::clone(&calls),
                     clock: Arc::clone(&clock),

@@ -260,8 +260,6 @@ fn of_status(object: &RefreshableToken, now: DateTime<Utc>) -> Vec<Finding> {
             format!("its refresh is {} overdue: look whether the operator runs, at its logs, and at --max-in-flight", span(late));
         found.push(finding(Grade::Failed, about.as_str(), what));
     }
-    let rollouts = status.rollouts.iter().filter_map(|known| known.message.clone());
-    found.extend(rollouts.map(|message| finding(Grade::Warning, about.as_str(), message)));
     let left = Situation::of(object.clone()).schedule().and_then(|schedule| schedule.before);
     if let Some(left) = left.filter(|left| *left < KUBELET) {
         let what = format!(
@@ -333,9 +331,9 @@ fn of_output(object: &RefreshableToken, name: &str, metadata: Option<&ObjectMeta
 
 async fn of_consumers(reach: &Reach, object: &RefreshableToken) -> Vec<Finding> {
     let uses = consumers::find(reach, object).await.unwrap_or_default();
-    let stale = uses.iter().filter(|one| !one.follows());
+    let stale = uses.iter().filter(|one| !one.way.follows());
     let told = stale.map(|one| {
-        let what = format!("{} uses {} by {} and sees no new token until it is restarted: mount the Secret as a volume, or name it in spec.rollout", one.owner, one.secret, one.way.word());
+        let what = format!("{} uses {} by {} and sees no new token until it is restarted", one.owner, one.secret, one.way.word());
         finding(Grade::Warning, place(object), what)
     });
     let mut told: Vec<Finding> = told.collect();
@@ -410,9 +408,6 @@ status:
         );
         let (grade, what) = one(of_status(&object(1, &ready), at(2400 + 61)));
         assert!(grade == Grade::Failed && what.contains("1m1s overdue"), "{what}");
-        let failed = "  rollouts: [{kind: Deployment, name: web, message: may not}]";
-        let (grade, what) = one(of_status(&object(1, &format!("{ready}\n{failed}")), at(0)));
-        assert_eq!((grade, what.as_str()), (Grade::Warning, "may not"));
         let short =
             "  token: {fingerprint: 'hmac:t', issuedTime: '1970-01-01T00:00:00Z', expirationTime: '1970-01-01T00:05:00Z'}";
         assert_eq!(one(of_status(&object(1, &format!("{ready}\n{short}")), at(0))).0, Grade::Warning);
