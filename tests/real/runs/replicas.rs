@@ -133,11 +133,18 @@ async fn judged(case: &Case, round: u64, verdict: Verdict, tally: &mut Tally) ->
     Ok(went_on)
 }
 
-/// The replica that the Lease names.
+/// The replica that the Lease names; for a moment after the end of another it may name none.
 async fn leader(case: &Case) -> anyhow::Result<&Process> {
     let leases: Api<Lease> = Api::namespaced(world().client.clone(), &case.namespace);
-    let holder =
-        leases.get(LEASE).await.context("read the Lease")?.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
-    let names = |replica: &&Process| holder.starts_with(replica.pod());
-    case.replicas.iter().find(names).with_context(|| format!("no replica is called {holder}"))
+    let begun = Instant::now();
+    loop {
+        let lease = leases.get(LEASE).await.context("read the Lease")?;
+        let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+        let names = |replica: &&Process| holder.starts_with(replica.pod());
+        if let Some(leader) = case.replicas.iter().find(names) {
+            return Ok(leader);
+        }
+        ensure!(begun.elapsed() < PATIENCE, "no replica is called {holder:?}");
+        sleep(Duration::from_millis(100)).await;
+    }
 }
