@@ -4,9 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::JoinHandle;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use testbed::image::{Image, Layer, Start, static_program};
@@ -94,43 +93,26 @@ fn authorities() -> String {
 }
 
 /// What is shown of a program, a line each.
-type Shown = anyhow::Result<Vec<String>>;
+type Shown = fn(&Path) -> anyhow::Result<Vec<String>>;
 
-/// What is shown of the image, of which the last goes on while other things are shown: a second build.
-pub struct Shows {
-    table: Table,
-    second: Option<JoinHandle<Shown>>,
+/// Shows what the image is; whether all of it holds.
+pub fn show(program: &Program) -> bool {
+    let mut table = Table::new("image");
+    if let Some(why) = program.obstacle() {
+        table.row("build", &[format!("skipped: {why}")]);
+        return table.finish();
+    }
+    let steps: [(&str, Shown); 3] = [("content", content), ("runs", runs), ("reproducible", again)];
+    for (step, shown) in steps {
+        match shown(&program.path) {
+            Ok(lines) => table.row(step, &lines),
+            Err(error) => table.failure(step, &error),
+        }
+    }
+    table.finish()
 }
 
-impl Shows {
-    /// Shows what can be shown at once, and begins the second build.
-    pub fn begin(program: &Program) -> Self {
-        let mut table = Table::new("image");
-        if let Some(why) = program.obstacle() {
-            table.row("build", &[format!("skipped: {why}")]);
-            return Self { table, second: None };
-        }
-        table.show("content", content(&program.path));
-        table.show("runs", runs(&program.path));
-        let path = program.path.clone();
-        let second = std::thread::spawn(move || {
-            // Of this thread and what it starts: the other steps measure times. Without it they are only less exact.
-            let _ = rustix::process::nice(10);
-            again(&path)
-        });
-        Self { table, second: Some(second) }
-    }
-
-    /// Waits for the second build; whether all holds.
-    pub fn end(mut self) -> bool {
-        if let Some(second) = self.second {
-            self.table.show("reproducible", second.join().unwrap_or_else(|_| Err(anyhow!("the second build panicked"))));
-        }
-        self.table.finish()
-    }
-}
-
-fn content(program: &Path) -> Shown {
+fn content(program: &Path) -> anyhow::Result<Vec<String>> {
     let image = image(program)?;
     ensure!(image.size() <= MOST, "{} bytes are more than {MOST}", image.size());
     let config = image.config()?;
@@ -160,27 +142,25 @@ fn agrees_with_the_dockerfile() -> anyhow::Result<()> {
 }
 
 /// The program in an empty root, where no library or file of this machine can help it.
-fn runs(program: &Path) -> Shown {
+fn runs(program: &Path) -> anyhow::Result<Vec<String>> {
     let root = tempfile::tempdir()?;
     let copy = root.path().join(NAME);
     fs::copy(program, &copy)?;
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
-    let (output, place) = match Command::new("chroot").arg(root.path()).args([&format!("/{NAME}"), "version"]).output() {
-        Ok(output) if output.status.success() => (output, "in an empty root"),
+    let output = match Command::new("chroot").arg(root.path()).args([&format!("/{NAME}"), "version"]).output() {
+        Ok(output) if output.status.success() => output,
         // Only root may change the root.
-        _ => {
-            (Command::new(&copy).arg("version").env_clear().output().context("start the program")?, "in the root of this machine")
-        }
+        _ => Command::new(&copy).arg("version").output().context("start the program")?,
     };
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     ensure!(version == format!("{NAME} {}", env!("CARGO_PKG_VERSION")), "`version` says `{version}`");
-    Ok(vec![format!("`version` {place}: {version}")])
+    Ok(vec![format!("`version` in an empty root: {version}")])
 }
 
 /// Builds the product once more, from a copy of the sources in another folder and into another folder, and compares digests.
 ///
 /// What the first build made of the dependencies is taken over, so that this takes a minute and not ten; their paths are the same in both.
-fn again(program: &Path) -> Shown {
+fn again(program: &Path) -> anyhow::Result<Vec<String>> {
     let target = target()?;
     let scratch = tempfile::Builder::new().prefix("rtok-again-").tempdir_in(&target)?;
     let (sources, built) = (scratch.path().join("sources"), scratch.path().join("target"));

@@ -83,18 +83,10 @@ fn everywhere(arguments: &Arguments) -> anyhow::Result<bool> {
     let program = build::operator()?;
     helm::find()?;
     say(&table::head());
-    let image = arguments.wants("image").then(|| build::Shows::begin(&program));
-    let holds = places(arguments, program, obstacle);
-    // Also after a failure: nothing is left running.
-    let shown = image.is_none_or(build::Shows::end);
-    let holds = holds? && shown;
-    say(if holds { "\nall of it was shown\n" } else { "\nNOT all of it was shown\n" });
-    Ok(holds)
-}
-
-/// The two places where the operator runs; `obstacle`: why there can be no node.
-fn places(arguments: &Arguments, program: Program, obstacle: Option<String>) -> anyhow::Result<bool> {
     let mut holds = true;
+    if arguments.wants("image") {
+        holds &= build::show(&program);
+    }
     if arguments.wants("node") {
         match obstacle.or_else(|| program.obstacle()) {
             Some(why) => say(&format!("node     skipped: no node can run here: {why}\n")),
@@ -104,6 +96,7 @@ fn places(arguments: &Arguments, program: Program, obstacle: Option<String>) -> 
     if arguments.wants("process") {
         holds &= block(in_process(arguments, program))?;
     }
+    say(if holds { "\nall of it was shown\n" } else { "\nNOT all of it was shown\n" });
     Ok(holds)
 }
 

@@ -41,14 +41,6 @@ impl Table {
         say(&text);
     }
 
-    /// What a step has shown, or why it has not.
-    pub fn show(&mut self, step: &str, shown: anyhow::Result<Vec<String>>) {
-        match shown {
-            Ok(lines) => self.row(step, &lines),
-            Err(error) => self.failure(step, &error),
-        }
-    }
-
     /// A step that did not show what it shall.
     pub fn failure(&mut self, step: &str, error: &anyhow::Error) {
         self.failed += 1;
