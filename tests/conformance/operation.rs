@@ -269,7 +269,7 @@ pub fn change(kind: Kind, object: &mut Value, edits: &[Edit]) {
     for edit in edits {
         match edit {
             Edit::Content(key, value) => {
-                let (parent, key, value) = content(kind, *key, value);
+                let (parent, key, value) = content(kind, key, value);
                 object[parent][key] = value;
                 if kind == Kind::Event {
                     object[parent]["lastObservedTime"] = TIME.into();
@@ -278,7 +278,7 @@ pub fn change(kind: Kind, object: &mut Value, edits: &[Edit]) {
             // How often an Event was seen is not taken back.
             Edit::Less(_) if kind == Kind::Event => {}
             Edit::Less(key) => {
-                let (parent, key, _) = content(kind, *key, "");
+                let (parent, key, _) = content(kind, key, "");
                 if let Some(parent) = object.get_mut(parent).and_then(Value::as_object_mut) {
                     parent.remove(key);
                 }
@@ -322,11 +322,11 @@ fn status(number: i64) -> Value {
 pub fn json_patch(kind: Kind, edit: &Edit) -> Vec<Value> {
     match (kind, edit) {
         (_, Edit::Content(key, value)) => {
-            let (parent, key, value) = content(kind, *key, value);
+            let (parent, key, value) = content(kind, key, value);
             vec![json!({ "op": "add", "path": format!("/{parent}/{key}"), "value": value })]
         }
         (_, Edit::Less(key)) => {
-            let (parent, key, _) = content(kind, *key, "");
+            let (parent, key, _) = content(kind, key, "");
             vec![json!({ "op": "remove", "path": format!("/{parent}/{key}") })]
         }
         (_, Edit::Label(key, Some(value))) => {
