@@ -1,5 +1,7 @@
 //! The kinds that are served, and what the API server knows about each.
 
+use serde_json::{Value, json};
+
 /// A kind that the fake serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -134,6 +136,11 @@ impl Kind {
     /// Whether an update makes an object that is not there (`AllowCreateOnUpdate` of its strategy).
     pub(super) fn is_created_by_update(self) -> bool {
         self == Self::Lease
+    }
+
+    /// An object in which nothing is said: only fields that are no pointers in Go are there. What is created is compared with it.
+    pub(super) fn zero(self) -> Value {
+        if self == Self::Lease { json!({ "spec": {} }) } else { json!({}) }
     }
 
     pub(super) fn shape(self) -> &'static Shape {

@@ -110,8 +110,8 @@ fn owned(fields: &FieldSet) -> FieldSet {
 
 /// Notes in `after` who owns what once it replaces `before` (nothing: it is created).
 pub(super) fn update(kind: Kind, before: Option<&Value>, after: &mut Value, writer: &Writer<'_>) {
-    let empty = json!({});
-    let live = before.unwrap_or(&empty);
+    let zero = kind.zero();
+    let live = before.unwrap_or(&zero);
     let own = read(after);
     // Only the subresource's client cannot name managers; elsewhere what the body says counts, if it says anything.
     let cleared = is_reset(after) && !writer.status;

@@ -31,11 +31,11 @@ pub(super) fn decode(kind: Kind, object: &mut Value) {
         return;
     }
     map(object).retain(|key, value| key == "metadata" || !is_empty(value));
-    match kind {
-        Kind::Secret => decode_secret(object),
-        // No pointer in Go: it is there even when nothing is in it.
-        Kind::Lease => drop(child(map(object), "spec")),
-        Kind::RefreshableToken | Kind::ConfigMap | Kind::Namespace | Kind::Event => {}
+    for (key, value) in map(&mut kind.zero()) {
+        map(object).entry(key.clone()).or_insert_with(|| value.take());
+    }
+    if kind == Kind::Secret {
+        decode_secret(object);
     }
 }
 
