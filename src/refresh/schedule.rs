@@ -72,18 +72,20 @@ pub fn schedule(policy: &RefreshSpec, issued: DateTime<Utc>, expiration: Option<
 
 /// How long to wait after the `failures`-th failure in a row (1 is the first).
 ///
-/// `initialDelay`, doubled each time up to `maxDelay`; but no longer than a third of the token's `remaining` life (or
-/// `initialDelay`, when that is longer), so that a long delay cannot outlive the token; and never shorter than what the API
-/// asked for.
+/// `initialDelay`, doubled each time up to `maxDelay`; but no longer than the token's `remaining` life allows
+/// ([`within_life`]); and never shorter than what the API asked for.
 #[must_use]
 pub fn retry_delay(policy: &RefreshSpec, failures: u32, remaining: Option<Duration>, retry_after: Option<Duration>) -> Duration {
     let doubled = policy.initial_delay().saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(31)));
-    let delay = doubled.min(policy.max_delay());
-    let delay = match remaining {
-        Some(left) if !left.is_zero() => delay.min((left / 3).max(policy.initial_delay())),
-        _ => delay,
-    };
-    delay.max(retry_after.unwrap_or_default())
+    within_life(policy, doubled.min(policy.max_delay()), remaining).max(retry_after.unwrap_or_default())
+}
+
+/// `delay`, but no longer than a third of the token's `remaining` life (or `initialDelay`, when that is longer), so that it cannot
+/// outlive the token. One that has expired, or never does, sets no bound.
+#[must_use]
+pub fn within_life(policy: &RefreshSpec, delay: Duration, remaining: Option<Duration>) -> Duration {
+    let left = remaining.filter(|left| !left.is_zero());
+    left.map_or(delay, |left| delay.min((left / 3).max(policy.initial_delay())))
 }
 
 /// `time` and `wait`, cut to whole seconds (Kubernetes stores whole seconds; comparing uncut times would loop).

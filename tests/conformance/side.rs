@@ -153,7 +153,6 @@ impl Side {
 
     /// Every page of a list, and what each says of what is left.
     async fn pages(&mut self, kind: Kind, selector: &str, limit: usize, metadata: bool) -> Value {
-        let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let (mut pages, mut next) = (Vec::new(), String::new());
         loop {
             let more = format!("?labelSelector={}&limit={limit}&continue={next}", encoded(selector));
@@ -185,8 +184,7 @@ impl Side {
                 call.of(*kind, name, *metadata)
             }
             Operation::List { kind, selector, metadata } => {
-                let selector: String = url::form_urlencoded::byte_serialize(selector.as_bytes()).collect();
-                let list = self.path(*kind, "", &format!("?labelSelector={selector}"));
+                let list = self.path(*kind, "", &format!("?labelSelector={}", encoded(selector)));
                 Call { accept: accept(*metadata, "List"), ..Call::read(list) }
             }
             Operation::Pages { .. } => unreachable!("these are many calls"),
@@ -299,4 +297,9 @@ fn options(dry: bool, manager: &str, force: bool) -> String {
     let dry = if dry { "&dryRun=All" } else { "" };
     let force = if force { "&force=true" } else { "" };
     format!("?fieldManager={manager}{dry}{force}")
+}
+
+/// A text as a value of a query.
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

@@ -262,9 +262,10 @@ impl Reach {
 
     /// The Leases of this name, in one namespace or in all.
     pub async fn leases(&self, name: &str, namespace: Option<&str>) -> Result<Vec<Lease>, Failure> {
-        let client = self.client.clone();
-        let api: Api<Lease> =
-            namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace));
+        let api: Api<Lease> = match namespace {
+            Some(namespace) => self.within(namespace),
+            None => Api::all(self.client.clone()),
+        };
         let fields = ListParams::default().fields(&format!("metadata.name={name}"));
         Ok(self.ask("the list of Leases", api.list(&fields)).await?.items)
     }

@@ -10,7 +10,7 @@ use crate::api::{AttemptState, AttemptStatus, ConditionStatus, ConditionType, Re
 use crate::provider::{Class, Semantics, TokenError};
 use crate::refresh::decide::{Sight, Trigger, lapsed, request_fingerprint};
 use crate::refresh::exchange::{Finished, Outcome, OutputOutcome};
-use crate::refresh::schedule::{CONFIGURATION_REST, after, retry_delay, whole_seconds};
+use crate::refresh::schedule::{CONFIGURATION_REST, after, retry_delay, whole_seconds, within_life};
 use crate::refresh::state::State;
 
 impl Draft<'_> {
@@ -31,7 +31,8 @@ impl Draft<'_> {
                 None
             }
             Outcome::Refused { reason, message } => {
-                self.rest(self.refusal_rest());
+                // One wrong answer of the API server must not outlive the token.
+                self.rest(within_life(&self.facts.spec.refresh(), REFUSAL_REST, self.remaining()));
                 self.status.next_refresh_time = None;
                 Some(Trouble::Stalled(*reason, message.clone()))
             }
@@ -139,16 +140,10 @@ impl Draft<'_> {
         self.rest(delay + Duration::from_secs(1));
     }
 
-    /// What is left of the access token's life; none when its end is not known.
+    /// What is left of the access token's life; none when it is over, or its end is not known.
     fn remaining(&self) -> Option<Duration> {
-        let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
-        expiration.map(|time| (time - self.now).to_std().unwrap_or_default())
-    }
-
-    /// How long a refusal rests: a third of what is left, so that one wrong answer of the API server does not outlive the token.
-    fn refusal_rest(&self) -> Duration {
-        let left = self.remaining().filter(|left| !left.is_zero());
-        left.map_or(REFUSAL_REST, |left| REFUSAL_REST.min((left / 3).max(self.facts.spec.refresh().initial_delay())))
+        let expiration = self.status.token.as_ref()?.expiration_time?;
+        (expiration - self.now).to_std().ok().filter(|left| !left.is_zero())
     }
 
     /// A failure that spent nothing: the next try.
@@ -167,8 +162,7 @@ impl Draft<'_> {
         match error.class {
             Class::Configuration => {
                 // A token that renews itself dies with its lifetime: until then it is tried like any other failure.
-                let lives = self.remaining().is_some_and(|left| !left.is_zero());
-                let dies = semantics == Semantics::RenewsItself && lives;
+                let dies = semantics == Semantics::RenewsItself && self.remaining().is_some();
                 self.failed(error.retry_after, (!dies).then_some(CONFIGURATION_REST));
                 let hint =
                     "nothing was spent; it is tried again within the hour, and at once when the object or the seed changes";

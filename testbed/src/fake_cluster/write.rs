@@ -70,17 +70,15 @@ impl Inner {
         if meta_text(&request.body, "name").is_empty() {
             return Err(Failure::bad_request("name must be provided"));
         }
+        let before = self.store.get(&key(request));
+        if before.is_none() && !request.kind.is_created_by_update() {
+            return Err(Failure::not_found(request.kind, &request.name));
+        }
         let uid = meta_text(&request.body, "uid");
-        let Some(before) = self.store.get(&key(request)) else {
-            return match (request.kind.is_created_by_update(), uid.is_empty()) {
-                (false, _) => Err(Failure::not_found(request.kind, &request.name)),
-                (true, false) => Err(Failure::conflict(request.kind, &request.name, "Precondition failed: UID in precondition")),
-                (true, true) => self.create(request),
-            };
-        };
-        if !uid.is_empty() && uid != meta_text(&before, "uid") {
+        if !uid.is_empty() && before.as_ref().is_none_or(|before| uid != meta_text(before, "uid")) {
             return Err(Failure::conflict(request.kind, &request.name, "Precondition failed: UID in precondition"));
         }
+        let Some(before) = before else { return self.create(request) };
         let mut after = request.body.clone();
         rules::decode(request.kind, &mut after);
         let now = self.now();

@@ -32,34 +32,35 @@ pub enum Kind {
 impl Kind {
     /// The provider that declares it.
     pub fn provider(self) -> serde_json::Value {
-        let timeouts = json!({ "connect": "3s", "request": "8s" });
-        if self == Self::Renews {
-            let reply = json!({
-                "accessToken": "/access_token", "refreshToken": null, "expiry": { "pointer": "/expires_in", "format": "Seconds" },
-                "errors": [{ "status": 400, "pointer": "/error", "equals": "invalid_grant", "class": "ChainOver" }],
-            });
-            let request = json!({ "url": URL, "auth": { "bearer": "AccessToken" } });
-            let semantics = json!({ "rotation": "RenewsItself" });
-            return json!({ "http": { "request": request, "reply": reply, "semantics": semantics, "timeouts": timeouts } });
-        }
-        let mut oauth2 = self.declared();
-        oauth2["tokenURL"] = URL.into();
-        oauth2["timeouts"] = timeouts;
-        json!({ "oauth2": oauth2 })
-    }
-
-    fn declared(self) -> serde_json::Value {
-        match self {
-            Self::Strict | Self::Sometimes => json!({ "rotation": "Strict" }),
-            Self::Grace(seconds) => json!({ "rotation": "Grace", "graceSeconds": seconds }),
-            Self::IdempotencyKey => json!({ "rotation": "IdempotencyKey" }),
+        let (name, mut provider) = match self {
+            // Where it works once now and then nobody can tell which it will be: the strict reading is the only safe one.
+            Self::Strict | Self::Sometimes => ("oauth2", json!({ "rotation": "Strict" })),
+            Self::Grace(seconds) => ("oauth2", json!({ "rotation": "Grace", "graceSeconds": seconds })),
+            Self::IdempotencyKey => ("oauth2", json!({ "rotation": "IdempotencyKey" })),
             // The longest window that can be declared: the old token works for as long as anybody needs it.
-            Self::Overlap => json!({ "rotation": "Grace", "graceSeconds": 86_400 }),
-            Self::Reusable => json!({ "rotation": "Reusable" }),
-            // Nobody can tell which it will be: the strict reading is the only safe one.
-            Self::Reissue | Self::Renews => json!({ "grant": "ClientCredentials" }),
+            Self::Overlap => ("oauth2", json!({ "rotation": "Grace", "graceSeconds": 86_400 })),
+            Self::Reusable => ("oauth2", json!({ "rotation": "Reusable" })),
+            Self::Reissue => ("oauth2", json!({ "grant": "ClientCredentials" })),
+            Self::Renews => ("http", renewing()),
+        };
+        provider["timeouts"] = json!({ "connect": "3s", "request": "8s" });
+        if name == "oauth2" {
+            provider["tokenURL"] = URL.into();
         }
+        json!({ name: provider })
     }
+}
+
+/// An API whose access token brings its own replacement.
+fn renewing() -> serde_json::Value {
+    json!({
+        "request": { "url": URL, "auth": { "bearer": "AccessToken" } },
+        "reply": {
+            "accessToken": "/access_token", "refreshToken": null, "expiry": { "pointer": "/expires_in", "format": "Seconds" },
+            "errors": [{ "status": 400, "pointer": "/error", "equals": "invalid_grant", "class": "ChainOver" }],
+        },
+        "semantics": { "rotation": "RenewsItself" },
+    })
 }
 
 /// The first use of a refresh token.
@@ -80,7 +81,6 @@ pub struct Issuer {
     lifetime: TimeDelta,
     current: String,
     access: String,
-    access_expires: DateTime<Utc>,
     /// Every access token and when it expires.
     granted: BTreeMap<String, DateTime<Utc>>,
     revoked: bool,
@@ -111,7 +111,6 @@ impl Issuer {
             lifetime,
             current: "refresh-0".into(),
             access: access(0, now + lifetime),
-            access_expires: now + lifetime,
             granted: BTreeMap::from([(access(0, now + lifetime), now + lifetime)]),
             revoked: false,
             serial: 0,
@@ -197,9 +196,9 @@ impl Issuer {
         }
         self.serial += 1;
         self.rotations += 1;
-        let expired = std::mem::replace(&mut self.access_expires, now + self.lifetime);
-        self.access = access(self.serial, self.access_expires);
-        self.granted.insert(self.access.clone(), self.access_expires);
+        let expired = self.granted[&self.access];
+        self.access = access(self.serial, now + self.lifetime);
+        self.granted.insert(self.access.clone(), now + self.lifetime);
         let rotates = match self.kind {
             Kind::Strict | Kind::Grace(_) | Kind::IdempotencyKey | Kind::Overlap => true,
             Kind::Sometimes => self.serial.is_multiple_of(2),

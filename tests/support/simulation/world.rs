@@ -102,7 +102,7 @@ impl World {
         if issuer.refreshes() {
             values.push(("refresh_token", issuer.current()));
         }
-        if issuer.refreshes() || setup.kind == Kind::Renews {
+        if setup.kind != Kind::Reissue {
             values.push(("access_token", issuer.access()));
         }
         let labels = json!({ "refreshabletoken.io/role": "seed" });
