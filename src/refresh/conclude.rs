@@ -123,6 +123,9 @@ pub fn conclude(
         && facts.status.observed_generation != facts.generation
         && facts.status.chain_generation.unwrap_or(0) > 0;
     let trouble = draft.outcome(finished, trigger, semantics);
+    // A refresh can be due already, as after an outage: no watch event need come to say so.
+    let due = draft.status.next_refresh_time.is_some_and(|time| time <= now);
+    draft.again |= due && draft.memory.retry_time.is_none();
     draft.finish(trouble)
 }
 

@@ -109,6 +109,19 @@ fn seconds(world: &World, time: Option<DateTime<Utc>>) -> Option<i64> {
 type Row = (&'static str, Outcome, Trigger, Vec<&'static str>, Option<i64>);
 
 #[test]
+fn a_refresh_that_is_due_already_waits_for_no_watch_event() {
+    let mut world = running();
+    let due = world.status.next_refresh_time.unwrap();
+    for (now, again) in [(due - TimeDelta::seconds(1), false), (due, true), (due + TimeDelta::hours(1), true)] {
+        world.now = now;
+        assert_eq!(after(&world, &finished(&world, Outcome::Published), Trigger::Drift).again, again, "{now}");
+    }
+    // What is put off waits.
+    let postponed = after(&world, &finished(&world, postponed(Reason::ClusterUnavailable)), Trigger::Drift);
+    assert!(!postponed.again && postponed.memory.retry_time > Some(world.now));
+}
+
+#[test]
 fn each_outcome_has_its_conditions_and_its_next_try() {
     let world = running();
     let fresh = ["Ready True TokenFresh", "SecretsSynced True Written"];
