@@ -168,27 +168,33 @@ impl Turn {
             self.rival = rival::find(&self.object, fingerprint, &self.context.objects());
             plan = self.decide();
         }
-        let now = self.context.clock.now();
         match plan {
             Plan::Leave => Action::await_change(),
             Plan::ReadSeed => Action::requeue(UNAVAILABLE_PAUSE),
             Plan::Wait { until } => {
-                let conclusion = conclude_wait(&self.facts(), now);
-                if self.object.status.as_ref() != Some(&conclusion.status) {
-                    if let Some(left) = self.restated_lately() {
-                        return Action::requeue(left);
-                    }
-                    self.remembered.restated = Some(self.context.clock.since_boot());
-                }
-                self.report(conclusion, until).await
+                let conclusion = conclude_wait(&self.facts(), self.context.clock.now());
+                self.restate(conclusion, until).await
             }
-            Plan::Halt { reason, message } => {
-                let conclusion = conclude_halt(&self.facts(), reason, &message, now);
-                let until = conclusion.memory.retry_time;
-                self.report(conclusion, until).await
-            }
+            Plan::Halt { reason, message } => self.halt(reason, &message).await,
             Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(task, trigger, preflight)).await,
         }
+    }
+
+    async fn halt(self, reason: Reason, message: &str) -> Action {
+        let conclusion = conclude_halt(&self.facts(), reason, message, self.context.clock.now());
+        let until = conclusion.memory.retry_time;
+        self.restate(conclusion, until).await
+    }
+
+    /// Reports a status for which nothing was done.
+    async fn restate(mut self, conclusion: Conclusion, until: Option<DateTime<Utc>>) -> Action {
+        if self.object.status.as_ref() != Some(&conclusion.status) {
+            if let Some(left) = self.restated_lately() {
+                return Action::requeue(left);
+            }
+            self.remembered.restated = Some(self.context.clock.since_boot());
+        }
+        self.report(conclusion, until).await
     }
 
     /// For how long a status waits that follows from nothing but facts and the clock. Two replicas without an election whose clocks
@@ -256,18 +262,13 @@ impl Turn {
         if self.context.stopping.is_cancelled() {
             return Action::await_change();
         }
-        let now = self.context.clock.now();
         let credentials = self.credentials(task, preflight).await;
         let (login, connection) = match credentials {
             Ok(found) => found,
             // Publishing needs none, and an open exchange can often be ended without.
             Err(_) if task == Task::Publish => (Login::default(), self.connection()),
             Err(Unusable::Unavailable) => return Action::requeue(UNAVAILABLE_PAUSE),
-            Err(Unusable::Refused(reason, message)) => {
-                let conclusion = conclude_halt(&self.facts(), reason, &message, now);
-                let until = conclusion.memory.retry_time;
-                return self.report(conclusion, until).await;
-            }
+            Err(Unusable::Refused(reason, message)) => return self.halt(reason, &message).await,
         };
         let context = Arc::clone(&self.context);
         let Some(_adopting) = context.memory.adopt_alone(&self.seed, &self.uid) else {

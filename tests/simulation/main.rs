@@ -8,6 +8,7 @@
 
 mod deletion;
 mod mark;
+mod quiet;
 #[path = "../support/simulation/mod.rs"]
 #[allow(dead_code, reason = "each binary uses a part of the simulation")]
 mod simulation;

@@ -1,6 +1,6 @@
 //! Who sees every effect of every replica, in order, and decides what becomes of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ const LATENCY: Duration = Duration::from_millis(1);
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How many effects are remembered for the report of a failed run.
 const LOG: usize = 400;
+/// How many of the newest effects are remembered for the report of a run that does not come to rest.
+const NEWEST: usize = 24;
 
 /// One effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +91,9 @@ struct Inner {
     calls: u32,
     kill_after_first: Option<Duration>,
     log: Vec<String>,
+    /// All effects, whether it is armed or not.
+    total: usize,
+    newest: VecDeque<String>,
     hit: u32,
     /// Processes that hold a new pair in memory only, and could not help it.
     holding: BTreeSet<String>,
@@ -235,6 +240,12 @@ impl Control {
         self.lock().log.clone()
     }
 
+    /// How many effects there were in all, and the newest.
+    pub fn newest(&self) -> (usize, Vec<String>) {
+        let inner = self.lock();
+        (inner.total, inner.newest.iter().cloned().collect())
+    }
+
     /// A process has a journal that outlives it.
     pub fn note_journal(&self, process: &str) {
         self.lock().journals.insert(process.to_owned());
@@ -289,6 +300,11 @@ impl Control {
             if inner.dead.contains(process) {
                 return Some(Fault::CrashBefore);
             }
+            inner.total += 1;
+            if inner.newest.len() == NEWEST {
+                inner.newest.pop_front();
+            }
+            inner.newest.push_back(format!("{process} {effect:?}"));
             if !inner.armed {
                 return None;
             }

@@ -26,6 +26,10 @@ use super::{NAME, NAMESPACE, OPERATOR_NAMESPACE};
 const COMES_BACK: Duration = Duration::from_secs(3);
 /// Pause between tries of a process that cannot start.
 const RESTART: Duration = Duration::from_secs(2);
+/// An operator that has more effects than that never comes to rest. Our choice: the longest runs have some thousands.
+const MOST_EFFECTS: usize = 20_000;
+/// How often that is looked at, at least. Our choice: an operator that spins is seen before it fills the memory.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What the journal of a Pod does when its process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -184,7 +188,9 @@ impl World {
             if wanted(self) {
                 return true;
             }
-            let tick = (Instant::now() + often).min(end);
+            let (total, newest) = self.control.newest();
+            assert!(total < MOST_EFFECTS, "does not come to rest: {}\n{:#}", newest.join("\n"), self.object()["status"]);
+            let tick = (Instant::now() + often.min(LOOK)).min(end);
             let changed = Arc::clone(&self.control.changed);
             tokio::select! {
                 () = changed.notified() => {}

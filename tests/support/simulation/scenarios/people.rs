@@ -127,8 +127,15 @@ fn perform(cluster: &FakeCluster, deed: Deed, copy: Option<Value>) {
         Deed::MakeImmutable => edit(&|secret| secret["immutable"] = true.into()),
         Deed::Empty => edit(&|secret| secret["data"] = json!({})),
         Deed::EditSpec => {
-            cluster
-                .edit(Resource::RefreshableToken, NAMESPACE, NAME, |object| object["spec"]["request"] = json!({ "scope": "a" }));
+            cluster.edit(Resource::RefreshableToken, NAMESPACE, NAME, |object| {
+                let spec = &mut object["spec"];
+                // What a declared request asks for stands in its body.
+                if spec["provider"]["http"].is_object() {
+                    spec["refresh"] = json!({ "jitterPercent": 7 });
+                } else {
+                    spec["request"] = json!({ "scope": "a" });
+                }
+            });
         }
         Deed::ClearStatus => {
             cluster.edit(Resource::RefreshableToken, NAMESPACE, NAME, |object| {

@@ -16,11 +16,11 @@ use crate::simulation::run::{come_to_rest, guarded, simulate, sum};
 use crate::simulation::world::{Journal, Setup, World};
 
 /// Two replicas whose clocks are ten minutes off in opposite directions, and run 5 % slow and fast.
-const APART: [Skew; 2] = [Skew { offset: -600, rate: 0.95 }, Skew { offset: 600, rate: 1.05 }];
+pub const APART: [Skew; 2] = [Skew { offset: -600, rate: 0.95 }, Skew { offset: 600, rate: 1.05 }];
 /// Two replicas with true clocks.
 pub const ALIKE: [Skew; 2] = [Skew { offset: 0, rate: 1.0 }, Skew { offset: 0, rate: 1.0 }];
 /// Longer than the clocks of two replicas are apart: else one would call expired what the other calls fresh.
-const LONG: i64 = 7200;
+pub const LONG: i64 = 7200;
 const ALONE: [Skew; 1] = [Skew { offset: 0, rate: 1.0 }];
 
 /// Two replicas without an election, until the issuer has granted so many refreshes in each of so many worlds.
@@ -79,7 +79,17 @@ pub fn lagging_views(seeds: u64) -> Count {
 }
 
 /// What a walk draws from.
-const KINDS: [Kind; 6] = [Kind::Strict, Kind::Strict, Kind::Grace(30), Kind::IdempotencyKey, Kind::Overlap, Kind::Reusable];
+const KINDS: [Kind; 9] = [
+    Kind::Strict,
+    Kind::Strict,
+    Kind::Grace(30),
+    Kind::IdempotencyKey,
+    Kind::Overlap,
+    Kind::Reusable,
+    Kind::Sometimes,
+    Kind::Reissue,
+    Kind::Renews,
+];
 
 /// Random walks for these seeds.
 pub fn random(seeds: std::ops::Range<u64>) -> Count {
