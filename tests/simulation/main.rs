@@ -17,10 +17,11 @@ mod unwatched;
 use std::time::Duration;
 
 use simulation::count::Count;
+use simulation::fault::Fault;
 use simulation::issuer::Kind;
-use simulation::run::Start;
+use simulation::run::{Start, run};
 use simulation::scenarios::{FORGIVING, STRICT, faults, outages, people, walks};
-use simulation::world::Setup;
+use simulation::world::{Setup, World};
 
 /// Prints what was counted, and fails on what must not be.
 fn check(name: &str, count: &Count) {
@@ -56,6 +57,19 @@ fn one_fault_where_a_token_works_once_only_now_and_then() {
 fn pairs_of_faults_sampled() {
     for start in [Start::First, Start::Steady] {
         check(&format!("{start:?}"), &faults::pairs(Setup::of(Kind::Strict), start, faults::SAMPLE));
+    }
+}
+
+/// Found among the pairs: while a successor looks after a claim, it is told once that there is no state Secret, and takes the answer
+/// of the refresh before for the newest.
+#[test]
+fn an_answer_of_long_ago_is_not_taken_for_the_newest() {
+    let setup = Setup::of(Kind::Strict);
+    for (crash, wrong) in [((3, Fault::CrashBefore), 14), ((3, Fault::CrashUnapplied), 14), ((2, Fault::CrashApplied), 13)] {
+        let pair = [crash, (wrong, Fault::Refused(404))];
+        let what = || format!("{pair:?}");
+        let plan = |world: &World| pair.iter().for_each(|(index, fault)| world.control.fault(*index, *fault));
+        check(&what(), &run(setup, Start::Steady, plan, what));
     }
 }
 

@@ -33,7 +33,10 @@ impl Draft<'_> {
             Outcome::Refused { reason, message } => {
                 // One wrong answer of the API server must not outlive the token.
                 self.rest(within_life(&self.facts.spec.refresh(), REFUSAL_REST, self.remaining()));
-                self.status.next_refresh_time = None;
+                // The late repeat of an open attempt stays planned.
+                if self.status.attempt.is_none() {
+                    self.status.next_refresh_time = None;
+                }
                 Some(Trouble::Stalled(*reason, message.clone()))
             }
             Outcome::Postponed { reason, message } => {

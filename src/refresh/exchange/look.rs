@@ -36,7 +36,9 @@ pub fn spendable(tokens: &HeldTokens, semantics: Semantics, key: &FingerprintKey
 
 /// The state Secret does not exist.
 pub(super) fn at_nothing(brief: &Brief) -> Result<Footing, Outcome> {
-    if brief.known.generation > 0 && !seed_is_new(brief, &State::default()) {
+    // A mark is written after the claim: whoever knows of an attempt knows that there was a state Secret.
+    let stood = brief.known.generation > 0 || brief.known.attempt.is_some();
+    if stood && !seed_is_new(brief, &State::default()) {
         if reissues(brief) {
             return Ok(anew(brief, State::default()));
         }

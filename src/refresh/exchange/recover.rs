@@ -26,6 +26,8 @@ pub(super) enum Recall {
     OpenClaim {
         /// The journal holds no intent for it, so that nothing was sent under it.
         unspent: bool,
+        /// The journal's answer, which brings no tokens: an answer to a repeat that no journal took may stand in escrow.
+        refusal: Option<Box<Entry>>,
     },
     /// The state Secret is refused for this; what was kept may be newer.
     Refused(Outcome),
@@ -64,7 +66,7 @@ impl Exchange {
             return self.finish(Outcome::Held { claim: claim.id, remaining });
         }
         self.marked = Some(Fingerprint::from_stored(claim.fingerprint.clone()));
-        self.recall(Recall::OpenClaim { unspent: false })
+        self.recall(Recall::OpenClaim { unspent: false, refusal: None })
     }
 
     /// For how long the holder of a claim may still be at work. Without its journal's lock only time tells that it is dead: time
@@ -122,17 +124,17 @@ impl Exchange {
     pub(super) fn recalled(self, recall: Recall, memento: Memento, now: DateTime<Utc>) -> Next {
         match (recall, memento) {
             (Recall::OpenClaim { .. }, Memento::Entry(entry)) if self.is_open(&entry) => {
-                if entry.answer.is_some() && !self.refused_before(&entry) {
-                    self.resume(*entry, now)
-                } else {
-                    self.ask_escrow(Recall::OpenClaim { unspent: false })
+                if grants(&entry) {
+                    return self.resume(*entry, now);
                 }
+                let refusal = (entry.answer.is_some() && !self.refused_before(&entry)).then_some(entry);
+                self.ask_escrow(Recall::OpenClaim { unspent: false, refusal })
             }
             (Recall::OpenClaim { .. }, Memento::Entry(_) | Memento::Nothing) => {
                 // The intent is durable before the request may leave.
                 let own = |claim: &Claim| claim.first.is_none() && claim.journal == self.brief.claim.journal;
                 let unspent = self.state.claim.as_ref().is_some_and(own);
-                self.ask_escrow(Recall::OpenClaim { unspent })
+                self.ask_escrow(Recall::OpenClaim { unspent, refusal: None })
             }
             (Recall::Refused(_) | Recall::Unsettled, Memento::Entry(entry)) if self.is_newer(&entry) => self.resume(*entry, now),
             (recall, _) => self.ask_escrow(recall),
@@ -153,8 +155,9 @@ impl Exchange {
             (Recall::OpenClaim { .. }, Memento::Unclear) => {
                 self.leave_open(unclear("the API server did not show the operator's escrow Secret"))
             }
-            (Recall::OpenClaim { unspent: true }, _) => self.release(Outcome::Stale),
-            (Recall::OpenClaim { unspent: false }, _) => self.undecided(now),
+            (Recall::OpenClaim { refusal: Some(entry), .. }, _) => self.resume(*entry, now),
+            (Recall::OpenClaim { unspent: true, .. }, _) => self.release(Outcome::Stale),
+            (Recall::OpenClaim { unspent: false, .. }, _) => self.undecided(now),
             (Recall::Refused(outcome), _) => self.finish(outcome),
             (Recall::Unsettled, _) => self.go_on(now),
         }
@@ -178,12 +181,8 @@ impl Exchange {
     /// What was kept is the newest of this chain that anybody knows of, and newer than what stands, if anything does.
     fn is_newer(&self, entry: &Entry) -> bool {
         let brings = entry.state.generation.saturating_add(1);
-        let whole = entry
-            .answer
-            .as_ref()
-            .is_some_and(|answer| !answer.partial && entry.provider.read(&answer.reply, answer.sent).is_ok());
         let stands = self.version.is_none() || self.state == State::default() || predates(&self.state, entry);
-        whole && self.is_mine(entry) && brings >= self.brief.known.generation && stands
+        grants(entry) && self.is_mine(entry) && brings >= self.brief.known.generation && stands
     }
 
     fn is_mine(&self, entry: &Entry) -> bool {
@@ -279,6 +278,12 @@ pub fn newer_tokens(entry: &Entry, stands: Option<&State>) -> Option<HeldTokens>
     let open = |state: &State| state.claim.as_ref().is_some_and(|claim| claim.id == entry.claim());
     let newer = stands.is_none_or(|state| open(state) || predates(state, entry));
     newer.then(|| entry.state.tokens.after(&granted, answer.sent))
+}
+
+/// The answer that was kept brings tokens.
+fn grants(entry: &Entry) -> bool {
+    let whole = entry.answer.as_ref().filter(|answer| !answer.partial);
+    whole.is_some_and(|answer| entry.provider.read(&answer.reply, answer.sent).is_ok())
 }
 
 /// The state is this chain as it was before the exchange that was kept.

@@ -197,6 +197,11 @@ impl Exchange {
         } else {
             securing.then
         };
+        self.clear(then, now)
+    }
+
+    /// Takes the escrow Secret away, if there may be one: the state Secret holds what it held.
+    fn clear(self, then: Then, now: DateTime<Utc>) -> Next {
         if self.escrow == Escrow::None {
             return self.conclude(then, now);
         }
@@ -237,38 +242,50 @@ impl Exchange {
         if found.tokens == securing.target.tokens {
             securing.target.keep_closed(&found.closed_claims);
         }
-        if securing.may_give_up && self.claimed_by_another(&found) {
-            self.state = found;
-            return self.conclude(securing.then, now);
-        }
         if self.is_surpassed(&found, &securing.target) {
+            // The mark that stands is not that of the exchange whose answer was kept.
+            self.marked = self.marked.filter(|_| !self.resumed);
             return self.finish(Outcome::Stale);
+        }
+        if self.claimed_by_another(&found, &securing.target) {
+            self.state = found;
+            return self.clear(securing.then, now);
         }
         let ours = found == securing.target || is_claim(&found, &self.brief.claim.id) || self.precedes(&found, &securing.target);
         securing.beside = (!ours).then(|| Box::new(found.clone()));
         if found == securing.contents(&self.brief.claim.id) { self.settled(securing, now) } else { self.write(securing) }
     }
 
-    /// Somebody else refreshed meanwhile where that spends nothing: their tokens are as good as ours, which go as a lost answer would.
-    /// Written over theirs they would take the generation back.
+    /// What stands there has come as far as the commit of a new pair, or further. Written over it, ours would take the generation back.
     fn is_surpassed(&self, found: &State, target: &State) -> bool {
-        let same_chain = found.owner.name == target.owner.name && found.tokens.refresh_token == target.tokens.refresh_token;
-        let ahead = found != target && found.claim.is_none() && found.generation >= target.generation;
-        !self.semantics().spends() && same_chain && ahead
+        let commit = target.generation > self.state.generation;
+        if !commit || found.owner.name != target.owner.name || found == target || is_claim(found, &self.brief.claim.id) {
+            return false;
+        }
+        // An answer that was kept was committed long ago: the state Secret was not gone, as it had seemed to be.
+        let committed = found.tokens == target.tokens || found.generation > target.generation;
+        if self.resumed && found.seeds == target.seeds && committed {
+            return true;
+        }
+        // Somebody else refreshed, and was given the same refresh token: theirs are as good as ours, which go as a lost answer would.
+        let same_token = found.tokens.refresh_token == target.tokens.refresh_token;
+        same_token && found.claim.is_none() && found.generation >= target.generation
     }
 
-    /// Somebody else holds the claim on the very token that we hold: theirs is not ours to close, and nothing is lost.
-    fn claimed_by_another(&self, found: &State) -> bool {
-        found.claim.is_some() && !is_claim(found, &self.brief.claim.id) && found.tokens == self.state.tokens
+    /// Somebody else holds the claim on the very tokens that we would write: theirs is not ours to close, and nothing is lost.
+    fn claimed_by_another(&self, found: &State, target: &State) -> bool {
+        found.claim.is_some() && !is_claim(found, &self.brief.claim.id) && found.tokens == target.tokens
     }
 
     /// What stands there is this chain as it was before: an older copy, or our claim edited away. A chain that knows a seed
     /// which ours does not know is another one; generations of two chains say nothing about each other. A copy from before our
-    /// seed was adopted has the same generation and fewer seeds.
+    /// seed was adopted has the same generation and fewer seeds. Not every server gives a new refresh token each time: where the
+    /// token is the same, the generation tells.
     pub(super) fn precedes(&self, found: &State, target: &State) -> bool {
-        let key = &self.brief.key;
-        let before = spendable(&self.state.tokens, self.semantics(), key);
-        let same_token = before.is_some() && spendable(&found.tokens, self.semantics(), key) == before;
+        let token = |state: &State| spendable(&state.tokens, self.semantics(), &self.brief.key);
+        let before = token(&self.state);
+        let older = token(target) != before || found.generation <= target.generation;
+        let same_token = before.is_some() && token(found) == before && older;
         let same_chain = found.owner.name == target.owner.name && found.seeds.iter().all(|seed| target.seeds.contains(seed));
         let age = |state: &State| (state.generation, state.seeds.len());
         same_token || same_chain && age(found) < age(target)
