@@ -17,11 +17,11 @@ use crate::provider::Semantics;
 use crate::token::{AccessToken, Fingerprint, HeldTokens, Purpose};
 
 pub use unwritten::conclude_unwritten;
-use words::OLD_SEED;
+use words::{NO_NEWER_TOKEN, OLD_SEED};
 
 use super::decide::{Facts, Memory, SeedView, Sight, Trigger, new_seed, requested};
 use super::exchange::{Finished, Outcome, OutputOutcome, spendable};
-use super::schedule::{after, readable, schedule, whole_seconds};
+use super::schedule::{after, paced, readable, schedule, whole_seconds};
 use super::state::State;
 
 /// How many spent tokens the status remembers (reference protocol, section 2.5).
@@ -238,11 +238,14 @@ impl<'a> Draft<'a> {
         let issued = self.status.token.as_ref().and_then(|token| token.issued_time);
         let Some(issued) = issued else { return };
         let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
-        let plan = schedule(&self.facts.spec.refresh(), issued, expiration, self.facts.uid);
+        let policy = self.facts.spec.refresh();
+        let plan = schedule(&policy, issued, expiration, self.facts.uid);
+        let planned = paced(&policy, plan.refresh_time, self.status.last_refresh_time, self.status.token.as_ref());
         if let Some(effective) = &mut self.status.effective {
             effective.before = plan.before.map(readable);
             effective.jitter = Some(readable(plan.jitter));
-            effective.note = plan.note.map(str::to_owned);
+            let note = if planned == plan.refresh_time { plan.note } else { Some(NO_NEWER_TOKEN) };
+            effective.note = note.map(str::to_owned);
         }
         if self.facts.spec.suspended() {
             self.status.next_refresh_time = None;
@@ -254,7 +257,7 @@ impl<'a> Draft<'a> {
         }
         self.status.next_refresh_time = match super::decide::stalled(&self.status) {
             Some(_) => None,
-            None => Some(plan.refresh_time.max(self.memory.rest_until.unwrap_or(plan.refresh_time))),
+            None => Some(planned.max(self.memory.rest_until.unwrap_or(planned))),
         };
     }
 

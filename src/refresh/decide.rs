@@ -9,7 +9,7 @@ use crate::api::{
 use crate::token::{Fingerprint, FingerprintKey, PreviousToken, Purpose};
 
 use super::exchange::{Seed, SeenOutput, Task};
-use super::schedule::schedule;
+use super::schedule::{paced, schedule};
 
 /// Everything that a decision about one object rests on.
 #[derive(Clone, Debug)]
@@ -273,7 +273,7 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if failed && (changed || seed_edited(facts) && facts.memory.sight != Some(Sight::of(facts))) {
         return exchange(Trigger::Retry, true);
     }
-    if due(facts).is_some_and(|due| now >= due) {
+    if due(facts, now).is_some_and(|due| now >= due) {
         return exchange(if failed { Trigger::Retry } else { Trigger::Scheduled }, preflight);
     }
     None
@@ -417,8 +417,16 @@ fn expiry(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
     facts.status.token.as_ref().and_then(|token| token.expiration_time)
 }
 
-/// When the next refresh is due: as the status says, or, when the spec has changed since, as the schedule says now.
-fn due(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
+/// When the next refresh is due: when it is planned, but after a refresh that brought no newer access token not at once.
+fn due(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    // A time to come was written by hand, and must not let a token die; after a failure there is a pause of its own.
+    let failed = facts.status.consecutive_failures.unwrap_or(0) > 0;
+    let last = facts.status.last_refresh_time.filter(|last| *last <= now && !failed);
+    Some(paced(&facts.spec.refresh(), planned(facts)?, last, facts.status.token.as_ref()))
+}
+
+/// When the next refresh is planned: as the status says, or, when the spec has changed since, as the schedule says now.
+fn planned(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
     let status = facts.status;
     let planned = status.next_refresh_time;
     let issued = status.token.as_ref().and_then(|token| token.issued_time);
@@ -438,7 +446,7 @@ fn due(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
 
 /// When to look again: the next refresh, the expiry, or the end of a rest.
 fn wake(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let due = if ended(facts.status) { facts.status.next_refresh_time } else { due(facts) };
+    let due = if ended(facts.status) { facts.status.next_refresh_time } else { due(facts, now) };
     let times = [due, expiry(facts), facts.memory.retry_time, facts.memory.rest_until];
     let previous = previous_ends(facts.spec, facts.status);
     times.into_iter().flatten().chain(previous).filter(|time| *time > now).min()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::api::RefreshSpec;
+use crate::api::{RefreshSpec, TokenStatus};
 use crate::token::unit_interval;
 
 /// Fastest refresh of a token whose life is very short (design section 2: never faster than every 2 s).
@@ -68,6 +68,24 @@ pub fn schedule(policy: &RefreshSpec, issued: DateTime<Utc>, expiration: Option<
         note = note.or(Some("moved to minInterval after the last refresh"));
     }
     Schedule { refresh_time: after(issued, wait_with_jitter), before: Some(before), jitter, note }
+}
+
+/// When a refresh planned for `planned` is made, after one at `last`: a plan that is not after it came with an older access token.
+///
+/// An answer may hold a refresh token only, and a token may have ended before its commit came through. Then `minInterval` after
+/// `last`, or two thirds of the token's lifetime where that is shorter, though never sooner than [`FASTEST`]; otherwise an API that
+/// never gives an access token would be asked for ever without a pause.
+#[must_use]
+pub fn paced(
+    policy: &RefreshSpec,
+    planned: DateTime<Utc>,
+    last: Option<DateTime<Utc>>,
+    token: Option<&TokenStatus>,
+) -> DateTime<Utc> {
+    let Some(last) = last.filter(|last| planned <= *last) else { return planned };
+    let lifetime = token.and_then(|token| (token.expiration_time? - token.issued_time?).to_std().ok());
+    let least = lifetime.map_or(policy.min_interval(), |lifetime| policy.min_interval().min(lifetime * 2 / 3));
+    after(last, least.max(FASTEST))
 }
 
 /// How long to wait after the `failures`-th failure in a row (1 is the first).

@@ -41,11 +41,13 @@ pub struct Issuer {
     pub replays: Vec<String>,
     /// Requests that were handled.
     pub handled: u32,
+    /// Its answers hold no access token.
+    pub withholds: bool,
 }
 
 impl Issuer {
     pub fn new(kind: Kind) -> Self {
-        Self { kind, chains: Vec::new(), replays: Vec::new(), handled: 0 }
+        Self { kind, chains: Vec::new(), replays: Vec::new(), handled: 0, withholds: false }
     }
 
     /// Begins a chain and gives its first refresh token.
@@ -103,6 +105,9 @@ impl Issuer {
         chain.spent.insert(std::mem::replace(&mut chain.current, format!("refresh-{family}-{}", chain.serial)));
         chain.last_use = Some((token.to_owned(), now));
         chain.last_key = key.map(str::to_owned);
+        if self.withholds {
+            return reply(200, &json!({"refresh_token": chain.current}).to_string());
+        }
         grant(&chain.access, Some(&chain.current))
     }
 }

@@ -20,6 +20,8 @@ mod outputs;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod relics;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod scenario;

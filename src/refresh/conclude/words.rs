@@ -10,6 +10,9 @@ use crate::refresh::journal::escrow_name;
 pub(super) const OLD_SEED: &str =
     "the seed Secret holds a token that was used before: it is ignored, and the chain goes on from the operator's own state";
 
+/// What is said of the policy when a refresh brought no access token, or one that had ended when it could be stored.
+pub(super) const NO_NEWER_TOKEN: &str = "the last refresh brought no newer access token: the next one comes minInterval after it";
+
 /// What is said when an answer brings an access token and no refresh token, where each works once.
 pub(super) const NO_SUCCESSOR: &str = "the token API gave an access token but no new refresh token, so this was the last refresh (JFrog: \
                             token.allow-refreshable is off). Put a new token into the seed Secret to begin a new chain";
