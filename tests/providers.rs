@@ -542,7 +542,7 @@ fn whatever_token_an_answer_grants_is_kept_exactly() {
 #[test]
 fn what_is_shown_in_status_is_short_plain_and_no_token() {
     let long = "x".repeat(1025);
-    for text in [long.as_str(), "two\nlines", "AT-2", "RT-2", "REF-2"] {
+    for text in [long.as_str(), "two\nlines", "AT-2", "RT-2", "REF-2", "read RT-2 write"] {
         let token =
             json!({"access_token": "AT-2", "refresh_token": "RT-2", "reference_token": "REF-2", "scope": text, "token_id": text});
         let set = read(Access, 200, token.to_string()).unwrap();
@@ -773,6 +773,28 @@ fn a_pause_is_read_as_seconds_or_date_and_limited() {
     let mut busy = reply(503, "");
     busy.headers.push(("retry-after".into(), "120".into()));
     assert_eq!(provider(Access).read(&busy, sent()).unwrap_err().retry_after, None);
+}
+
+/// Bad input 58: the clock of the server, or of one in front of it, is a year off.
+#[test]
+fn bad_input_58_the_servers_date_changes_no_end() {
+    let token = jwt(&json!({"iat": sent().timestamp(), "exp": sent().timestamp() + 600}));
+    for date in ["Thu, 27 Jun 2019 11:38:15 GMT", "Tue, 27 Jun 2017 11:38:15 GMT", "yesterday"] {
+        for (api, body, end) in [
+            (Access, r#"{"access_token":"AT-2","expires_in":3600}"#.to_owned(), at(3600)),
+            (Distribution, r#"{"access_token":"AT-2","expires_in":"3600"}"#.to_owned(), at(3600)),
+            (Api::Oauth2, json!({"access_token": token}).to_string(), at(600)),
+            (Ece, r#"{"token":"AT-2","session_expiration_time":"2018-06-27T11:39:15Z"}"#.to_owned(), at(60)),
+        ] {
+            let mut dated = reply(200, body);
+            dated.headers.extend([("date".to_owned(), date.to_owned()), ("age".to_owned(), "31536000".to_owned())]);
+            assert_eq!(provider(api).read(&dated, sent()).unwrap().expiration_time, end, "{api:?} {date}");
+            dated.status = 429;
+            dated.headers.push(("retry-after".to_owned(), "120".to_owned()));
+            let pause = provider(api).read(&dated, sent()).unwrap_err().retry_after;
+            assert_eq!(pause, Some(Duration::from_secs(120)), "{api:?} {date}");
+        }
+    }
 }
 
 // ---------------------------------------------------------------- properties

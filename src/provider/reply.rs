@@ -126,8 +126,11 @@ pub(super) fn tokens(fields: &Fields, sent: DateTime<Utc>, members: &Members) ->
     let access_token = access_token.map(AccessToken::new);
     let claims = access_token.as_ref().and_then(jwt_claims).unwrap_or_default();
     let secrets = [access_token.as_ref().map(AccessToken::reveal), refresh_token, fields.text("reference_token")];
-    // Some servers use the token itself as its name; what is shown must not be what is secret.
-    let shown = |text: &str| text.len() <= LONGEST_TEXT && !text.chars().any(char::is_control) && !secrets.contains(&Some(text));
+    // Some servers use the token itself as its name; what is shown must not be what is secret, nor hold it.
+    let shown = |text: &str| {
+        let plain = text.len() <= LONGEST_TEXT && !text.chars().any(char::is_control);
+        plain && !secrets.iter().flatten().any(|secret| text.contains(secret))
+    };
     let expiration_time = fields
         .seconds("expires_in")
         .and_then(|life| after(sent, life))
