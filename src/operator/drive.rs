@@ -39,6 +39,8 @@ pub(super) struct Job {
     pub(super) claimed: Option<Duration>,
     /// The right to be one of those in flight, from the claim (or the light path's request) to the end.
     pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// It has given that right back, because what it holds is refused wherever it is written: others must not wait for it.
+    pub(super) set_apart: bool,
 }
 
 /// What an exchange came to, and the object as our mark left it.
@@ -58,7 +60,7 @@ impl Job {
     pub(super) async fn drive(mut self, first: (Exchange, Step)) -> Driven {
         let (mut exchange, mut step) = first;
         let mut propagation = Propagation::default();
-        let mut telling = None;
+        let (mut telling, mut denied) = (None, false);
         loop {
             let event = match step {
                 Step::Done(finished) => {
@@ -70,7 +72,13 @@ impl Job {
                 other => self.perform_guarded(other).await,
             };
             propagation.note(&event);
+            if let Event::Wrote(answer) = &event {
+                denied = matches!(answer, WriteAnswer::Denied);
+            }
             (exchange, step) = exchange.next(event, self.context.clock.now());
+            if denied && exchange.is_held_up() {
+                (self.permit, self.set_apart) = (None, true);
+            }
             if telling.is_none()
                 && exchange.is_held_up()
                 && let Some(object) = &self.object
@@ -126,7 +134,9 @@ impl Job {
             Step::ReadState => Event::State(cluster.read_state(namespace, &self.place.state_secret).await),
             Step::WriteState(write) => {
                 if write.state.claim.is_some() && !write.dry_run {
-                    take_place(&self.context, &mut self.permit).await;
+                    if !self.set_apart {
+                        take_place(&self.context, &mut self.permit).await;
+                    }
                     self.claimed.get_or_insert(self.context.clock.since_boot());
                 }
                 Event::Wrote(cluster.write_state(namespace, &self.place.state_secret, &self.owner.name, &write).await)

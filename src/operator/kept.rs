@@ -107,6 +107,7 @@ pub(super) async fn replay(context: &Arc<Context>) {
                 connection,
                 claimed: None,
                 permit: None,
+                set_apart: false,
             };
             // Its end does not depend on anybody's patience.
             if let Ok(driven) = context.exchanges.spawn(job.drive(first)).await {

@@ -285,6 +285,7 @@ impl Turn {
             connection,
             claimed: None,
             permit: None,
+            set_apart: false,
         };
         let span = tracing::Span::current();
         let running = self.context.exchanges.spawn(job.run(brief).instrument(span));

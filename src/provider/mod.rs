@@ -191,6 +191,10 @@ pub struct TokenError {
     pub retry_after: Option<Duration>,
 }
 
+/// Most bytes of an answer's body that are read. Our choice: more than ten times the largest answer of a token API that we know, and a
+/// quarter of what a Secret may hold, so that an answer that cannot be read still fits beside the tokens of a state Secret.
+pub const MOST_BODY: usize = 256 * 1024;
+
 /// How the one sending of a request ended, as far as the sender can prove.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Delivery {
@@ -202,7 +206,7 @@ pub enum Delivery {
     Lost {
         /// What happened.
         why: Lost,
-        /// What had come of the answer, at most 1 MiB; kept for a person to look at.
+        /// What had come of the answer, at most [`MOST_BODY`]; kept for a person to look at.
         partial: Option<Reply>,
     },
 }
@@ -245,8 +249,8 @@ pub enum Lost {
     /// The connection ended first.
     #[error("the connection ended before the answer was complete")]
     ConnectionEnded,
-    /// The answer was larger than 1 MiB or its header larger than 64 KiB.
-    #[error("the answer was larger than the operator reads (1 MiB)")]
+    /// The answer was larger than [`MOST_BODY`] or its header larger than 64 KiB.
+    #[error("the answer was larger than the operator reads (256 KiB)")]
     TooLarge,
     /// The task that waited for the answer broke down.
     #[error("the operator broke down while it waited for the answer")]

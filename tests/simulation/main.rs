@@ -6,9 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 #![expect(clippy::print_stdout, reason = "the counts are for the reader")]
 
+mod bombs;
+mod crowd;
 mod deletion;
 mod mark;
 mod quiet;
+mod recreated;
 #[path = "../support/simulation/mod.rs"]
 #[allow(dead_code, reason = "each binary uses a part of the simulation")]
 mod simulation;
@@ -40,9 +43,11 @@ fn one_fault_at_any_effect_of_a_strict_refresh() {
 #[test]
 fn one_fault_at_an_issuer_that_forgives_loses_nothing_at_any_point() {
     for setup in FORGIVING {
-        let count = faults::single(setup, Start::Steady);
-        check(&format!("{setup:?}"), &count);
-        assert_eq!((count.allowed_losses, count.given_up), (0, 0), "{setup:?}");
+        for start in [Start::First, Start::Steady] {
+            let count = faults::single(setup, start);
+            check(&format!("{start:?} {setup:?}"), &count);
+            assert_eq!((count.allowed_losses, count.given_up), (0, 0), "{start:?} {setup:?}");
+        }
     }
 }
 
@@ -71,6 +76,18 @@ fn an_answer_of_long_ago_is_not_taken_for_the_newest() {
         let plan = |world: &World| pair.iter().for_each(|(index, fault)| world.control.fault(*index, *fault));
         check(&what(), &run(setup, Start::Steady, plan, what));
     }
+}
+
+/// The first try is refused unclearly, and the journal keeps that; the answer to its repeat goes into escrow only, for neither the
+/// journal nor the state Secret takes it. By the time it is looked for the grace is over.
+#[test]
+fn the_answer_to_a_repeat_is_found_in_escrow() {
+    let setup = Setup::of(Kind::Grace(12));
+    let faults = [(4, Fault::Refused(503)), (7, Fault::Refused(503)), (8, Fault::Hang)];
+    let plan = |world: &World| faults.iter().for_each(|(index, fault)| world.control.fault(*index, *fault));
+    let count = run(setup, Start::Steady, plan, || format!("{faults:?}"));
+    check("repeat", &count);
+    assert_eq!((count.allowed_losses, count.given_up), (0, 0));
 }
 
 #[test]

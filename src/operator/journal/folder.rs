@@ -26,7 +26,7 @@ const ID: &str = "id";
 const ENTRY: &str = ".entry";
 const UNREADABLE: &str = ".unreadable";
 const TEMPORARY: &str = ".tmp";
-/// Largest file that is read as an entry. Our choice: far above an answer of 1 MiB beside a Secret of 1 MiB, however they are
+/// Largest file that is read as an entry. Our choice: far above the largest answer beside a Secret of 1 MiB, however they are
 /// encoded, and not all of the memory.
 const LARGEST_ENTRY: u64 = 64 << 20;
 

@@ -10,10 +10,8 @@ use url::Url;
 
 use super::lookup::Resolver;
 use super::outcome;
-use crate::provider::{Delivery, Lost, Method, NotSent, RawBody, Reply, TokenRequest};
+use crate::provider::{Delivery, Lost, MOST_BODY, Method, NotSent, RawBody, Reply, TokenRequest};
 
-/// Most bytes of a body that are read. Our choice: a hundred times the largest answer of a token API that we know.
-const MOST_BODY: usize = 1024 * 1024;
 /// Most bytes of the header fields of an answer. Our choice: several times what common servers let pass.
 const MOST_HEADER: usize = 64 * 1024;
 /// Most header fields of an answer. Our choice: the library's default of 100 would lose an answer that proxies decorated.

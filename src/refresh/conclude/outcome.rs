@@ -164,8 +164,10 @@ impl Draft<'_> {
         let message = error.to_string();
         match error.class {
             Class::Configuration => {
-                // A token that renews itself dies with its lifetime: until then it is tried like any other failure.
-                let dies = semantics == Semantics::RenewsItself && self.remaining().is_some();
+                // A token that renews itself dies with its lifetime: until then it is tried like any other failure. How long the
+                // seed's lives nobody knows.
+                let lives = self.status.token.is_none() || self.remaining().is_some();
+                let dies = semantics == Semantics::RenewsItself && lives;
                 self.failed(error.retry_after, (!dies).then_some(CONFIGURATION_REST));
                 let hint =
                     "nothing was spent; it is tried again within the hour, and at once when the object or the seed changes";

@@ -1,0 +1,188 @@
+//! Many objects of many tenants, and a token API that answers each as its test says.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use refreshable_token_operator::operator::metrics::Metrics;
+use refreshable_token_operator::operator::transport::{Connection, TokenCalls};
+use refreshable_token_operator::operator::{JournalPlace, Operator, Parts};
+use refreshable_token_operator::provider::{Delivery, NotSent, RawBody, Reply, TokenRequest};
+use serde_json::{Value, json};
+use testbed::fake_cluster::{FakeCluster, Kind as Resource};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::simulation::clock::{Skew, SkewedClock, Time};
+use crate::simulation::run::simulate;
+use crate::simulation::{NAMESPACE, OPERATOR_NAMESPACE};
+
+/// As many at once as the flag's default allows.
+const IN_FLIGHT: usize = 4;
+/// How long the token API takes. Our choice.
+const WAY: Duration = Duration::from_millis(20);
+
+type Answer = dyn Fn(&str, usize) -> Delivery + Send + Sync;
+
+/// A token API: what it answers is a function of the object's name and of how often that one has asked.
+pub struct Api {
+    answer: Box<Answer>,
+    asked: Mutex<BTreeMap<String, usize>>,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Api {
+    pub fn new(answer: impl Fn(&str, usize) -> Delivery + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { answer: Box::new(answer), asked: Mutex::default(), now: AtomicUsize::new(0), most: AtomicUsize::new(0) })
+    }
+
+    /// How often this object's token was presented.
+    pub fn asked(&self, name: &str) -> usize {
+        self.asked.lock().unwrap().get(name).copied().unwrap_or(0)
+    }
+
+    /// Most requests at one time.
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+}
+
+impl TokenCalls for Api {
+    fn send<'a>(&'a self, request: &'a TokenRequest, _: &'a Connection) -> BoxFuture<'a, Delivery> {
+        async move {
+            self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            sleep(WAY).await;
+            self.now.fetch_sub(1, Ordering::SeqCst);
+            // The object's name stands in the URL.
+            let name = request.url.rsplit('/').next().unwrap_or_default();
+            let count = {
+                let mut asked = self.asked.lock().unwrap();
+                let count = asked.entry(name.to_owned()).or_default();
+                *count += 1;
+                *count
+            };
+            (self.answer)(name, count)
+        }
+        .boxed()
+    }
+
+    fn connect<'a>(&'a self, _: &'a str, _: &'a Connection) -> BoxFuture<'a, Result<(), NotSent>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+/// An answer with this status and body.
+pub fn answered(status: u16, body: impl Into<Vec<u8>>) -> Delivery {
+    Delivery::Answered(Reply { status, headers: Vec::new(), body: RawBody(body.into()) })
+}
+
+/// A new pair.
+pub fn granted(name: &str, count: usize) -> Delivery {
+    let body = json!({ "access_token": format!("access-{name}-{count}"), "refresh_token": format!("refresh-{name}-{count}"),
+        "expires_in": 600 });
+    answered(200, body.to_string())
+}
+
+/// A cluster with these objects, and an operator at work on it.
+pub struct Crowd {
+    pub cluster: FakeCluster,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Crowd {
+    /// Objects of these names with their seeds, and then the operator.
+    pub async fn begin(names: &[String], api: &Arc<Api>) -> Self {
+        let time = Time::begin();
+        let cluster = FakeCluster::new(move || time.now());
+        for namespace in [NAMESPACE, OPERATOR_NAMESPACE] {
+            cluster.create_namespace(namespace);
+        }
+        for name in names {
+            let (seed, labels) = (format!("{name}-seed"), json!({ "refreshabletoken.io/role": "seed" }));
+            let values = [("refresh_token", name.as_str()), ("client_id", "client"), ("client_secret", "secret")];
+            cluster.put(Resource::Secret, FakeCluster::secret(NAMESPACE, &seed, &labels, &values));
+            cluster.put(Resource::RefreshableToken, object(name));
+        }
+        let parts = Parts {
+            secrets_watch: true,
+            client: cluster.client("operator", OPERATOR_NAMESPACE),
+            calls: Arc::clone(api) as Arc<dyn TokenCalls>,
+            clock: Arc::new(SkewedClock::new(time, Skew::default(), "operator")),
+            journal: JournalPlace::None,
+            namespaces: vec![NAMESPACE.to_owned()],
+            operator_namespace: OPERATOR_NAMESPACE.to_owned(),
+            leader_elect: false,
+            max_in_flight: IN_FLIGHT,
+            pod: "operator-0".to_owned(),
+            metrics: Metrics::new(),
+        };
+        let operator = Operator::assemble(parts).await.unwrap();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move { operator.run(stopped.cancelled_owned()).await });
+        Self { cluster, stop, task }
+    }
+
+    /// Lets time pass until it is as wanted; tells whether it came.
+    pub async fn until(&self, within: Duration, often: Duration, wanted: impl Fn(&Self) -> bool) -> bool {
+        let end = Instant::now() + within;
+        while Instant::now() < end && !wanted(self) {
+            sleep(often).await;
+        }
+        wanted(self)
+    }
+
+    pub fn status(&self, name: &str) -> Value {
+        let object = self.cluster.get(Resource::RefreshableToken, NAMESPACE, name);
+        object.map(|object| object["status"].clone()).unwrap_or_default()
+    }
+
+    /// The reason of a condition that is true; empty if it is not.
+    pub fn says(&self, name: &str, type_: &str) -> String {
+        let status = self.status(name);
+        let mut conditions = status["conditions"].as_array().into_iter().flatten();
+        let found = conditions.find(|condition| condition["type"] == type_ && condition["status"] == "True");
+        found.and_then(|condition| condition["reason"].as_str()).unwrap_or_default().to_owned()
+    }
+
+    pub fn generation(&self, name: &str) -> i64 {
+        self.status(name)["chainGeneration"].as_i64().unwrap_or(0)
+    }
+
+    pub async fn end(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+fn object(name: &str) -> Value {
+    json!({
+        "metadata": { "name": name, "namespace": NAMESPACE },
+        "spec": {
+            "provider": { "oauth2": { "tokenURL": format!("https://issuer.example.com/{name}"), "rotation": "Strict" } },
+            "credential": { "seedSecretRef": { "name": format!("{name}-seed") } },
+            "outputs": [{ "secretName": format!("{name}-token"), "opaque": {} }],
+        },
+    })
+}
+
+#[test]
+fn bad_input_65_ten_thousand_objects_at_once_keep_to_the_limit() {
+    simulate(async || {
+        let names: Vec<String> = (0..10_000).map(|number| format!("t{number}")).collect();
+        let api = Api::new(granted);
+        let crowd = Crowd::begin(&names, &api).await;
+        let all = |crowd: &Crowd| names.iter().all(|name| crowd.generation(name) == 1);
+        let done = crowd.until(Duration::from_secs(3600), Duration::from_secs(10), all).await;
+        assert!(done, "{} were served", names.iter().filter(|name| crowd.generation(name) == 1).count());
+        assert_eq!(api.most(), IN_FLIGHT);
+        assert!(names.iter().all(|name| api.asked(name) == 1), "each token is presented once");
+        crowd.end().await;
+    });
+}
