@@ -7,6 +7,8 @@ mod address;
 mod file;
 mod host;
 #[cfg(test)]
+pub(crate) mod hostile;
+#[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;

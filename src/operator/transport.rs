@@ -7,6 +7,8 @@ mod http;
 mod lookup;
 mod outcome;
 #[cfg(test)]
+mod ssrf;
+#[cfg(test)]
 mod tests;
 mod tls;
 

@@ -18,6 +18,8 @@ use crate::stage::{LOOPBACK_POLICY, OPERATOR_NAMESPACE};
 use crate::world::{PATIENCE, Scene, World, alone, condition};
 
 const CLIENT_SECRET: &str = "canary/client+secret=7f3a91";
+/// What somebody writes on an object; no secret, and nobody's business either.
+const NOTE: &str = "canary note of a person ";
 const PASSWORD: &str = "canary&password%c0ffee";
 
 /// Every spelling in which a secret could be found.
@@ -75,7 +77,11 @@ async fn successes(scene: Scene<'_>, issuer: &Issuer) {
         {"secretName": "access-token", "opaque": {"refreshTokenKey": "refresh", "referenceTokenKey": "reference"}},
         {"secretName": "access-pull", "dockerConfigJSON": {"registries": ["docker.example.com"], "username": "ci"}},
     ]);
+    // Bad input 66: almost as much as the API server takes.
+    object["metadata"]["annotations"] = json!({"example.com/note": NOTE.repeat(250 * 1024 / NOTE.len())});
     scene.put(&object).await;
+    object["metadata"]["annotations"] = json!({"example.com/note": NOTE.repeat(1024 * 1024 / NOTE.len())});
+    assert!(scene.try_put(&object).await.unwrap_err().to_string().contains("may not be more than 262144 bytes"));
     let pair = issuer.seed_jfrog_distribution(&name("distribution"), hour);
     scene.put_seed("distribution", &[keys(&pair).as_slice(), &[("username", "admin"), ("password", PASSWORD)]].concat()).await;
     let provider = json!({"jfrogDistribution": {"url": issuer.url()}});
@@ -203,6 +209,7 @@ fn no_token_is_shown_or_logged() {
         }
         std::fs::remove_dir_all(&folder).unwrap();
 
+        assert!(logs.iter().all(|(_, log)| !log.contains(NOTE)) && !collector.text().contains(NOTE), "an annotation is repeated");
         let mut secrets = vec![CLIENT_SECRET.to_owned(), PASSWORD.to_owned(), "canary-in-a-seed-with".to_owned()];
         for pair in issuer.chains().into_iter().flat_map(|chain| chain.pairs) {
             secrets.extend([Some(pair.access_token), pair.refresh_token, pair.reference_token].into_iter().flatten());

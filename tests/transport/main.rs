@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 
 mod answers;
+mod bombs;
 mod proofs;
 mod server;
 mod tls;

@@ -12,13 +12,13 @@ use super::*;
 use crate::provider::Body;
 use crate::token::SecretText;
 
-const RULES: &str = "rules:\n- hosts: [art.example.com]\n  addresses: [127.0.0.1/32]\n  schemes: [http]\n";
+pub(super) const RULES: &str = "rules:\n- hosts: [art.example.com]\n  addresses: [127.0.0.1/32]\n  schemes: [http]\n";
 
-fn connection() -> Connection {
+pub(super) fn connection() -> Connection {
     Connection { ca_bundle: None, connect_timeout: Duration::from_secs(2), request_timeout: Duration::from_secs(4) }
 }
 
-fn post(url: &str) -> TokenRequest {
+pub(super) fn post(url: &str) -> TokenRequest {
     let body = Body { content_type: "text/plain", content: SecretText::new("token") };
     TokenRequest {
         method: crate::provider::Method::Post,

@@ -6,7 +6,8 @@ use testbed::issuer::Issuer;
 
 use crate::manifest::{LONG, access, keys};
 use crate::sight::calls_at;
-use crate::world::{Scene, test};
+use crate::stage::Running;
+use crate::world::{Scene, World, alone, test};
 
 fn bundle(name: &str, kind: &str, pem: &str) -> Value {
     let data = if kind == "Secret" { "stringData" } else { "data" };
@@ -85,7 +86,8 @@ fn a_port_where_nobody_listens_is_tried_again_with_pauses_and_spends_nothing() {
 #[test]
 fn an_address_that_no_policy_allows_is_not_called() {
     test("endpoint-policy", |scene| async move {
-        for (name, url) in [("private", "https://10.0.0.1"), ("unique-local", "https://[fc00::1]")] {
+        let rows = [("private", "https://10.0.0.1"), ("unique-local", "https://[fc00::1]"), ("plain", "http://art.example.com")];
+        for (name, url) in rows {
             let pair = scene.hour(name).await;
             scene.put_seed(name, &keys(&pair)).await;
             let mut object = scene.access(name, LONG);
@@ -97,5 +99,29 @@ fn an_address_that_no_policy_allows_is_not_called() {
         metadata["spec"]["provider"]["jfrogAccess"]["url"] = "https://169.254.169.254".into();
         let refused = scene.try_put(&metadata).await.unwrap_err().to_string();
         assert!(refused.contains("provider.jfrogAccess.url"), "{refused}");
+    });
+}
+
+/// The policy lets objects name `localhost`, and not reach this machine.
+#[test]
+fn bad_input_9_a_name_that_leads_to_a_refused_address_is_not_called() {
+    alone(async {
+        let world = World::bare().await.unwrap();
+        let scene = world.scene("endpoint-name").await;
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let pair = scene.hour("a").await;
+        scene.put_seed("a", &keys(&pair)).await;
+        let mut object = scene.access("a", LONG);
+        object["spec"]["provider"]["jfrogAccess"]["url"] =
+            format!("http://localhost:{}", listener.local_addr().unwrap().port()).into();
+        scene.put(&object).await;
+        let policy = "rules:\n- hosts: [localhost]\n  addresses: [10.0.0.0/8]\n  schemes: [http]\n";
+        let kubeconfig = &world.plane.user("operator").unwrap().yaml;
+        let operator = Running::start_under(policy, kubeconfig, &["endpoint-name"], None).await.unwrap();
+        scene.stalled("a", "EndpointNotAllowed").await;
+        assert_eq!(scene.secrets().get_opt("a-state").await.unwrap(), None, "nothing was claimed");
+        assert!(listener.accept().is_err(), "not one connection");
+        operator.stop().await.unwrap();
     });
 }
