@@ -173,9 +173,9 @@ impl Turn {
             Plan::ReadSeed => Action::requeue(UNAVAILABLE_PAUSE),
             Plan::Wait { until } => {
                 let conclusion = conclude_wait(&self.facts(), self.context.clock.now());
-                self.restate(conclusion, until).await
+                Box::pin(self.restate(conclusion, until)).await
             }
-            Plan::Halt { reason, message } => self.halt(reason, &message).await,
+            Plan::Halt { reason, message } => Box::pin(self.halt(reason, &message)).await,
             Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(task, trigger, preflight)).await,
         }
     }
@@ -183,7 +183,7 @@ impl Turn {
     async fn halt(self, reason: Reason, message: &str) -> Action {
         let conclusion = conclude_halt(&self.facts(), reason, message, self.context.clock.now());
         let until = conclusion.memory.retry_time;
-        self.restate(conclusion, until).await
+        Box::pin(self.restate(conclusion, until)).await
     }
 
     /// Reports a status for which nothing was done.
@@ -268,7 +268,7 @@ impl Turn {
             // Publishing needs none, and an open exchange can often be ended without.
             Err(_) if task == Task::Publish => (Login::default(), self.connection()),
             Err(Unusable::Unavailable) => return Action::requeue(UNAVAILABLE_PAUSE),
-            Err(Unusable::Refused(reason, message)) => return self.halt(reason, &message).await,
+            Err(Unusable::Refused(reason, message)) => return Box::pin(self.halt(reason, &message)).await,
         };
         let context = Arc::clone(&self.context);
         let Some(_adopting) = context.memory.adopt_alone(&self.seed, &self.uid) else {

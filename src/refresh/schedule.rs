@@ -84,8 +84,8 @@ pub fn paced(
 ) -> DateTime<Utc> {
     let Some(last) = last.filter(|last| planned <= *last) else { return planned };
     let lifetime = token.and_then(|token| (token.expiration_time? - token.issued_time?).to_std().ok());
-    let least = lifetime.map_or(policy.min_interval(), |lifetime| policy.min_interval().min(lifetime * 2 / 3));
-    after(last, least.max(FASTEST))
+    let pause = lifetime.map_or(policy.min_interval(), |lifetime| policy.min_interval().min(lifetime * 2 / 3));
+    after(last, pause.max(FASTEST))
 }
 
 /// How long to wait after the `failures`-th failure in a row (1 is the first).

@@ -49,7 +49,7 @@ fn seed() -> Seed {
 }
 
 /// Decides about an object at several times, runs what was decided, and concludes.
-pub fn object(object: RefreshableToken, rest: &[u8]) {
+pub fn object(object: &RefreshableToken, rest: &[u8]) {
     let name = object.metadata.name.clone().unwrap_or_default();
     let status = object.status.clone().unwrap_or_default();
     let valid = validate(&name, &object.spec).is_ok();

@@ -71,13 +71,13 @@ fn a_state_secret_that_somebody_fills_holds_up_no_other_object() {
         let crowd = Crowd::begin(&[full.clone(), plain.clone()].concat(), &api).await;
         let begun = |crowd: &Crowd| full.iter().chain(&plain).all(|name| crowd.generation(name) == 1);
         assert!(crowd.until(60 * SECOND, SECOND, begun).await);
-        let fill = |value: Option<&[u8]>| {
+        let occupy = |value: Option<&[u8]>| {
             for name in &full {
                 let edit = |secret: &mut serde_json::Value| set_secret_value(secret, "note", value);
                 assert!(crowd.cluster.edit(Resource::Secret, NAMESPACE, &format!("{name}-state"), edit));
             }
         };
-        fill(Some(vec![b'x'; 960 * 1024].as_slice()));
+        occupy(Some(vec![b'x'; 960 * 1024].as_slice()));
         // Two lifetimes later all have been refreshed but those.
         let on = |crowd: &Crowd| plain.iter().all(|name| crowd.generation(name) >= 3);
         assert!(
@@ -91,7 +91,7 @@ fn a_state_secret_that_somebody_fills_holds_up_no_other_object() {
         }
         assert!(crowd.cluster.list(Resource::Secret, OPERATOR_NAMESPACE).len() <= 1, "none fits into escrow");
         // Mended: what was held in memory all the while is written.
-        fill(None);
+        occupy(None);
         let committed = |crowd: &Crowd| full.iter().all(|name| crowd.generation(name) == 2);
         assert!(crowd.until(60 * SECOND, SECOND, committed).await);
         crowd.end().await;

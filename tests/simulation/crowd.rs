@@ -109,10 +109,11 @@ impl Crowd {
             cluster.put(Resource::Secret, FakeCluster::secret(NAMESPACE, &seed, &labels, &values));
             cluster.put(Resource::RefreshableToken, object(name));
         }
+        let calls: Arc<dyn TokenCalls> = Arc::<Api>::clone(api);
         let parts = Parts {
             secrets_watch: true,
             client: cluster.client("operator", OPERATOR_NAMESPACE),
-            calls: Arc::clone(api) as Arc<dyn TokenCalls>,
+            calls,
             clock: Arc::new(SkewedClock::new(time, Skew::default(), "operator")),
             journal: JournalPlace::None,
             namespaces: vec![NAMESPACE.to_owned()],

@@ -78,7 +78,7 @@ impl Bomb {
                 flood(peer, head, &"x".repeat(64 * 1024), 16 * 1024).await;
             }
             Self::Fields => {
-                let fields: String = (0..100_000).map(|number| format!("x-{number}: y\r\n")).collect();
+                let fields = "x-field: y\r\n".repeat(100_000);
                 flood(peer, &format!("HTTP/1.1 200 OK\r\n{fields}content-length: 2\r\n\r\nok"), "", 0).await;
                 peer.rest().await;
             }

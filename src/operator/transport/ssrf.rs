@@ -227,7 +227,7 @@ fn connected(test: &str) -> Option<Vec<String>> {
         Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
         Err(error) => Some(error.to_string()),
     };
-    let text = std::fs::read_to_string(&log).unwrap_or_default();
+    let lines = std::fs::read_to_string(&log).unwrap_or_default();
     let _ = std::fs::remove_file(&log);
     if let Some(missing) = missing {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
@@ -237,7 +237,7 @@ fn connected(test: &str) -> Option<Vec<String>> {
         return None;
     }
     // `connect(9, {sa_family=AF_INET, sin_port=htons(4711), sin_addr=inet_addr("127.0.0.1")}, 16) = 0`, or with AF_INET6.
-    let called = text.lines().filter(|line| line.contains("AF_INET"));
+    let called = lines.lines().filter(|line| line.contains("AF_INET"));
     Some(called.map(|line| line.split('"').nth(1).unwrap_or(line).to_owned()).collect())
 }
 
