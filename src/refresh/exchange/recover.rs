@@ -14,10 +14,10 @@ use super::send::GRACE_MARGIN;
 use super::step::{Brief, Memento, StateAnswer, Step, Task};
 use super::{CLAIM_TTL, Exchange, Next, Phase, SEND_WITHIN, unclear};
 use crate::api::Reason;
-use crate::provider::{Class, Semantics};
+use crate::provider::{Class, Semantics, TokenError};
 use crate::refresh::journal::Entry;
 use crate::refresh::state::{Claim, ORPHANED, State};
-use crate::token::{Fingerprint, HeldTokens};
+use crate::token::{Fingerprint, HeldTokens, TokenSet};
 
 /// Why something that was kept is asked for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -167,11 +167,10 @@ impl Exchange {
     /// open. Taken up again it would stand in the way of every further repeat.
     fn refused_before(&self, entry: &Entry) -> bool {
         let dealt_with = self.repeating() && self.state.claim.as_ref().is_some_and(|claim| !claim.last_try);
-        let refusal = entry.answer.as_ref().filter(|answer| !answer.partial).and_then(|answer| {
-            let error = entry.provider.read(&answer.reply, answer.sent).err()?;
-            Some(matches!(error.class, Class::Transient | Class::Throttled | Class::Configuration))
-        });
-        dealt_with && refusal.unwrap_or(false)
+        let refusal = read(entry).and_then(Result::err);
+        let refused =
+            refusal.is_some_and(|error| matches!(error.class, Class::Transient | Class::Throttled | Class::Configuration));
+        dealt_with && refused
     }
 
     fn is_open(&self, entry: &Entry) -> bool {
@@ -273,17 +272,21 @@ impl Exchange {
 /// The tokens of the answer that was kept, if they are newer than what stands, or if nothing does. Who owns what is not asked.
 #[must_use]
 pub fn newer_tokens(entry: &Entry, stands: Option<&State>) -> Option<HeldTokens> {
-    let answer = entry.answer.as_ref().filter(|answer| !answer.partial)?;
-    let granted = entry.provider.read(&answer.reply, answer.sent).ok()?;
+    let (sent, granted) = (entry.answer.as_ref()?.sent, read(entry)?.ok()?);
     let open = |state: &State| state.claim.as_ref().is_some_and(|claim| claim.id == entry.claim());
     let newer = stands.is_none_or(|state| open(state) || predates(state, entry));
-    newer.then(|| entry.state.tokens.after(&granted, answer.sent))
+    newer.then(|| entry.state.tokens.after(&granted, sent))
+}
+
+/// What the answer that was kept says; none if there is none, or not the whole of it.
+fn read(entry: &Entry) -> Option<Result<TokenSet, TokenError>> {
+    let whole = entry.answer.as_ref().filter(|answer| !answer.partial)?;
+    Some(entry.provider.read(&whole.reply, whole.sent))
 }
 
 /// The answer that was kept brings tokens.
 fn grants(entry: &Entry) -> bool {
-    let whole = entry.answer.as_ref().filter(|answer| !answer.partial);
-    whole.is_some_and(|answer| entry.provider.read(&answer.reply, answer.sent).is_ok())
+    read(entry).is_some_and(|read| read.is_ok())
 }
 
 /// The state is this chain as it was before the exchange that was kept.

@@ -240,10 +240,14 @@ impl Control {
         self.lock().log.clone()
     }
 
-    /// How many effects there were in all, and the newest.
-    pub fn newest(&self) -> (usize, Vec<String>) {
-        let inner = self.lock();
-        (inner.total, inner.newest.iter().cloned().collect())
+    /// How many effects there were, whether it was armed or not.
+    pub fn total(&self) -> usize {
+        self.lock().total
+    }
+
+    /// The newest of them, for people.
+    pub fn newest(&self) -> String {
+        self.lock().newest.make_contiguous().join("\n")
     }
 
     /// A process has a journal that outlives it.
