@@ -69,6 +69,8 @@ pub fn conclude_wait(facts: &Facts<'_>, now: DateTime<Utc>) -> Conclusion {
     draft.reschedule();
     if facts.spec.suspended() {
         draft.status.next_refresh_time = None;
+        // When the one repeat of an open attempt is due, is found out anew once the object goes on.
+        draft.memory.looked_at = None;
     }
     draft.finish(None)
 }
@@ -77,7 +79,10 @@ pub fn conclude_wait(facts: &Facts<'_>, now: DateTime<Utc>) -> Conclusion {
 #[must_use]
 pub fn conclude_halt(facts: &Facts<'_>, reason: Reason, message: &str, now: DateTime<Utc>) -> Conclusion {
     let mut draft = Draft::new(facts, now);
-    draft.status.next_refresh_time = None;
+    // The one repeat of an open attempt stays due.
+    if draft.status.attempt.is_none() {
+        draft.status.next_refresh_time = None;
+    }
     draft.rest(REFUSAL_REST);
     draft.finish(Some(Trouble::Stalled(reason, message.to_owned())))
 }

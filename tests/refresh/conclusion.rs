@@ -15,7 +15,7 @@ use refreshable_token_operator::refresh::state::{Claim, State};
 use refreshable_token_operator::token::{AccessToken, Fingerprint, FingerprintKey, Purpose, RefreshToken};
 
 use super::issuer::Kind;
-use super::operator::{facts, stalled};
+use super::operator::{Operator, facts, stalled};
 use super::plan::{Fault, Plan};
 use super::scenario::{Start, begin, output, plant, seed};
 use super::world::World;
@@ -77,6 +77,34 @@ fn after(world: &World, finished: &Finished, trigger: Trigger) -> Conclusion {
 
 fn wait(world: &World) -> Conclusion {
     conclude_wait(&facts(world, &world.status, &Memory::default(), &view(world)), world.now)
+}
+
+/// Whatever holds the object up meanwhile: a lost CA bundle, or a person who suspends it.
+#[test]
+fn the_one_repeat_of_an_open_attempt_outlives_halts_and_suspensions() {
+    let mut world = running();
+    let planned = world.status.next_refresh_time;
+    let memory = Memory { looked_at: Some("claim".to_owned()), ..Memory::default() };
+    let halt = |world: &World| {
+        let facts = facts(world, &world.status, &memory, &view(world));
+        conclude_halt(&facts, Reason::CaBundleInvalid, "mend it", world.now).status.next_refresh_time
+    };
+    assert_eq!(halt(&world), None, "nothing is open: no refresh is planned");
+    let attempt = AttemptStatus { id: "claim".to_owned(), state: AttemptState::Unknown, start_time: world.now };
+    (world.status.attempt, world.status.consecutive_failures) = (Some(attempt), Some(1));
+    assert!(planned.is_some());
+    assert_eq!(halt(&world), planned);
+    world.spec.suspend = Some(true);
+    let suspended = conclude_wait(&facts(&world, &world.status, &memory, &view(&world)), world.now);
+    assert_eq!((suspended.status.next_refresh_time, &suspended.memory.looked_at), (None, &None));
+    // Nobody has committed a refresh yet, so that nothing else has the attempt looked at again.
+    world.spec.suspend = None;
+    world.status = RefreshableTokenStatus { chain_generation: Some(0), ..suspended.status };
+    world.generation += 1;
+    let (mut operator, mut plan) = (Operator::new(1), Plan::none());
+    operator.memory = suspended.memory;
+    operator.turn(&mut world, &mut plan);
+    assert!(plan.log.iter().any(|line| line.starts_with("Drift Publish")), "{:?}", plan.log);
 }
 
 fn rejected(class: Class, retry_after: Option<u64>) -> Outcome {

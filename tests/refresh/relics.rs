@@ -1,9 +1,11 @@
 //! Bad inputs of docs/bad-inputs.md that the core alone decides about: copies that are too old or from too far, answers and outputs of
 //! which nothing can be made.
 
-use refreshable_token_operator::api::{OutputFile, Reason};
-use refreshable_token_operator::refresh::state::State;
-use refreshable_token_operator::token::RefreshToken;
+use refreshable_token_operator::api::{AttemptState, AttemptStatus, OutputFile, Reason};
+use refreshable_token_operator::provider::Semantics;
+use refreshable_token_operator::refresh::exchange::spendable;
+use refreshable_token_operator::refresh::state::{Claim, State};
+use refreshable_token_operator::token::{FingerprintKey, RefreshToken};
 
 use super::issuer::Kind;
 use super::operator::{Operator, stalled};
@@ -48,6 +50,27 @@ fn bad_input_60_the_token_of_an_older_copy_is_not_presented() {
     waits_for_a_seed(world, operator, Reason::Regressed);
 }
 
+/// Of two replicas one knows that its claim has spent nothing, and makes another; the other has waited that first claim out, and takes
+/// it for a lost answer. (Found by `SIM_SEED=46829` and `SIM_SEED=49679` of the random walks, as `Regressed`.)
+#[test]
+fn a_claim_that_has_spent_nothing_is_closed_by_the_next() {
+    let (mut world, mut operator, _) = due_again();
+    let mut claimed = world.decoded().unwrap();
+    let held = spendable(&claimed.tokens, Semantics::SingleUse, &world.key).unwrap();
+    claimed.claim = Some(Claim { fingerprint: held.to_string(), ..Claim::new("void".to_owned(), "pod", "0") });
+    world.replace_state(claimed.encode(), true);
+    operator.memory.void_claims.push("void".to_owned());
+    operator.turn(&mut world, &mut Plan { down: true, ..Plan::none() });
+    assert_eq!((world.decoded().unwrap().claim, world.issuer.handled), (None, 2), "the next claim was made and given back");
+    world.status.attempt = Some(AttemptStatus { id: "void".to_owned(), state: AttemptState::Unknown, start_time: world.now });
+    world.status.spent_fingerprints.push(held.to_string());
+    world.object_version += 1;
+    let mut other = Operator::new(2);
+    other.live(&mut world, &mut Plan::none(), 900);
+    assert_eq!((stalled(&world), world.issuer.replays.len()), (None, 0), "{:?}", world.status);
+    assert_eq!(world.issuer.handled, 3);
+}
+
 #[test]
 fn bad_input_64_the_token_of_another_cluster_is_not_presented() {
     let (mut world, operator, _) = due_again();
@@ -55,6 +78,26 @@ fn bad_input_64_the_token_of_another_cluster_is_not_presented() {
     copied.owner.cluster = "another".into();
     world.replace_state(copied.encode(), false);
     waits_for_a_seed(world, operator, Reason::ForeignCluster);
+}
+
+/// Each operator has a key of its own, and by another's marks nobody can tell a new seed from one that came along: the person says it.
+#[test]
+fn the_state_of_another_operators_cluster_has_to_be_deleted() {
+    let (mut world, mut operator, _) = due_again();
+    let handled = world.issuer.handled;
+    let mut copied = world.decoded().unwrap();
+    copied.owner.cluster = "another".into();
+    copied.key = Some(FingerprintKey::new(b"another operator").name());
+    world.replace_state(copied.encode(), false);
+    operator.live(&mut world, &mut Plan::none(), 2000);
+    plant(&mut world);
+    operator.live(&mut world, &mut Plan::none(), 2000);
+    assert_eq!((stalled(&world), world.issuer.handled), (Some(Reason::ForeignCluster.as_str()), handled));
+    let told = format!("{:?}", world.status.conditions);
+    assert!(told.contains("then delete this copy of the state Secret"), "{told}");
+    world.state = None;
+    operator.live(&mut world, &mut Plan::none(), 2000);
+    assert_eq!((stalled(&world), world.issuer.handled, world.issuer.replays.len()), (None, handled + 1, 0), "{:?}", world.status);
 }
 
 /// With the object's status as the copy of the whole namespace brings it, and without.

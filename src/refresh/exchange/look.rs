@@ -10,6 +10,13 @@ use super::report::Outcome;
 use super::step::Brief;
 use crate::refresh::state::{Claim, Malformed, ORPHANED, State, StoredState};
 
+/// What is said of the state Secret of another cluster.
+const FOREIGN: &str =
+    "the state Secret was written in another cluster, where its token may still be in use: put a new token into the seed Secret";
+/// The same where the other operator had a key of its own: by its marks nobody here can tell a new seed from one that came along.
+const FOREIGN_WITH_OTHER_KEY: &str = "the state Secret was written in another cluster, where its token may still be in use: put a new \
+     token into the seed Secret, then delete this copy of the state Secret";
+
 /// A state to go on from.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Footing {
@@ -89,10 +96,7 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
         return adopt(brief, State { generation: state.generation.max(brief.known.generation), ..state.clone() });
     }
     if foreign_cluster && !reissues(brief) {
-        return Err(refuse(
-            Reason::ForeignCluster,
-            "the state Secret was written in another cluster, where its token may still be in use: put a new token into the seed Secret",
-        ));
+        return Err(refuse(Reason::ForeignCluster, if rekeyed { FOREIGN_WITH_OTHER_KEY } else { FOREIGN }));
     }
     // The same name with another UID: the object was deleted and made again, and the chain goes on.
     let mut state = State { owner: brief.owner.clone(), key: Some(brief.key.name()), ..state.clone() };
@@ -126,7 +130,8 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
     if state.generation < brief.known.generation || (spent && !settled && !state.chain_over) {
         return Err(regressed());
     }
-    Ok(Footing { state: State { claim: None, ..state }, adopted: None, claimed: false })
+    // A claim that is void is closed: whoever has taken it for an attempt learns that from the state.
+    Ok(Footing { state: state.released(), adopted: None, claimed: false })
 }
 
 /// Credentials beside the tokens bring each token anew.
