@@ -55,7 +55,8 @@ impl Draft<'_> {
             }
             Outcome::Unknown(_) => {
                 self.unknown(finished, trigger);
-                Some(Trouble::Stalled(Reason::RefreshOutcomeUnknown, unknown(self.status.next_refresh_time)))
+                let kept = finished.state.as_ref().is_some_and(|state| state.unparsed.is_some());
+                Some(Trouble::Stalled(Reason::RefreshOutcomeUnknown, unknown(self.status.next_refresh_time, kept)))
             }
             Outcome::Escrowed => {
                 self.rest(ESCROW_REST);

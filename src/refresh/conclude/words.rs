@@ -16,14 +16,21 @@ pub(super) const NO_NEWER_TOKEN: &str = "the last refresh brought no newer acces
 /// What is said when an answer brings an access token and no refresh token, where each works once.
 pub(super) const NO_SUCCESSOR: &str = "the token API gave an access token but no new refresh token, so this was the last refresh (JFrog: \
                             token.allow-refreshable is off). Put a new token into the seed Secret to begin a new chain";
-pub(super) fn unknown(last_try: Option<DateTime<Utc>>) -> String {
+
+/// `kept`: something came that could not be read, and stands in the state Secret.
+pub(super) fn unknown(last_try: Option<DateTime<Utc>>, kept: bool) -> String {
     let next = last_try.map_or_else(
         || "it is not sent again".to_owned(),
         |time| format!("it is not sent again before the access token has expired, and then once, at {}", text(Some(time))),
     );
+    let came = if kept {
+        "what came back is no answer that can be read (it is kept under unparsed_response in the state Secret)"
+    } else {
+        "no answer came"
+    };
     format!(
-        "the refresh token was sent and no answer came: nobody can tell whether it was spent, so {next}. Put a new token into the \
-         seed Secret to begin a new chain"
+        "the refresh token was sent and {came}: nobody can tell whether it was spent, so {next}. Put a new token into the seed Secret \
+         to begin a new chain"
     )
 }
 
