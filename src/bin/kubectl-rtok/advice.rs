@@ -28,13 +28,16 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::SeedInUse => "give each object a pair of its own: kubectl rtok reseed NAME",
         Reason::AlreadySpent => "if the chain does not run, begin a new one: kubectl rtok reseed NAME",
         Reason::StateConflict => "make a new object with another stateSecretName",
-        Reason::StateImmutable => "copy the state Secret, delete it, and create it again without immutable",
+        Reason::StateImmutable => {
+            "copy the state Secret, delete it (and its finalizer, if it was frozen during a refresh), and create it again without immutable"
+        }
         Reason::StateInvalid | Reason::StateLost | Reason::Regressed => {
             "restore the newest copy of the state Secret, or begin a new chain: kubectl rtok reseed NAME"
         }
-        Reason::ForeignCluster | Reason::ChainLost => {
-            "begin a new chain: kubectl rtok reseed NAME; and look for whoever else uses the pair"
+        Reason::ForeignCluster => {
+            "begin a new chain: kubectl rtok reseed NAME; then delete the copy of the state Secret, if the message says so"
         }
+        Reason::ChainLost => "begin a new chain: kubectl rtok reseed NAME; and look for whoever else uses the pair",
         Reason::OutputConflict => "delete the Secret, or choose another secretName",
         Reason::OutputMissing => "make the Secret that the output is merged into, or leave creationPolicy out",
         Reason::OutputImmutable | Reason::OutputTypeMismatch => "delete the Secret: it is written anew",

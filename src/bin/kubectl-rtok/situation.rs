@@ -1,6 +1,7 @@
 //! What the operator would do about an object: its own decision and its own schedule. Pure.
 
 use chrono::{DateTime, Utc};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use refreshable_token_operator::api::{
     CreationPolicy, OutputSpec, REFRESH_REQUESTED_ANNOTATION, RefreshableToken, RefreshableTokenStatus,
@@ -24,6 +25,28 @@ pub struct Situation {
     pub seed: Known<String>,
     /// Its outputs, in the order of the spec.
     pub outputs: Known<Vec<Option<SeenSecret>>>,
+}
+
+/// An output Secret as the operator sees it.
+pub struct Sighting {
+    /// The object may write it.
+    pub ours: bool,
+    /// Somebody has made it immutable.
+    pub immutable: bool,
+}
+
+impl Sighting {
+    /// What metadata shows.
+    pub fn of(object: &RefreshableToken, output: &OutputSpec, metadata: &ObjectMeta) -> Self {
+        let seen = SeenSecret::of(metadata);
+        let immutable = seen.immutable;
+        // Somebody else's Secret that is to be merged into is not labelled before the first write.
+        let waits = seen.role.is_empty() && output.creation_policy() == CreationPolicy::Merge;
+        let namespace = object.namespace().unwrap_or_default();
+        let owner = Owner { namespace, name: object.name_any(), uid: object.uid().unwrap_or_default() };
+        let view = output_view(seen, output, &object.status.clone().unwrap_or_default(), &owner);
+        Self { ours: view.map_or(waits, |view| view.seen.owned), immutable }
+    }
 }
 
 /// What could be found out.

@@ -8,11 +8,10 @@ use k8s_openapi::api::authorization::v1::ResourceAttributes;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
-use refreshable_token_operator::api::{GROUP, ROLE_LABEL, Reason, RefreshableToken};
+use refreshable_token_operator::api::{GROUP, OutputSpec, ROLE_LABEL, Reason, RefreshableToken};
 use refreshable_token_operator::operator::check;
 use refreshable_token_operator::operator::clock::{Clock as _, SystemClock};
 use refreshable_token_operator::operator::leader::LEASE;
-use refreshable_token_operator::operator::seen::SeenSecrets;
 use refreshable_token_operator::refresh::decide::stalled;
 use serde::Serialize;
 use serde_json::json;
@@ -23,7 +22,7 @@ use crate::advice::advice;
 use crate::cluster::{Listed, Reach, object_name};
 use crate::failure::{Failure, Verdict};
 use crate::output::{Cell, Colour, Format, Table, document, print};
-use crate::situation::Situation;
+use crate::situation::{Sighting, Situation};
 use crate::targets::{is_ready, observed, place};
 use crate::time::{age, span};
 
@@ -287,7 +286,7 @@ async fn of_secrets(reach: &Reach, object: &RefreshableToken) -> Vec<Finding> {
     }
     for output in &object.spec.outputs {
         if let Ok(metadata) = reach.secret_metadata(&namespace, &output.secret_name).await {
-            found.extend(of_output(object, &output.secret_name, metadata.as_ref(), begun));
+            found.extend(of_output(object, output, metadata.as_ref(), begun));
         }
     }
     found
@@ -309,24 +308,22 @@ fn of_seed(object: &RefreshableToken, metadata: Option<&ObjectMeta>) -> Option<F
     (role != Some("seed")).then(|| finding(grade, place(object), what))
 }
 
-fn of_output(object: &RefreshableToken, name: &str, metadata: Option<&ObjectMeta>, begun: bool) -> Option<Finding> {
+fn of_output(object: &RefreshableToken, output: &OutputSpec, metadata: Option<&ObjectMeta>, begun: bool) -> Option<Finding> {
+    let name = &output.secret_name;
     let Some(metadata) = metadata else {
         let missing = begun && !object.spec.suspended();
         return missing.then(|| finding(Grade::Failed, place(object), format!("the output Secret {name} is not there")));
     };
-    let ours = metadata.owner_references.iter().flatten().any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref());
-    if !ours {
+    let sighting = Sighting::of(object, output, metadata);
+    if !sighting.ours {
         let owner = metadata.owner_references.iter().flatten().next();
         let whose = owner.map_or_else(|| "somebody else".to_owned(), |owner| format!("{} {}", owner.kind, owner.name));
         let what =
             format!("the output Secret {name} belongs to {whose} and is not touched: delete it, or choose another secretName");
         return Some(finding(Grade::Failed, place(object), what));
     }
-    let seen = SeenSecrets::default();
-    seen.wrote(metadata);
-    let immutable = seen.get(metadata.namespace.as_deref().unwrap_or_default(), name).is_some_and(|seen| seen.immutable);
     let what = format!("the output Secret {name} was made immutable: delete it, and it is written anew");
-    immutable.then(|| finding(Grade::Failed, place(object), what))
+    sighting.immutable.then(|| finding(Grade::Failed, place(object), what))
 }
 
 async fn of_consumers(reach: &Reach, object: &RefreshableToken) -> Vec<Finding> {
@@ -343,6 +340,8 @@ async fn of_consumers(reach: &Reach, object: &RefreshableToken) -> Vec<Finding> 
 
 #[cfg(test)]
 mod tests {
+    use refreshable_token_operator::api::{CreationPolicy, WRITER_ANNOTATION};
+
     use super::*;
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -427,11 +426,31 @@ status:
             metadata(json!({"namespace": "build", "name": "ci-token", "managedFields": more, "labels": {ROLE_LABEL: "output"},
                             "ownerReferences": [{"apiVersion": "v1", "kind": "ExternalSecret", "name": "x", "uid": uid}]}))
         };
-        assert_eq!(of_output(&object, "ci-token", Some(&owned("u", json!([]))), true), None);
-        let foreign = of_output(&object, "ci-token", Some(&owned("other", json!([]))), true).unwrap();
+        let of_output = |secret: Option<&ObjectMeta>, begun| super::of_output(&object, &object.spec.outputs[0], secret, begun);
+        assert_eq!(of_output(Some(&owned("u", json!([]))), true), None);
+        let foreign = of_output(Some(&owned("other", json!([]))), true).unwrap();
         assert!(foreign.what.contains("belongs to ExternalSecret x"), "{foreign:?}");
         let fields = json!([{"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:immutable": {}}}]);
-        assert!(of_output(&object, "ci-token", Some(&owned("u", fields)), true).unwrap().what.contains("immutable"));
-        assert!(of_output(&object, "ci-token", None, true).is_some() && of_output(&object, "ci-token", None, false).is_none());
+        assert!(of_output(Some(&owned("u", fields)), true).unwrap().what.contains("immutable"));
+        assert!(of_output(None, true).is_some() && of_output(None, false).is_none());
+    }
+
+    #[test]
+    fn outputs_without_owner_reference_are_known_by_their_writer() {
+        let mut object = object(1, "");
+        let metadata = |role: &str, writer: &str| {
+            let labels = if role.is_empty() { json!({}) } else { json!({ ROLE_LABEL: role }) };
+            let annotations = if writer.is_empty() { json!({}) } else { json!({ WRITER_ANNOTATION: writer }) };
+            let metadata = json!({"namespace": "build", "name": "ci-token", "labels": labels, "annotations": annotations});
+            serde_json::from_value::<ObjectMeta>(metadata).unwrap()
+        };
+        let good = |object: &RefreshableToken, role: &str, writer: &str| {
+            super::of_output(object, &object.spec.outputs[0], Some(&metadata(role, writer)), true).is_none()
+        };
+        object.spec.outputs[0].creation_policy = Some(CreationPolicy::Orphan);
+        assert!(good(&object, "output", "ci") && !good(&object, "output", "other") && !good(&object, "", ""));
+        object.spec.outputs[0].creation_policy = Some(CreationPolicy::Merge);
+        assert!(good(&object, "merged", "ci") && good(&object, "", "") && !good(&object, "merged", "other"));
+        assert!(!good(&object, "output", "ci"), "a Secret that an object owns is not merged into");
     }
 }

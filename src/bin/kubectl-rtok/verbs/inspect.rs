@@ -13,6 +13,7 @@ use crate::Session;
 use crate::cluster::{Reach, object_name};
 use crate::failure::{Failure, Verdict};
 use crate::output::{Cell, Colour, Format, Table, document, lines, on_terminal, print, tell};
+use crate::situation::Sighting;
 use crate::targets::place;
 
 /// Largest part of a JWT that is decoded, as in the operator's own reading of claims.
@@ -128,7 +129,8 @@ fn shown(object: &RefreshableToken, role: &'static str, name: &str, secret: Opti
         wrong("immutable: it cannot be written");
     }
     if role == "output" {
-        let ours = secret.owner_references().iter().any(|reference| Some(&reference.uid) == object.metadata.uid.as_ref());
+        let output = object.spec.outputs.iter().find(|output| output.secret_name == name);
+        let ours = output.is_some_and(|output| Sighting::of(object, output, &secret.metadata).ours);
         if !ours {
             wrong("belongs to somebody else");
         }
@@ -199,6 +201,8 @@ fn revealed(secrets: &[Found]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use refreshable_token_operator::api::ROLE_LABEL;
+
     use super::*;
 
     fn secret(value: Value) -> Option<Secret> {
@@ -220,8 +224,10 @@ status: {outputs: [{secretName: o, type: Opaque, contentHash: 'hmac:1', lastWrit
     #[test]
     fn whose_an_output_is_and_whether_it_was_edited() {
         let output = |owner: &str, hash: &str, immutable: bool| {
-            secret(json!({"metadata": {"annotations": {CONTENT_HASH_ANNOTATION: hash}, "ownerReferences": [
-                {"apiVersion": "v1", "kind": "K", "name": "n", "uid": owner}]}, "immutable": immutable, "data": {"access_token": "YWJj"}}))
+            secret(
+                json!({"metadata": {"annotations": {CONTENT_HASH_ANNOTATION: hash}, "labels": {ROLE_LABEL: "output"}, "ownerReferences": [
+                {"apiVersion": "v1", "kind": "K", "name": "n", "uid": owner}]}, "immutable": immutable, "data": {"access_token": "YWJj"}}),
+            )
         };
         let note = |secret: Option<Secret>| shown(&object(), "output", "o", secret.as_ref()).note;
         assert_eq!(note(output("u", "hmac:1", false)), "");

@@ -1,5 +1,6 @@
 //! `reseed`: a new first token into the seed Secret. The operator begins a new chain with it.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -8,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
-use refreshable_token_operator::api::{ROLE_LABEL, RefreshableToken};
+use refreshable_token_operator::api::{ProviderSpec, ROLE_LABEL, RefreshableToken};
 use refreshable_token_operator::provider::Semantics;
-use refreshable_token_operator::token::SecretText;
+use refreshable_token_operator::token::{SecretText, SigningKey};
 use serde_json::{Map, Value, json};
 
 use super::wait::until_ready;
@@ -31,13 +32,14 @@ const LARGEST: usize = 16 * 1024;
   curl ... | kubectl rtok reseed artifactory-ci --stdin
                                  the JSON answer of a token API, or one line with the refresh token
 
-Both tokens are replaced as a pair: one that is not given is removed. User name, password and client stay unless given. A newline at the
-end of a file is cut. No token is ever taken from the command line, where others could see it.")]
+Both tokens are replaced as a pair: one that is not given is removed. Everything else stays unless given. A newline at the end of a file
+is cut. No token is ever taken from the command line, where others could see it.")]
 pub struct Reseed {
     /// Name of a RefreshableToken.
     #[arg(value_name = "NAME", value_parser = object_name)]
     name: String,
-    /// A value: access_token, refresh_token, username, password, client_id or client_secret, and the file that holds it. May be repeated.
+    /// A value: access_token, refresh_token, username, password, client_id, client_secret, private_key or key_id, or a key that
+    /// provider.http names, and the file that holds it. May be repeated.
     #[arg(long = "from-file", value_name = "KEY=FILE", required_unless_present = "stdin", conflicts_with = "stdin")]
     files: Vec<String>,
     /// Read it from standard input: a JSON object with these keys, or one line with the token.
@@ -50,21 +52,47 @@ pub struct Reseed {
     patience: Patience,
 }
 
-/// What a seed can hold.
-const KEYS: [&str; 6] = ["access_token", "refresh_token", "username", "password", "client_id", "client_secret"];
+/// What a seed can hold, beside what a declared request names.
+const KEYS: [&str; 8] =
+    ["access_token", "refresh_token", "username", "password", "client_id", "client_secret", "private_key", "key_id"];
+/// Those that stand in the Secret of `clientSecretRef` where there is one.
+const CLIENT_KEYS: [&str; 4] = ["client_id", "client_secret", "private_key", "key_id"];
 
-type Values = Vec<(&'static str, SecretText)>;
+type Values = Vec<(String, SecretText)>;
+
+/// What the seed of an object is to hold.
+struct Wanted {
+    /// Without it no chain begins.
+    first: &'static str,
+    /// Everything that is taken.
+    keys: BTreeSet<String>,
+}
+
+impl Wanted {
+    fn of(object: &RefreshableToken) -> Self {
+        let first = match Situation::of(object.clone()).semantics() {
+            Semantics::RenewsItself => "access_token",
+            Semantics::Reissue => "client_id",
+            Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => "refresh_token",
+        };
+        let named = match &object.spec.provider {
+            ProviderSpec::Http(http) => http.seed_keys(),
+            _ => BTreeSet::new(),
+        };
+        Self { first, keys: KEYS.into_iter().chain(named).map(str::to_owned).collect() }
+    }
+}
 
 impl Reseed {
     /// Writes it.
     pub async fn run(self, session: &Session) -> Result<Verdict, Failure> {
         let reach = session.reach().await?;
         let object = reach.object(&self.name).await?;
-        let renews = Situation::of(object.clone()).semantics() == Semantics::RenewsItself;
-        let values = if self.stdin { from_stdin(renews)? } else { from_files(&self.files)? };
-        let token = if renews { "access_token" } else { "refresh_token" };
-        if !values.iter().any(|(key, _)| *key == token) {
-            return Err(Failure::usage(format!("{} begins a chain with the {token}: give it", object.spec.provider.name())));
+        let wanted = Wanted::of(&object);
+        let values = if self.stdin { from_stdin(&wanted)? } else { from_files(&self.files, &wanted)? };
+        if !values.iter().any(|(key, _)| *key == wanted.first) {
+            let provider = object.spec.provider.name();
+            return Err(Failure::usage(format!("{provider} begins a chain with the {}: give it", wanted.first)));
         }
         let namespace = object.namespace().unwrap_or_default();
         let name = object.spec.credential.seed_secret_ref.name.clone();
@@ -74,7 +102,7 @@ impl Reseed {
         }
         let secret = seed(&object, &values, old.as_ref())?;
         let written = reach.put_secret(&namespace, &name, &secret, old.is_some()).await?;
-        let keys: Vec<&str> = values.iter().map(|(key, _)| *key).collect();
+        let keys: Vec<&str> = values.iter().map(|(key, _)| key.as_str()).collect();
         print(&format!(
             "{}: Secret {name} holds a new seed ({}); the operator begins a chain with it\n",
             place(&object),
@@ -123,10 +151,10 @@ fn usable(secret: &Secret, name: &str) -> Result<(), Failure> {
 }
 
 /// The seed Secret, or what is to be merged into it at the version that was read.
-fn seed(object: &RefreshableToken, values: &[(&'static str, SecretText)], old: Option<&Secret>) -> Result<Value, Failure> {
+fn seed(object: &RefreshableToken, values: &[(String, SecretText)], old: Option<&Secret>) -> Result<Value, Failure> {
     let reference = &object.spec.credential.seed_secret_ref;
     let mut data = Map::new();
-    let named = |key: &'static str| match key {
+    let named = |key: &str| match key {
         "access_token" => reference.access_token_key.as_deref(),
         "refresh_token" => reference.refresh_token_key.as_deref(),
         "username" => reference.username_key.as_deref(),
@@ -139,7 +167,7 @@ fn seed(object: &RefreshableToken, values: &[(&'static str, SecretText)], old: O
         }
     }
     for (key, value) in values {
-        if let (true, Some(client)) = (key.starts_with("client_"), object.spec.provider.client_secret_ref()) {
+        if let (true, Some(client)) = (CLIENT_KEYS.contains(&key.as_str()), object.spec.provider.client_secret_ref()) {
             return Err(Failure::usage(format!(
                 "{key} stands in the Secret {} of clientSecretRef: change it there",
                 client.name
@@ -156,42 +184,44 @@ fn seed(object: &RefreshableToken, values: &[(&'static str, SecretText)], old: O
     Ok(json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data }))
 }
 
-fn from_files(files: &[String]) -> Result<Values, Failure> {
+fn from_files(files: &[String], wanted: &Wanted) -> Result<Values, Failure> {
     let mut values = Values::new();
     for file in files {
         let (key, path) = file.split_once('=').map_or_else(
             || (Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or_default(), file.as_str()),
             |(key, path)| (key, path),
         );
-        let key = known(key).ok_or_else(|| Failure::usage(format!("{key} is no key of a seed: {}", KEYS.join(", "))))?;
-        if values.iter().any(|(given, _)| *given == key) {
+        if !wanted.keys.contains(key) {
+            let keys = wanted.keys.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Failure::usage(format!("{key} is no key of a seed of this object: {keys}")));
+        }
+        if values.iter().any(|(given, _)| given == key) {
             return Err(Failure::usage(format!("{key} is given twice")));
         }
         let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{path} cannot be read: {error}")))?;
-        values.push((key, one_line(key, &text)?));
+        values.push((key.to_owned(), value(key, &zeroize::Zeroizing::new(text))?));
     }
     Ok(values)
 }
 
-fn from_stdin(renews: bool) -> Result<Values, Failure> {
+fn from_stdin(wanted: &Wanted) -> Result<Values, Failure> {
     let mut text = zeroize::Zeroizing::new(String::new());
     let limit = u64::try_from(LARGEST * 8).unwrap_or(u64::MAX);
     std::io::stdin().take(limit).read_to_string(&mut text).map_err(|_| Failure::usage("standard input is not text"))?;
-    parse(&text, renews)
+    parse(&text, wanted)
 }
 
 /// A JSON object with known keys, or one line with the token that begins a chain. What is wrong is told without the text.
-fn parse(text: &str, renews: bool) -> Result<Values, Failure> {
+fn parse(text: &str, wanted: &Wanted) -> Result<Values, Failure> {
     if !text.trim_start().starts_with('{') {
-        let key = if renews { "access_token" } else { "refresh_token" };
-        return Ok(vec![(key, one_line(key, text)?)]);
+        return Ok(vec![(wanted.first.to_owned(), value(wanted.first, text)?)]);
     }
     let object: Map<String, Value> =
         serde_json::from_str(text).map_err(|_| Failure::usage("standard input is not the JSON of a token API's answer"))?;
     let mut values = Values::new();
-    for key in KEYS {
+    for key in &wanted.keys {
         match object.get(key) {
-            Some(Value::String(value)) => values.push((key, one_line(key, value)?)),
+            Some(Value::String(text)) => values.push((key.clone(), value(key, text)?)),
             Some(Value::Null) | None => {}
             Some(_) => return Err(Failure::usage(format!("{key} in the JSON is not a text"))),
         }
@@ -199,11 +229,16 @@ fn parse(text: &str, renews: bool) -> Result<Values, Failure> {
     Ok(values)
 }
 
-fn known(key: &str) -> Option<&'static str> {
-    KEYS.into_iter().find(|known| *known == key)
+/// What the operator accepts from a seed.
+fn value(key: &str, text: &str) -> Result<SecretText, Failure> {
+    if key != "private_key" {
+        return one_line(key, text);
+    }
+    SigningKey::parse(text.as_bytes()).map_err(|why| Failure::usage(format!("{key}: {why}")))?;
+    Ok(SecretText::new(text))
 }
 
-/// One line of text: what the operator accepts from a seed. The newline at the end that most editors write is cut.
+/// One line of text. The newline at the end that most editors write is cut.
 fn one_line(key: &str, text: &str) -> Result<SecretText, Failure> {
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     let wrong = |what: &str| Err(Failure::usage(format!("{key}: {what}")));
@@ -232,25 +267,32 @@ mod tests {
 
     const ACCESS: &str = "{jfrogAccess: {url: 'https://art.example.com'}}";
 
-    fn revealed<'a>(values: &'a [(&'static str, SecretText)]) -> Vec<(&'a str, &'a str)> {
-        values.iter().map(|(key, value)| (*key, value.reveal())).collect()
+    const ECE: &str = "{elasticCloudEnterprise: {url: 'https://ece.example.com'}}";
+    const ANEW: &str = "{oauth2: {tokenURL: 'https://i.example.com/t', grant: ClientCredentials}}";
+
+    fn wanted(provider: &str) -> Wanted {
+        Wanted::of(&object(provider, ""))
+    }
+
+    fn revealed(values: &[(String, SecretText)]) -> Vec<(&str, &str)> {
+        values.iter().map(|(key, value)| (key.as_str(), value.reveal())).collect()
     }
 
     #[test]
     fn standard_input_is_an_answer_or_one_line() {
         let answer = r#"{"access_token": "a", "refresh_token": "r", "expires_in": 3600, "scope": null}"#;
-        assert_eq!(revealed(&parse(answer, false).unwrap()), [("access_token", "a"), ("refresh_token", "r")]);
-        assert_eq!(revealed(&parse("r\n", false).unwrap()), [("refresh_token", "r")]);
-        assert_eq!(revealed(&parse("a\r\n", true).unwrap()), [("access_token", "a")]);
+        assert_eq!(revealed(&parse(answer, &wanted(ACCESS)).unwrap()), [("access_token", "a"), ("refresh_token", "r")]);
+        assert_eq!(revealed(&parse("r\n", &wanted(ACCESS)).unwrap()), [("refresh_token", "r")]);
+        assert_eq!(revealed(&parse("a\r\n", &wanted(ECE)).unwrap()), [("access_token", "a")]);
         for bad in ["", "\n", "canary\nsecond", "{canary", r#"{"refresh_token": 7}"#, &"x".repeat(LARGEST + 1)] {
-            let error = parse(bad, false).unwrap_err();
+            let error = parse(bad, &wanted(ACCESS)).unwrap_err();
             assert!(!error.message.contains("canary") && !error.message.contains("xxx"), "{error:?}");
         }
     }
 
     #[test]
     fn a_pair_is_replaced_as_a_pair_under_the_names_of_the_spec() {
-        let values = parse("new", false).unwrap();
+        let values = parse("new", &wanted(ACCESS)).unwrap();
         let object = object(ACCESS, ", refreshTokenKey: r");
         let fresh = seed(&object, &values, None).unwrap();
         assert_eq!(fresh["data"], json!({"r": STANDARD.encode("new")}));
@@ -262,8 +304,22 @@ mod tests {
     }
 
     #[test]
+    fn each_object_is_asked_for_what_its_chain_begins_with() {
+        assert_eq!([ACCESS, ECE, ANEW].map(|provider| wanted(provider).first), ["refresh_token", "access_token", "client_id"]);
+        let client = parse(r#"{"client_id": "i", "client_secret": "c", "access_token": null}"#, &wanted(ANEW)).unwrap();
+        assert_eq!(revealed(&client), [("client_id", "i"), ("client_secret", "c")]);
+        let declared = "{http: {request: {url: 'https://a.example.com/t', auth: {bearer: AccessToken}, headers: [{name: X-Tenant, seedKey: tenant}]}, \
+                        reply: {accessToken: /t}, semantics: {rotation: RenewsItself}}}";
+        let values = parse(r#"{"access_token": "a", "tenant": "t"}"#, &wanted(declared)).unwrap();
+        assert_eq!(revealed(&values), [("access_token", "a"), ("tenant", "t")]);
+        assert!(!wanted(ACCESS).keys.contains("tenant"));
+        let error = parse(r#"{"client_id": "i", "private_key": "canary"}"#, &wanted(ANEW)).unwrap_err();
+        assert!(error.message.starts_with("private_key: ") && !error.message.contains("canary"), "{error:?}");
+    }
+
+    #[test]
     fn what_stands_elsewhere_is_not_written_here() {
-        let values = parse(r#"{"refresh_token": "r", "client_secret": "c"}"#, false).unwrap();
+        let values = parse(r#"{"refresh_token": "r", "client_secret": "c"}"#, &wanted(ACCESS)).unwrap();
         let own = object("{oauth2: {tokenURL: 'https://i.example.com/t'}}", "");
         assert_eq!(seed(&own, &values, None).unwrap()["data"]["client_secret"], STANDARD.encode("c"));
         let elsewhere = object("{oauth2: {tokenURL: 'https://i.example.com/t', clientSecretRef: {name: client}}}", "");
