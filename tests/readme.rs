@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 
+#[path = "readme/book.rs"]
+mod book;
 #[path = "readme/inputs.rs"]
 mod inputs;
 #[path = "readme/metrics.rs"]

@@ -4,4 +4,5 @@
 
 mod krew;
 mod layers;
+mod reference;
 mod schema;

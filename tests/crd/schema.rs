@@ -13,7 +13,7 @@ fn committed() -> String {
     std::fs::read_to_string(folder().join("refreshabletokens.yaml")).unwrap()
 }
 
-fn crd() -> Value {
+pub fn crd() -> Value {
     serde_saphyr::from_str(&committed()).unwrap()
 }
 

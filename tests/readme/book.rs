@@ -1,0 +1,162 @@
+//! Keeps the pages of docs/ true: objects decode and are valid, links lead somewhere, the book has every page, each reason has its
+//! heading, and the commands that need no cluster run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use refreshable_token_operator::api::{Reason, RefreshableToken, validate};
+
+const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-rtok");
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+}
+
+/// Every page, by its path below docs/.
+fn pages() -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.insert(path.strip_prefix(root()).unwrap().to_owned(), text);
+            }
+        }
+    }
+    found
+}
+
+/// The code blocks of a language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("\n```{language}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+/// The text without its code blocks.
+fn prose(text: &str) -> String {
+    text.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
+}
+
+/// The anchor that a heading has.
+fn anchor(heading: &str) -> String {
+    let plain = heading.trim().replace(['`', '*'], "").to_lowercase();
+    plain
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | ' '))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+fn anchors(text: &str) -> BTreeSet<String> {
+    let prose = prose(text);
+    prose.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
+}
+
+#[test]
+fn each_object_of_the_pages_decodes_and_is_valid() {
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for object in blocks(&text, "yaml").iter().flat_map(|block| block.split("\n---\n")) {
+            if !object.contains("kind: RefreshableToken\n") {
+                serde_saphyr::from_str::<serde_json::Value>(object)
+                    .unwrap_or_else(|error| panic!("{}: {error}\n{object}", page.display()));
+                continue;
+            }
+            let token: RefreshableToken =
+                serde_saphyr::from_str(object).unwrap_or_else(|error| panic!("{}: {error}\n{object}", page.display()));
+            validate(token.metadata.name.as_deref().unwrap(), &token.spec)
+                .unwrap_or_else(|error| panic!("{}: {error}\n{object}", page.display()));
+            // What is not a field is dropped silently by decoding.
+            let written: serde_json::Value = serde_saphyr::from_str(object).unwrap();
+            assert_eq!(serde_json::to_value(&token.spec).unwrap(), written["spec"], "{}", page.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 10, "{seen} objects");
+}
+
+#[test]
+fn each_link_of_the_pages_leads_somewhere() {
+    let pages = pages();
+    let mut dead = Vec::new();
+    for (page, text) in &pages {
+        for target in prose(text).split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()) {
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (path, wanted) = target.split_once('#').unwrap_or((&target, ""));
+            let file = if path.is_empty() { root().join(page) } else { root().join(page).parent().unwrap().join(path) };
+            let Ok(file) = file.canonicalize() else {
+                dead.push(format!("{}: {target}", page.display()));
+                continue;
+            };
+            let found = wanted.is_empty() || anchors(&std::fs::read_to_string(&file).unwrap()).contains(wanted);
+            if !found {
+                dead.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{}", dead.join("\n"));
+}
+
+#[test]
+fn the_summary_has_each_page_once() {
+    let pages = pages();
+    let summary = &pages[Path::new("SUMMARY.md")];
+    let mut listed: Vec<&str> = summary.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
+    listed.sort_unstable();
+    let all: Vec<&str> = pages.keys().map(|page| page.to_str().unwrap()).filter(|page| *page != "SUMMARY.md").collect();
+    let mut all = all;
+    all.sort_unstable();
+    assert_eq!(listed, all);
+}
+
+#[test]
+fn each_reason_has_its_heading_on_the_page_for_trouble() {
+    let pages = pages();
+    let page = &pages[Path::new("operate/troubleshooting.md")];
+    let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    let told: Vec<&str> = headings.into_iter().filter(|heading| Reason::parse(heading).is_some()).collect();
+    assert_eq!(told, reasons, "in the order of src/api/condition.rs");
+}
+
+/// Whether each command of a block is one of the plug-in's that need no cluster, or writes a file for it.
+fn needs_no_cluster(block: &str) -> bool {
+    let (mut inside, mut any) = (false, false);
+    for line in block.lines() {
+        if inside {
+            inside = line != "EOF";
+        } else if line.starts_with("cat > ") && line.ends_with("<<'EOF'") {
+            inside = true;
+        } else if ["init", "validate", "render"].iter().any(|verb| line.starts_with(&format!("kubectl rtok {verb} "))) {
+            any = true;
+        } else if !line.is_empty() && !line.starts_with('#') {
+            return false;
+        }
+    }
+    any
+}
+
+#[test]
+fn the_commands_of_the_pages_that_need_no_cluster_run() {
+    let mut run = 0;
+    for (page, text) in pages() {
+        let folder = tempfile::tempdir().unwrap();
+        for block in blocks(&text, "sh").into_iter().filter(|block| needs_no_cluster(block)) {
+            // As kubectl does it: the first word chooses the program.
+            let script = format!("set -e\nkubectl() {{ shift; '{PLUGIN}' \"$@\"; }}\n{block}");
+            let mut command = Command::new("bash");
+            let output = command.args(["-c", &script]).current_dir(folder.path()).env("KUBECONFIG", "/nowhere").output().unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{}: {block}\n{told}", page.display());
+            run += 1;
+        }
+    }
+    assert!(run >= 10, "{run} blocks");
+}
