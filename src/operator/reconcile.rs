@@ -391,6 +391,13 @@ impl Turn {
         if !same {
             self.remembered.latest = Some(self.object.clone());
         }
+        // What was decided rests on an object that has changed since: the watch may show that much later.
+        if conclusion.again
+            && let Ok(live) = self.context.cluster.object(&self.namespace, &self.name).await
+            && is_owned_by(&live, &self.uid)
+        {
+            self.remembered.latest = Some(live);
+        }
         self.context.memory.remember(&self.uid, self.remembered);
         for note in &conclusion.events {
             if note.warning {

@@ -59,6 +59,8 @@ pub struct Exchange {
     adopted: Option<Fingerprint>,
     /// The state Secret holds somebody's open claim.
     claimed: bool,
+    /// A claim stands in the Secret that is known to have spent nothing.
+    void: bool,
     /// Fingerprint of the token that the mark names.
     marked: Option<Fingerprint>,
     claim_begun: Option<DateTime<Utc>>,
@@ -133,6 +135,7 @@ impl Exchange {
             version: None,
             adopted: None,
             claimed: false,
+            void: false,
             marked: None,
             claim_begun: None,
             first_sent: None,
@@ -260,6 +263,7 @@ impl Exchange {
             Ok(footing) => footing,
             Err(outcome) => return self.refused(outcome),
         };
+        self.void = self.state.claim.is_some() && footing.state.claim.is_none() && footing.adopted.is_none();
         self.state = footing.state;
         self.adopted = footing.adopted;
         self.claimed = footing.claimed;
@@ -277,7 +281,7 @@ impl Exchange {
     fn go_on(self, now: DateTime<Utc>) -> Next {
         let nothing_new = self.brief.task == Task::Adopt && self.adopted.is_none();
         if self.brief.task == Task::Publish || nothing_new {
-            return self.publish(now);
+            return if self.void { self.close_void() } else { self.publish(now) };
         }
         if self.state.chain_over {
             return self.finish(Outcome::ChainOver(None));

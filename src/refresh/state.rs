@@ -31,8 +31,8 @@ pub(super) const ORPHANED: &str = "orphaned.";
 /// Size of the padding in bytes. Our choice: an access and a refresh token of 16 KiB each, the most that
 /// common HTTP servers accept in a header field.
 pub const PADDING_SIZE: usize = 32 * 1024;
-/// How many closed claims are remembered. Our choice: more than can be released before somebody writes a newer mark.
-const MOST_CLOSED: usize = 8;
+/// How many closed claims are remembered. Our choice: more than are released before the newest status has come back through the watch.
+const MOST_CLOSED: usize = 32;
 /// How many seeds are remembered. Our choice: far more than people put in by hand, and a bound.
 const MOST_SEEDS: usize = 32;
 
@@ -213,6 +213,14 @@ impl State {
         self.closed_claims.drain(..surplus);
     }
 
+    /// Remembers the closed claim that the status names for longer than the others: forgotten, it would look like an open one.
+    pub fn keep_named(&mut self, id: Option<&str>) {
+        if let Some(at) = id.and_then(|id| self.closed_claims.iter().position(|closed| closed == id)) {
+            let named = self.closed_claims.remove(at);
+            self.closed_claims.push(named);
+        }
+    }
+
     /// Remembers a seed.
     pub fn adopt(&mut self, seed: Fingerprint) {
         self.seeds.retain(|known| *known != seed);
@@ -360,6 +368,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_closed_claim_that_the_status_names_outlives_the_others() {
+        let mut state = State { closed_claims: vec!["named".to_owned()], ..State::default() };
+        for number in 0..3 * MOST_CLOSED {
+            state.keep_named(Some("named"));
+            state.keep_named(Some("unknown"));
+            state.claim = Some(Claim::new(format!("claim {number}"), "pod", "process"));
+            state = state.released();
+            assert!(state.closed_claims.contains(&"named".to_owned()), "{number}");
+        }
+        assert_eq!((state.closed_claims.len(), state.claim), (MOST_CLOSED, None));
+    }
 
     fn full() -> State {
         State {

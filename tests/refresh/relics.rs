@@ -71,6 +71,23 @@ fn a_claim_that_has_spent_nothing_is_closed_by_the_next() {
     assert_eq!(world.issuer.handled, 3);
 }
 
+/// The same where nothing is due: the other would take the claim for an open exchange for ever. (`SIM_SEED=89973`: two replicas whose
+/// clocks are twenty minutes apart put each other off for hours.)
+#[test]
+fn a_claim_that_has_spent_nothing_is_closed_when_the_outputs_are_looked_after() {
+    let (mut world, mut operator, _) = due_again();
+    world.now -= chrono::TimeDelta::minutes(10);
+    let mut claimed = world.decoded().unwrap();
+    claimed.claim = Some(Claim::new("void".to_owned(), "pod", "0"));
+    world.replace_state(claimed.encode(), true);
+    operator.memory.void_claims.push("void".to_owned());
+    world.outputs.clear();
+    operator.settle(&mut world, &mut Plan::none());
+    let state = world.decoded().unwrap();
+    assert_eq!((state.claim, state.closed_claims.last().map(String::as_str)), (None, Some("void")));
+    assert_eq!((world.outputs.len(), world.issuer.handled), (1, 2));
+}
+
 #[test]
 fn bad_input_64_the_token_of_another_cluster_is_not_presented() {
     let (mut world, operator, _) = due_again();

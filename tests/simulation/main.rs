@@ -153,6 +153,14 @@ fn random_walks() {
     check("random walks", &walks::random(0..10_000));
 }
 
+/// Walks of more than ten thousand that ended badly once, each for a reason of its own or a course of its own; see docs/never-lose.md.
+#[test]
+fn walks_that_ended_badly_once() {
+    for seed in [46_829, 49_679, 70_553, 89_955, 89_973, 95_305, 99_936] {
+        check(&format!("SIM_SEED={seed}"), &walks::walk(seed).0);
+    }
+}
+
 #[test]
 fn a_seed_gives_the_same_walk_again() {
     for seed in 0..10 {

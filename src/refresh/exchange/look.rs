@@ -131,7 +131,9 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
         return Err(regressed());
     }
     // A claim that is void is closed: whoever has taken it for an attempt learns that from the state.
-    Ok(Footing { state: state.released(), adopted: None, claimed: false })
+    let mut state = state.released();
+    state.keep_named(brief.known.attempt.as_deref());
+    Ok(Footing { state, adopted: None, claimed: false })
 }
 
 /// Credentials beside the tokens bring each token anew.

@@ -28,6 +28,8 @@ pub(super) enum Recall {
         unspent: bool,
         /// The journal's answer, which brings no tokens: an answer to a repeat that no journal took may stand in escrow.
         refusal: Option<Box<Entry>>,
+        /// Escrow was asked under the claim of the request that it repeats: the answer to that one may have come after all.
+        first: bool,
     },
     /// The state Secret is refused for this; what was kept may be newer.
     Refused(Outcome),
@@ -66,7 +68,7 @@ impl Exchange {
             return self.finish(Outcome::Held { claim: claim.id, remaining });
         }
         self.marked = Some(Fingerprint::from_stored(claim.fingerprint.clone()));
-        self.recall(Recall::OpenClaim { unspent: false, refusal: None })
+        self.recall(Recall::OpenClaim { unspent: false, refusal: None, first: false })
     }
 
     /// For how long the holder of a claim may still be at work. Without its journal's lock only time tells that it is dead: time
@@ -104,7 +106,8 @@ impl Exchange {
 
     fn ask_escrow(self, recall: Recall) -> Next {
         let claim = match &recall {
-            Recall::OpenClaim { .. } => self.state.claim.as_ref().map(|claim| claim.id.clone()),
+            Recall::OpenClaim { first: false, .. } => self.state.claim.as_ref().map(|claim| claim.id.clone()),
+            Recall::OpenClaim { first: true, .. } => self.state.claim.as_ref().map(|claim| claim.first_id().to_owned()),
             Recall::Refused(_) | Recall::Unsettled => self.brief.known.attempt.clone(),
         };
         match (claim, recall) {
@@ -128,13 +131,13 @@ impl Exchange {
                     return self.resume(*entry, now);
                 }
                 let refusal = (entry.answer.is_some() && !self.refused_before(&entry)).then_some(entry);
-                self.ask_escrow(Recall::OpenClaim { unspent: false, refusal })
+                self.ask_escrow(Recall::OpenClaim { unspent: false, refusal, first: false })
             }
             (Recall::OpenClaim { .. }, Memento::Entry(_) | Memento::Nothing) => {
                 // The intent is durable before the request may leave.
                 let own = |claim: &Claim| claim.first.is_none() && claim.journal == self.brief.claim.journal;
                 let unspent = self.state.claim.as_ref().is_some_and(own);
-                self.ask_escrow(Recall::OpenClaim { unspent, refusal: None })
+                self.ask_escrow(Recall::OpenClaim { unspent, refusal: None, first: false })
             }
             (Recall::Refused(_) | Recall::Unsettled, Memento::Entry(entry)) if self.is_newer(&entry) => self.resume(*entry, now),
             (recall, _) => self.ask_escrow(recall),
@@ -155,6 +158,9 @@ impl Exchange {
             (Recall::OpenClaim { .. }, Memento::Unclear) => {
                 self.leave_open(unclear("the API server did not show the operator's escrow Secret"))
             }
+            (Recall::OpenClaim { unspent, refusal, first: false }, _) if self.repeating() => {
+                self.ask_escrow(Recall::OpenClaim { unspent, refusal, first: true })
+            }
             (Recall::OpenClaim { refusal: Some(entry), .. }, _) => self.resume(*entry, now),
             (Recall::OpenClaim { unspent: true, .. }, _) => self.release(Outcome::Stale),
             (Recall::OpenClaim { unspent: false, .. }, _) => self.undecided(now),
@@ -173,8 +179,9 @@ impl Exchange {
         dealt_with && refused
     }
 
+    /// What was kept is of the open claim, or of the one whose request it repeats.
     fn is_open(&self, entry: &Entry) -> bool {
-        self.state.claim.as_ref().is_some_and(|claim| claim.id == entry.claim())
+        self.state.claim.as_ref().is_some_and(|claim| claim.id == entry.claim() || claim.first_id() == entry.claim())
     }
 
     /// What was kept is the newest of this chain that anybody knows of, and newer than what stands, if anything does.

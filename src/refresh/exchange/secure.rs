@@ -50,8 +50,10 @@ pub(super) struct Securing {
 /// What follows a write.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Then {
-    /// Write the outputs.
+    /// Write the outputs: there is a new token.
     Publish,
+    /// Look after the outputs: there is none.
+    Show,
     /// End with this.
     Finish(Outcome),
 }
@@ -215,8 +217,15 @@ impl Exchange {
                 self.refreshed = true;
                 self.publish(now)
             }
+            Then::Show => self.publish(now),
             Then::Finish(outcome) => self.finish(outcome),
         }
+    }
+
+    /// Closes a claim of our own that stands although it is known to have spent nothing: others take it for an open exchange.
+    pub(super) fn close_void(self) -> Next {
+        let target = self.state.clone();
+        self.write(Securing::new(target, Then::Show, true))
     }
 
     /// The Secret is gone: what we hold is the only copy, spent or not, and is put back. Not where an answer that was kept is replayed:
