@@ -1,5 +1,6 @@
 //! Everything that can go wrong, at every effect of a refresh, alone and in pairs; the issuer is the judge.
 
+use chrono::TimeDelta;
 use refreshable_token_operator::api::{ConditionStatus, ConditionType};
 use refreshable_token_operator::refresh::state::Claim;
 use refreshable_token_operator::token::{Purpose, RefreshToken};
@@ -400,4 +401,20 @@ fn a_token_of_which_nobody_knows_is_kept_too() {
     assert_eq!(stalled(&world), Some("RefreshOutcomeUnknown"));
     assert!(kept(&world, &world.issuer.chain().current), "{:#?}", plan.log);
     assert!(world.decoded().unwrap().claim.is_some(), "and nobody presents it meanwhile");
+}
+
+/// The late repeat is held to the API server's clock: it must not come before that one has passed the end of the access token, and then
+/// wait for another try.
+#[test]
+fn the_late_repeat_is_planned_for_when_it_may_be_sent() {
+    let (mut world, mut operator) = begin(Kind::Strict, Start::Steady);
+    // The answer before took its time: what it brought was stored that much later.
+    let stored = world.state.as_mut().unwrap().written.as_mut().unwrap();
+    *stored += TimeDelta::seconds(7);
+    operator.settle(&mut world, &mut Plan::with([(3, Fault::NeverArrived)]));
+    assert_eq!(stalled(&world), Some("RefreshOutcomeUnknown"));
+    world.now = world.status.next_refresh_time.unwrap();
+    let mut plan = Plan::none();
+    operator.settle(&mut world, &mut plan);
+    assert_eq!((stalled(&world), world.status.chain_generation), (None, Some(2)), "{:#?}", plan.log);
 }

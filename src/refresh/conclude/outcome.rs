@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::words::{NO_SUCCESSOR, chain_lost, escrowed, unknown};
 use super::{Draft, ESCROW_REST, REFUSAL_REST, Trouble};
@@ -11,7 +11,7 @@ use crate::provider::{Class, Semantics, TokenError};
 use crate::refresh::decide::{Sight, Trigger, lapsed, request_fingerprint};
 use crate::refresh::exchange::{Finished, Outcome, OutputOutcome};
 use crate::refresh::schedule::{CONFIGURATION_REST, after, retry_delay, whole_seconds, within_life};
-use crate::refresh::state::State;
+use crate::refresh::state::{Claim, State};
 
 impl Draft<'_> {
     pub(super) fn outcome(&mut self, finished: &Finished, trigger: Trigger, semantics: Semantics) -> Option<Trouble> {
@@ -33,10 +33,7 @@ impl Draft<'_> {
             Outcome::Refused { reason, message } => {
                 // One wrong answer of the API server must not outlive the token.
                 self.rest(within_life(&self.facts.spec.refresh(), REFUSAL_REST, self.remaining()));
-                // The late repeat of an open attempt stays planned.
-                if self.status.attempt.is_none() {
-                    self.status.next_refresh_time = None;
-                }
+                self.plan_nothing();
                 Some(Trouble::Stalled(*reason, message.clone()))
             }
             Outcome::Postponed { reason, message } => {
@@ -209,6 +206,15 @@ impl Draft<'_> {
         // Nothing can get worse then.
         let held = finished.state.as_ref().and_then(|state| state.tokens.expiration_time);
         let expiration = held.or(self.status.token.as_ref().and_then(|token| token.expiration_time));
-        self.status.next_refresh_time = expiration.map(|time| after(time, Duration::from_secs(1)).max(whole_seconds(self.now)));
+        let due = expiration.map(|time| after(time, Duration::from_secs(1)));
+        self.status.next_refresh_time =
+            due.max(finished.claim.as_ref().and_then(certain_end)).map(|time| time.max(whole_seconds(self.now)));
     }
+}
+
+/// When the access token has ended on the API server's clock too, to which the late repeat is held: told on the clock of whoever
+/// claimed. The server's times are cut to whole seconds, and so is this one.
+fn certain_end(claim: &Claim) -> Option<DateTime<Utc>> {
+    let (ends, since) = claim.token_ends.zip(claim.since.filter(|_| claim.first.is_none()))?;
+    Some(after(claim.time, (ends - since).to_std().ok()?.saturating_add(Duration::from_secs(2))))
 }

@@ -23,7 +23,7 @@ impl Exchange {
             return self.finish(cannot_request(&RequestError::Missing("refresh_token")));
         };
         self.claim_begun = Some(now);
-        let (tokens, stored) = (&self.state.tokens, self.version.as_ref().and_then(|version| version.written));
+        let (tokens, stored) = (&self.state.tokens, self.written());
         let lifetime = tokens.expiration_time.zip(tokens.issued_time).map(|(end, begin)| end - begin);
         // The expiry of a seed's token is the issuer's own time.
         let token_ends = stored.zip(lifetime).map(|(stored, lifetime)| stored + lifetime).or(tokens.expiration_time);
@@ -109,17 +109,27 @@ impl Exchange {
         self.claim_begun.is_none_or(|begun| (now - begun).to_std().is_ok_and(|passed| passed >= SEND_WITHIN))
     }
 
+    /// When the state Secret was last written, on the API server's clock.
+    pub(super) fn written(&self) -> Option<DateTime<Utc>> {
+        self.version.as_ref().and_then(|version| version.written)
+    }
+
+    /// The newest write of the state Secret is that of the first claim: that is when it was made.
+    pub(super) fn date_claim(&mut self) {
+        let written = self.written();
+        if let Some(claim) = self.state.claim.as_mut().filter(|claim| claim.first.is_none()) {
+            claim.since = claim.since.or(written);
+        }
+    }
+
     /// The claim stands. When the full preflight is due, the commit is tried too: it needs other rights than a creation.
     fn claimed_it(mut self, now: DateTime<Utc>) -> Next {
-        let written = self.version.as_ref().and_then(|version| version.written);
-        if let Some(claim) = self.state.claim.as_mut().filter(|claim| claim.first.is_none()) {
-            claim.since = written;
-        }
+        self.date_claim();
         if self.repeating() && !self.may_still_repeat(now) {
             return self.release(Outcome::Unknown(None));
         }
         let rests = self.state.rest_until.filter(|_| !self.repeating());
-        if rests.is_some_and(|until| written.unwrap_or(now) < until) {
+        if rests.is_some_and(|until| self.written().unwrap_or(now) < until) {
             return self.release(postpone(
                 Reason::RefreshRetrying,
                 "the last refresh was repeated, and a copy of its first request may still be on its way: the next one waits",

@@ -67,7 +67,8 @@ impl Exchange {
         if let Some(remaining) = self.may_live(&claim) {
             return self.finish(Outcome::Held { claim: claim.id, remaining });
         }
-        self.marked = Some(Fingerprint::from_stored(claim.fingerprint.clone()));
+        self.marked = Some(Fingerprint::from_stored(claim.fingerprint));
+        self.date_claim();
         self.recall(Recall::OpenClaim { unspent: false, refusal: None, first: false })
     }
 
@@ -249,9 +250,8 @@ impl Exchange {
         if self.request(now).is_err() {
             return self.finish(Outcome::Unknown(None));
         }
-        let written = self.version.as_ref().and_then(|version| version.written).filter(|_| before.first.is_none());
         (self.claim_begun, self.claimed, self.taken) = (Some(now), false, Some(before.clone()));
-        let (first, since) = (Some(before.first_id().to_owned()), before.since.or(written));
+        let (first, since) = (Some(before.first_id().to_owned()), before.since);
         let (own, token_ends) = (self.brief.claim.clone(), before.token_ends);
         self.state.claim = Some(Claim { fingerprint: before.fingerprint, time: now, first, since, token_ends, last_try, ..own });
         self.write_claim()
@@ -262,11 +262,11 @@ impl Exchange {
     pub(super) fn may_still_repeat(&mut self, now: DateTime<Utc>) -> bool {
         let Some(claim) = &self.state.claim else { return false };
         if claim.last_try {
-            let written = self.version.as_ref().and_then(|version| version.written);
+            let written = self.written();
             return written.zip(claim.token_ends).is_none_or(|(now, ends)| now > ends);
         }
         let Semantics::Grace(window) = self.semantics() else { return true };
-        let written = self.version.as_ref().and_then(|version| version.written);
+        let written = self.written();
         let passed = written.zip(claim.since).and_then(|(now, first)| (now - first).to_std().ok());
         // The times are in whole seconds.
         let passed = passed.map(|passed| passed.saturating_add(Duration::from_secs(1)).saturating_add(GRACE_MARGIN));

@@ -122,7 +122,7 @@ impl Exchange {
         let Semantics::Grace(window) = self.semantics() else { return None };
         // Nobody wrote down whether an answer that was kept came in a repeat.
         let claim = self.state.claim.as_ref().filter(|_| self.resumed || !self.first_sending())?;
-        let written = self.version.as_ref().and_then(|version| version.written).or(claim.since)?;
+        let written = self.written().or(claim.since)?;
         // Both by the clock of the process that sent, which may not be this one.
         let sent = self.answer.as_ref().map_or(now, |answer| answer.sent);
         let passed = (sent - claim.time).to_std().unwrap_or(window).min(window);
