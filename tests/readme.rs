@@ -22,8 +22,22 @@ const README: &str = include_str!("../README.md");
 
 /// The code blocks of a language.
 fn blocks(language: &str) -> Vec<&'static str> {
-    let fence = format!("```{language}\n");
-    README.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+    blocks_of(README, language)
+}
+
+fn blocks_of<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("\n```{language}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+/// Decodes an object and checks it, with `place` in what is said of a bad one.
+fn check_object(text: &str, place: &str) {
+    let object: RefreshableToken = serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{place}: {error}\n{text}"));
+    let valid = validate(object.metadata.name.as_deref().unwrap(), &object.spec);
+    valid.unwrap_or_else(|error| panic!("{place}: {error}\n{text}"));
+    // What is not a field is dropped silently by decoding.
+    let written: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+    assert_eq!(serde_json::to_value(&object.spec).unwrap(), written["spec"], "{place}: a field is unknown or misspelt");
 }
 
 /// The words in backticks that begin the lines of the tables with this heading.
@@ -96,11 +110,7 @@ fn each_manifest_decodes_and_is_valid() {
     let mut seen = 0;
     for text in blocks("yaml").iter().flat_map(|block| block.split("\n---\n")) {
         if text.contains("kind: RefreshableToken\n") {
-            let object: RefreshableToken = serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-            validate(object.metadata.name.as_deref().unwrap(), &object.spec).unwrap();
-            // What is not a field is dropped silently by decoding.
-            let written: serde_json::Value = serde_saphyr::from_str(text).unwrap();
-            assert_eq!(serde_json::to_value(&object.spec).unwrap(), written["spec"], "a field is unknown or misspelt");
+            check_object(text, "README.md");
             seen += 1;
         } else if text.starts_with("rules:") {
             EndpointPolicy::from_yaml(text).unwrap();

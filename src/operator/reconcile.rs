@@ -390,9 +390,8 @@ impl Turn {
         let stored = same || self.store(&conclusion.status).await;
         if !same {
             self.remembered.latest = Some(self.object.clone());
-        }
-        // What was decided rests on an object that has changed since: the watch may show that much later.
-        if conclusion.again
+        } else if conclusion.again
+            // What was decided rests on an object that has changed since: the watch may show that much later.
             && let Ok(live) = self.context.cluster.object(&self.namespace, &self.name).await
             && is_owned_by(&live, &self.uid)
         {

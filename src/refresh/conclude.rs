@@ -79,10 +79,7 @@ pub fn conclude_wait(facts: &Facts<'_>, now: DateTime<Utc>) -> Conclusion {
 #[must_use]
 pub fn conclude_halt(facts: &Facts<'_>, reason: Reason, message: &str, now: DateTime<Utc>) -> Conclusion {
     let mut draft = Draft::new(facts, now);
-    // The one repeat of an open attempt stays due.
-    if draft.status.attempt.is_none() {
-        draft.status.next_refresh_time = None;
-    }
+    draft.plan_nothing();
     draft.rest(REFUSAL_REST);
     draft.finish(Some(Trouble::Stalled(reason, message.to_owned())))
 }
@@ -264,6 +261,13 @@ impl<'a> Draft<'a> {
             Some(_) => None,
             None => Some(planned.max(self.memory.rest_until.unwrap_or(planned))),
         };
+    }
+
+    /// No refresh follows until somebody changes something. The one late repeat of an open attempt stays planned.
+    fn plan_nothing(&mut self) {
+        if self.status.attempt.is_none() {
+            self.status.next_refresh_time = None;
+        }
     }
 
     fn outputs(&mut self, outcomes: &[OutputOutcome]) {

@@ -5,9 +5,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::schema::crd;
+use super::schema::{crd, schema, walk};
 
 const PAGE: &str = "docs/reference/api.md";
 const HEAD: &str = "# API reference
@@ -21,15 +21,15 @@ Every field, as `kubectl explain --recursive` has it, with its limits and the ru
 /// The page of one kind.
 fn page(crd: &Value) -> String {
     let version = &crd["spec"]["versions"][0];
+    let root = &version["schema"]["openAPIV3Schema"];
     let (group, names) = (crd["spec"]["group"].as_str().unwrap(), &crd["spec"]["names"]);
     let mut text = format!(
         "## {}\n\n`{group}/{}`, short name `{}`. {}\n\n",
         names["kind"].as_str().unwrap(),
         version["name"].as_str().unwrap(),
         names["shortNames"][0].as_str().unwrap(),
-        one_line(&version["schema"]["openAPIV3Schema"]["description"])
+        one_line(&root["description"])
     );
-    let root = &version["schema"]["openAPIV3Schema"];
     rules(root, &mut text);
     for part in ["spec", "status"] {
         object(part, &root["properties"][part], &mut text);
@@ -122,15 +122,6 @@ fn one_line(text: &Value) -> String {
     text.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Paths of all fields.
-fn fields(path: &str, schema: &Value, into: &mut Vec<String>) {
-    for (name, field) in schema["properties"].as_object().unwrap_or(&Map::new()) {
-        into.push(name.clone());
-        fields(&format!("{path}.{name}"), field, into);
-        fields(&format!("{path}.{name}[]"), &field["items"], into);
-    }
-}
-
 #[test]
 fn the_reference_of_the_api_is_that_of_the_crd() {
     let crd = crd();
@@ -143,7 +134,9 @@ fn the_reference_of_the_api_is_that_of_the_crd() {
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == text, "{PAGE} is not what the CRD says: RTOK_UPDATE=1 cargo test --test crd reference");
     let mut all = Vec::new();
-    fields("", &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut all);
+    walk("", &schema(), &mut |path, _| {
+        all.extend(path.rsplit('.').next().filter(|name| !name.ends_with("[]")).map(str::to_owned));
+    });
     assert!(all.len() > 150, "the CRD has more fields than {}", all.len());
     for field in all.iter().filter(|field| *field != "spec" && *field != "status") {
         assert!(text.contains(&format!("`{field}`")), "{field} is not in the reference");

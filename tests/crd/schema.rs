@@ -17,12 +17,12 @@ pub fn crd() -> Value {
     serde_saphyr::from_str(&committed()).unwrap()
 }
 
-fn schema() -> Value {
+pub fn schema() -> Value {
     crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
 
 /// Calls `visit` with the path and the schema of each property and each kind of list item below `schema`.
-fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
+pub fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
         visit(&path, property);

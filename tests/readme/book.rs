@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use refreshable_token_operator::api::{Reason, RefreshableToken, validate};
+use refreshable_token_operator::api::Reason;
 
-const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-rtok");
+use crate::plugin::without_cluster;
+use crate::{blocks_of, check_object};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
@@ -29,12 +29,6 @@ fn pages() -> BTreeMap<PathBuf, String> {
         }
     }
     found
-}
-
-/// The code blocks of a language.
-fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
-    let fence = format!("\n```{language}\n");
-    text.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
 }
 
 /// The text without its code blocks.
@@ -61,19 +55,13 @@ fn anchors(text: &str) -> BTreeSet<String> {
 fn each_object_of_the_pages_decodes_and_is_valid() {
     let mut seen = 0;
     for (page, text) in pages() {
-        for object in blocks(&text, "yaml").iter().flat_map(|block| block.split("\n---\n")) {
+        for object in blocks_of(&text, "yaml").iter().flat_map(|block| block.split("\n---\n")) {
             if !object.contains("kind: RefreshableToken\n") {
                 serde_saphyr::from_str::<serde_json::Value>(object)
                     .unwrap_or_else(|error| panic!("{}: {error}\n{object}", page.display()));
                 continue;
             }
-            let token: RefreshableToken =
-                serde_saphyr::from_str(object).unwrap_or_else(|error| panic!("{}: {error}\n{object}", page.display()));
-            validate(token.metadata.name.as_deref().unwrap(), &token.spec)
-                .unwrap_or_else(|error| panic!("{}: {error}\n{object}", page.display()));
-            // What is not a field is dropped silently by decoding.
-            let written: serde_json::Value = serde_saphyr::from_str(object).unwrap();
-            assert_eq!(serde_json::to_value(&token.spec).unwrap(), written["spec"], "{}", page.display());
+            check_object(object, &page.display().to_string());
             seen += 1;
         }
     }
@@ -110,8 +98,7 @@ fn the_summary_has_each_page_once() {
     let summary = &pages[Path::new("SUMMARY.md")];
     let mut listed: Vec<&str> = summary.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
     listed.sort_unstable();
-    let all: Vec<&str> = pages.keys().map(|page| page.to_str().unwrap()).filter(|page| *page != "SUMMARY.md").collect();
-    let mut all = all;
+    let mut all: Vec<&str> = pages.keys().map(|page| page.to_str().unwrap()).filter(|page| *page != "SUMMARY.md").collect();
     all.sort_unstable();
     assert_eq!(listed, all);
 }
@@ -148,11 +135,8 @@ fn the_commands_of_the_pages_that_need_no_cluster_run() {
     let mut run = 0;
     for (page, text) in pages() {
         let folder = tempfile::tempdir().unwrap();
-        for block in blocks(&text, "sh").into_iter().filter(|block| needs_no_cluster(block)) {
-            // As kubectl does it: the first word chooses the program.
-            let script = format!("set -e\nkubectl() {{ shift; '{PLUGIN}' \"$@\"; }}\n{block}");
-            let mut command = Command::new("bash");
-            let output = command.args(["-c", &script]).current_dir(folder.path()).env("KUBECONFIG", "/nowhere").output().unwrap();
+        for block in blocks_of(&text, "sh").into_iter().filter(|block| needs_no_cluster(block)) {
+            let output = without_cluster(block, folder.path());
             let told = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{}: {block}\n{told}", page.display());
             run += 1;

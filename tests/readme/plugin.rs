@@ -1,11 +1,19 @@
 //! What README.md says about the kubectl plug-in: its verbs, and the commands that need no cluster. Those that need one are run by
 //! tests/cluster/plugin.
 
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
 
 use crate::{blocks, first_column};
 
 const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-rtok");
+
+/// Runs commands in a folder. No kubeconfig: whoever asked for a cluster would fail.
+pub fn without_cluster(commands: &str, folder: &Path) -> Output {
+    // As kubectl does it: the first word chooses the program. That kubectl finds it is shown on a cluster.
+    let script = format!("set -e\nkubectl() {{ shift; '{PLUGIN}' \"$@\"; }}\n{commands}");
+    Command::new("bash").args(["-c", &script]).current_dir(folder).env("KUBECONFIG", "/nowhere").output().unwrap()
+}
 
 #[test]
 fn each_verb_has_a_row_and_each_row_a_verb() {
@@ -26,11 +34,7 @@ fn each_verb_has_a_row_and_each_row_a_verb() {
 fn the_commands_without_a_cluster_do_what_it_says() {
     let block = blocks("sh").into_iter().find(|block| block.starts_with("kubectl rtok init")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    // As kubectl does it: the first word chooses the program. That kubectl finds it is shown on a cluster.
-    let script = format!("set -e\nkubectl() {{ shift; '{PLUGIN}' \"$@\"; }}\n{block}");
-    // No kubeconfig: whoever asked for a cluster would fail.
-    let output =
-        Command::new("bash").args(["-c", &script]).current_dir(folder.path()).env("KUBECONFIG", "/nowhere").output().unwrap();
+    let output = without_cluster(block, folder.path());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("RefreshableToken artifactory-ci is valid"), "{text}");

@@ -153,7 +153,7 @@ fn random_walks() {
     check("random walks", &walks::random(0..10_000));
 }
 
-/// Walks of more than ten thousand that ended badly once, each for a reason of its own or a course of its own; see docs/never-lose.md.
+/// Walks that ended badly once, and are not among those of a normal run.
 #[test]
 fn walks_that_ended_badly_once() {
     for seed in [46_829, 49_679, 70_553, 89_955, 89_973, 95_305, 99_936] {

@@ -42,11 +42,15 @@ impl Sighting {
         let immutable = seen.immutable;
         // Somebody else's Secret that is to be merged into is not labelled before the first write.
         let waits = seen.role.is_empty() && output.creation_policy() == CreationPolicy::Merge;
-        let namespace = object.namespace().unwrap_or_default();
-        let owner = Owner { namespace, name: object.name_any(), uid: object.uid().unwrap_or_default() };
-        let view = output_view(seen, output, &object.status.clone().unwrap_or_default(), &owner);
+        let view = output_view(seen, output, &object.status.clone().unwrap_or_default(), &owner(object));
         Self { ours: view.map_or(waits, |view| view.seen.owned), immutable }
     }
+}
+
+/// Whom the outputs of an object belong to.
+fn owner(object: &RefreshableToken) -> Owner {
+    let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
+    Owner { namespace, name: object.name_any(), uid }
 }
 
 /// What could be found out.
@@ -121,9 +125,8 @@ impl Situation {
     }
 
     fn views(&self, status: &RefreshableTokenStatus, time: DateTime<Utc>) -> Vec<Option<OutputView>> {
-        let uid = self.uid();
         let written = |output: &OutputSpec| status.outputs.iter().find(|written| written.secret_name == output.secret_name);
-        let owner = Owner { namespace: self.object.namespace().unwrap_or_default(), name: self.object.name_any(), uid };
+        let owner = owner(&self.object);
         let outputs = &self.object.spec.outputs;
         match &self.outputs {
             Known::There(seen) => {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use refreshable_token_operator::api::{RefreshableToken, SpecDuration};
 use refreshable_token_operator::operator::clock::{Clock as _, SystemClock};
-use refreshable_token_operator::operator::seen::{SeenSecret, SeenSecrets};
+use refreshable_token_operator::operator::seen::SeenSecret;
 use serde_json::json;
 
 use crate::Session;
@@ -82,14 +82,7 @@ pub async fn look(reach: &Reach, object: RefreshableToken) -> Situation {
     let mut outputs: Vec<Option<SeenSecret>> = Vec::new();
     for output in &object.spec.outputs {
         match reach.secret_metadata(&namespace, &output.secret_name).await {
-            Ok(metadata) => {
-                // The operator's own reading of a Secret's metadata.
-                let cache = SeenSecrets::default();
-                if let Some(metadata) = &metadata {
-                    cache.wrote(metadata);
-                }
-                outputs.push(cache.get(&namespace, &output.secret_name));
-            }
+            Ok(metadata) => outputs.push(metadata.as_ref().map(SeenSecret::of)),
             Err(_) => return Situation { object, seed, outputs: Known::Unread },
         }
     }
