@@ -104,8 +104,11 @@ async fn one_leads(random: &mut Random, extent: Extent, rounds: u64, tally: &mut
         }
         case.start().await?;
         if matches!(verdict, Verdict::Lost(_) | Verdict::Unclear(_)) {
-            // The journal of who died is in nobody else's hands: it commits what it holds when it is back.
-            verdict = case.settled_beyond(&["RefreshOutcomeUnknown"], next, PATIENCE).await?;
+            // The journal of who died is in nobody else's hands: it commits what it holds when it is back. It may hold nothing.
+            verdict = match (verdict, case.settled_beyond(&["RefreshOutcomeUnknown"], next, PATIENCE).await?) {
+                (lost @ Verdict::Lost(_), Verdict::Unclear(_)) => lost,
+                (_, later) => later,
+            };
         }
         if !judged(&case, round, verdict, tally).await? {
             begin_anew(&mut case).await?;
