@@ -418,3 +418,30 @@ fn the_late_repeat_is_planned_for_when_it_may_be_sent() {
     operator.settle(&mut world, &mut plan);
     assert_eq!((stalled(&world), world.status.chain_generation), (None, Some(2)), "{:#?}", plan.log);
 }
+
+/// Unknown is for good: it must not be said because the client's credentials could not be read while the window was open.
+#[test]
+fn a_grace_outlasts_credentials_that_cannot_be_read_for_a_moment() {
+    let (mut world, mut operator) = begin(Kind::Grace(30), Start::Steady);
+    world.journal = Some(Journal::default());
+    let mut plan = Plan::with([(4, Fault::CrashAfter)]);
+    while operator.turn(&mut world, &mut plan) != Turn::Died {}
+    let mut next = Operator::new(2);
+    next.without_login = true;
+    next.turn(&mut world, &mut plan);
+    assert_eq!(stalled(&world), None, "{:#?}", plan.log);
+    next.without_login = false;
+    next.live(&mut world, &mut plan, 20);
+    assert_eq!((stalled(&world), world.status.chain_generation), (None, Some(2)), "{:#?}", plan.log);
+    assert!(world.issuer.replays.is_empty());
+
+    // When the window is over, so is the hope.
+    let (mut world, mut operator) = begin(Kind::Grace(30), Start::Steady);
+    world.journal = Some(Journal::default());
+    let mut plan = Plan::with([(4, Fault::CrashAfter)]);
+    while operator.turn(&mut world, &mut plan) != Turn::Died {}
+    let mut next = Operator::new(2);
+    next.without_login = true;
+    next.live(&mut world, &mut plan, 120);
+    assert_eq!(stalled(&world), Some("RefreshOutcomeUnknown"), "{:#?}", plan.log);
+}

@@ -39,11 +39,13 @@ pub struct Operator {
     claims: u32,
     /// The claim of another process, and since when this one sees it.
     watched: Option<(String, DateTime<Utc>)>,
+    /// The client's credentials cannot be read.
+    pub without_login: bool,
 }
 
 impl Operator {
     pub fn new(process: u32) -> Self {
-        Self { memory: Memory::default(), process, claims: 0, watched: None }
+        Self { memory: Memory::default(), process, claims: 0, watched: None, without_login: false }
     }
 
     /// Turns until there is nothing to do now, over crashes; gives when to look again.
@@ -153,10 +155,11 @@ impl Operator {
             claim: Claim { journal, ..claim },
             watched,
             provider: Provider::new(world.spec.provider.clone(), world.spec.request()),
-            login: Login {
-                client_id: Some(SecretText::new("client")),
-                client_secret: Some(SecretText::new("secret")),
-                ..Login::default()
+            login: if self.without_login {
+                Login::default()
+            } else {
+                let (id, secret) = (SecretText::new("client"), SecretText::new("secret"));
+                Login { client_id: Some(id), client_secret: Some(secret), ..Login::default() }
             },
             seed: match seed {
                 SeedView::Read { seed, .. } => Some(seed.clone()),

@@ -156,7 +156,7 @@ fn random_walks() {
 /// Walks that ended badly once, and are not among those of a normal run.
 #[test]
 fn walks_that_ended_badly_once() {
-    for seed in [46_829, 49_679, 70_553, 89_955, 89_973, 95_305, 99_936] {
+    for seed in [12_286, 46_829, 49_679, 68_395, 70_553, 89_955, 89_973, 95_305, 99_936] {
         check(&format!("SIM_SEED={seed}"), &walks::walk(seed).0);
     }
 }

@@ -12,7 +12,7 @@ use super::report::Outcome;
 use super::secure::Escrow;
 use super::send::GRACE_MARGIN;
 use super::step::{Brief, Memento, StateAnswer, Step, Task};
-use super::{CLAIM_TTL, Exchange, Next, Phase, SEND_WITHIN, unclear};
+use super::{CLAIM_TTL, Exchange, Next, Phase, SEND_WITHIN, postpone, unclear};
 use crate::api::Reason;
 use crate::provider::{Class, Semantics, TokenError};
 use crate::refresh::journal::Entry;
@@ -50,7 +50,8 @@ impl Exchange {
     pub(super) fn replay_on(mut self, entry: Entry, answer: StateAnswer, now: DateTime<Utc>) -> Next {
         let StateAnswer::Found(stored) = answer else { return self.finish(Outcome::Stale) };
         let mine = stored.state.claim.as_ref().is_some_and(|claim| claim.id == entry.claim());
-        let older = stored.state.claim.is_none() && predates(&stored.state, &entry);
+        // An answer that brings no tokens is none to put back: what stands knows more of what was closed since.
+        let older = stored.state.claim.is_none() && grants(&entry) && predates(&stored.state, &entry);
         if !mine && !older {
             return self.finish(Outcome::Published);
         }
@@ -247,8 +248,15 @@ impl Exchange {
     /// Takes over the open claim, so that nobody else repeats the request too.
     pub(super) fn take_over(mut self, last_try: bool, now: DateTime<Utc>) -> Next {
         let Some(before) = self.state.claim.clone() else { return self.finish(Outcome::Stale) };
-        if self.request(now).is_err() {
-            return self.finish(Outcome::Unknown(None));
+        if let Err(error) = self.request(now) {
+            // The credentials may be out of reach for a moment only: the window is not over for that.
+            let passed = (now - before.time).to_std().unwrap_or_default();
+            return match self.semantics() {
+                Semantics::Grace(window) if passed < window => {
+                    self.leave_open(postpone(Reason::RefreshRetrying, &format!("an open request cannot be repeated: {error}")))
+                }
+                _ => self.finish(Outcome::Unknown(None)),
+            };
         }
         (self.claim_begun, self.claimed, self.taken) = (Some(now), false, Some(before.clone()));
         let (first, since) = (Some(before.first_id().to_owned()), before.since);
