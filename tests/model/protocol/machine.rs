@@ -23,8 +23,9 @@ const STARTED: i64 = 1_800_000_000;
 pub const TICK: i64 = 130;
 /// How long an access token lives, in seconds: until the second tick after it was granted.
 pub const LIFE: i64 = 200;
-/// How many claims can be named at one time. A name is used again once nothing bears it any more.
-pub const CLAIMS: u8 = 16;
+/// How many claims can be named at one time: those that a state Secret remembers as closed, and some that are open. A name is used again once
+/// nothing bears it any more.
+pub const CLAIMS: u8 = 64;
 /// How many tokens can be told apart.
 pub const TOKENS: u8 = 16;
 /// Fingerprint of the seed that the chain began with.
@@ -40,7 +41,7 @@ pub struct Node {
     /// The contents of the state Secret, or the entry of the journal or the escrow, that the step writes.
     pub writes: Option<u32>,
     /// The claims that it knows of, one bit each.
-    pub claims: u16,
+    pub claims: u64,
 }
 
 /// Contents of the state Secret.
@@ -51,7 +52,7 @@ pub struct Contents {
     /// The refresh tokens among them, one bit each, wherever they stand.
     pub tokens: u16,
     /// The claims that they name, one bit each.
-    pub claims: u16,
+    pub claims: u64,
 }
 
 /// What is kept of an exchange in a journal or an escrow Secret.
@@ -62,7 +63,7 @@ pub struct Kept {
     /// The refresh tokens in it, one bit each.
     pub tokens: u16,
     /// The claims that it names, one bit each.
-    pub claims: u16,
+    pub claims: u64,
 }
 
 /// What a step came to, in numbers.
@@ -252,12 +253,12 @@ pub fn claim_number(name: &str) -> Option<u8> {
 }
 
 /// The claim of a name, as a bit.
-pub fn claim_bit(name: &str) -> u16 {
+pub fn claim_bit(name: &str) -> u64 {
     claim_number(name).map_or(0, |number| 1 << number)
 }
 
 /// The claims that are named in a text, one bit each.
-pub fn named(text: &str) -> u16 {
+pub fn named(text: &str) -> u64 {
     let numbers = text.split("claim-").skip(1).filter_map(|rest| rest.split_once('.')?.0.parse::<u8>().ok());
     numbers.filter(|number| *number < CLAIMS).fold(0, |all, number| all | 1 << number)
 }

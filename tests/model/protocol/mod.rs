@@ -29,7 +29,7 @@ use status::{Known, Recollection};
 use table::{Memo, Table};
 
 /// What the first step of an exchange depends on, as the numbers of its parts.
-type Beginning = (u32, u32, (u8, u16), u8, (usize, u8, u8));
+type Beginning = (u32, u32, (u8, u64), u8, (usize, u8, u8));
 
 /// The model: a variant, and all values that its states name by number.
 pub struct Protocol {

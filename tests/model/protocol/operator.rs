@@ -176,7 +176,7 @@ impl Protocol {
     }
 
     /// The claims that something in the world names, one bit each.
-    pub(super) fn live_claims(&self, world: &World) -> u16 {
+    pub(super) fn live_claims(&self, world: &World) -> u64 {
         let known = |number: u32| self.known.value(number).claims();
         let stored = world.copies.iter().chain(&world.secret).map(|contents| self.machine.contents.value(*contents).claims);
         let mut live = stored.fold(known(world.status), |all, claims| all | claims);

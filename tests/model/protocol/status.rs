@@ -84,7 +84,7 @@ impl Known {
     }
 
     /// The claims that it names, one bit each.
-    pub fn claims(&self) -> u16 {
+    pub fn claims(&self) -> u64 {
         self.attempt.as_ref().map_or(0, |(id, _)| claim_bit(id))
     }
 
@@ -122,7 +122,7 @@ impl Recollection {
     }
 
     /// The claims that it names, one bit each.
-    pub fn claims(&self) -> u16 {
+    pub fn claims(&self) -> u64 {
         self.void_claims
             .iter()
             .chain(&self.looked_at)
