@@ -312,8 +312,6 @@ pub enum Purpose {
     Content,
     /// The part of a spec that shapes the token.
     Request,
-    /// The contents of all output Secrets together, as hashes.
-    Rollout,
     /// The key itself: tells whether two fingerprints can be compared at all.
     Key,
 }
@@ -324,7 +322,6 @@ impl Purpose {
             Self::Token => "token",
             Self::Content => "content",
             Self::Request => "request",
-            Self::Rollout => "rollout",
             Self::Key => "key",
         }
     }

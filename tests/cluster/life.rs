@@ -10,7 +10,6 @@ mod recover;
 mod refused;
 mod reseed;
 mod restart;
-mod rollout;
 mod seed;
 mod suspend;
 mod unknown;

@@ -153,7 +153,6 @@ impl World {
             loop {
                 let parts = Parts {
                     secrets_watch,
-                    rollout: true,
                     client: cluster.client(&name, OPERATOR_NAMESPACE),
                     calls: Arc::clone(&calls),
                     clock: Arc::clone(&clock),
