@@ -335,6 +335,11 @@ impl Exchange {
         self.brief.provider.request(&RefreshInput { held: &self.state.tokens, login: &self.brief.login, now, attempt })
     }
 
+    /// When the state Secret was last written, on the API server's clock.
+    fn written(&self) -> Option<DateTime<Utc>> {
+        self.version.as_ref().and_then(|version| version.written)
+    }
+
     /// What is kept of this exchange outside the state Secret.
     fn entry(&self) -> Box<Entry> {
         let (place, provider) = (self.brief.place.clone(), self.brief.provider.clone());

@@ -419,15 +419,21 @@ fn the_late_repeat_is_planned_for_when_it_may_be_sent() {
     assert_eq!((stalled(&world), world.status.chain_generation), (None, Some(2)), "{:#?}", plan.log);
 }
 
-/// Unknown is for good: it must not be said because the client's credentials could not be read while the window was open.
-#[test]
-fn a_grace_outlasts_credentials_that_cannot_be_read_for_a_moment() {
+/// A grace of 30 s in which a process died with the answer, and the next one, which cannot read the client's credentials.
+fn open_in_a_grace() -> (World, Operator, Plan) {
     let (mut world, mut operator) = begin(Kind::Grace(30), Start::Steady);
     world.journal = Some(Journal::default());
     let mut plan = Plan::with([(4, Fault::CrashAfter)]);
     while operator.turn(&mut world, &mut plan) != Turn::Died {}
     let mut next = Operator::new(2);
     next.without_login = true;
+    (world, next, plan)
+}
+
+/// Unknown is for good: it must not be said because the client's credentials could not be read while the window was open.
+#[test]
+fn a_grace_outlasts_credentials_that_cannot_be_read_for_a_moment() {
+    let (mut world, mut next, mut plan) = open_in_a_grace();
     next.turn(&mut world, &mut plan);
     assert_eq!(stalled(&world), None, "{:#?}", plan.log);
     next.without_login = false;
@@ -436,12 +442,7 @@ fn a_grace_outlasts_credentials_that_cannot_be_read_for_a_moment() {
     assert!(world.issuer.replays.is_empty());
 
     // When the window is over, so is the hope.
-    let (mut world, mut operator) = begin(Kind::Grace(30), Start::Steady);
-    world.journal = Some(Journal::default());
-    let mut plan = Plan::with([(4, Fault::CrashAfter)]);
-    while operator.turn(&mut world, &mut plan) != Turn::Died {}
-    let mut next = Operator::new(2);
-    next.without_login = true;
+    let (mut world, mut next, mut plan) = open_in_a_grace();
     next.live(&mut world, &mut plan, 120);
     assert_eq!(stalled(&world), Some("RefreshOutcomeUnknown"), "{:#?}", plan.log);
 }

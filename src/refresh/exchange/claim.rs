@@ -109,11 +109,6 @@ impl Exchange {
         self.claim_begun.is_none_or(|begun| (now - begun).to_std().is_ok_and(|passed| passed >= SEND_WITHIN))
     }
 
-    /// When the state Secret was last written, on the API server's clock.
-    pub(super) fn written(&self) -> Option<DateTime<Utc>> {
-        self.version.as_ref().and_then(|version| version.written)
-    }
-
     /// The newest write of the state Secret is that of the first claim: that is when it was made.
     pub(super) fn date_claim(&mut self) {
         let written = self.written();

@@ -259,9 +259,15 @@ impl Exchange {
             };
         }
         (self.claim_begun, self.claimed, self.taken) = (Some(now), false, Some(before.clone()));
-        let (first, since) = (Some(before.first_id().to_owned()), before.since);
-        let (own, token_ends) = (self.brief.claim.clone(), before.token_ends);
-        self.state.claim = Some(Claim { fingerprint: before.fingerprint, time: now, first, since, token_ends, last_try, ..own });
+        self.state.claim = Some(Claim {
+            time: now,
+            first: Some(before.first_id().to_owned()),
+            last_try,
+            fingerprint: before.fingerprint,
+            since: before.since,
+            token_ends: before.token_ends,
+            ..self.brief.claim.clone()
+        });
         self.write_claim()
     }
 
@@ -269,12 +275,11 @@ impl Exchange {
     /// access token. All times are the API server's own: the clocks of two replicas can differ by more than a window.
     pub(super) fn may_still_repeat(&mut self, now: DateTime<Utc>) -> bool {
         let Some(claim) = &self.state.claim else { return false };
+        let written = self.written();
         if claim.last_try {
-            let written = self.written();
             return written.zip(claim.token_ends).is_none_or(|(now, ends)| now > ends);
         }
         let Semantics::Grace(window) = self.semantics() else { return true };
-        let written = self.written();
         let passed = written.zip(claim.since).and_then(|(now, first)| (now - first).to_std().ok());
         // The times are in whole seconds.
         let passed = passed.map(|passed| passed.saturating_add(Duration::from_secs(1)).saturating_add(GRACE_MARGIN));
