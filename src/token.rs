@@ -312,6 +312,8 @@ pub enum Purpose {
     Content,
     /// The part of a spec that shapes the token.
     Request,
+    /// The contents of all output Secrets together, as hashes.
+    Rollout,
     /// The key itself: tells whether two fingerprints can be compared at all.
     Key,
 }
@@ -322,6 +324,7 @@ impl Purpose {
             Self::Token => "token",
             Self::Content => "content",
             Self::Request => "request",
+            Self::Rollout => "rollout",
             Self::Key => "key",
         }
     }

@@ -9,8 +9,8 @@ use serde_json::Value;
 use testbed::image::{Image, Start};
 use testbed::one_node::{NAMES_ADDRESS, NODE_ADDRESS, Names, OneNode, busybox};
 
-use crate::build;
 use crate::helm::Release;
+use crate::image;
 use crate::place::Kill;
 
 /// A name that only the cluster's name server knows: what is refreshed here has been looked up by the program in the image.
@@ -31,7 +31,7 @@ impl NodePlace {
     /// Brings the images to the node.
     pub async fn new(node: OneNode, program: &Path, sync: Duration) -> anyhow::Result<Self> {
         let names = Names::start(NAMES_ADDRESS, BTreeMap::from([(ISSUER.to_owned(), NODE_ADDRESS)])).await?;
-        node.bring(&build::image(program)?).await?;
+        node.bring(&image::image(program)?).await?;
         node.bring(&shell(SHELL)?).await?;
         Ok(Self { node, sync, _names: names })
     }

@@ -84,6 +84,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The provider's token API can be reached, and TLS is verified.
+    Reachable = "Reachable",
     /// The token is valid and its next refresh is planned.
     TokenFresh = "TokenFresh",
     /// The access token's expiry has passed.
@@ -102,12 +104,26 @@ reasons! {
     Written = "Written",
     /// An output was put back from state.
     SecretRestored = "SecretRestored",
+    /// Workloads were restarted for the new contents of the outputs.
+    WorkloadRestarted = "WorkloadRestarted",
+    /// A target of `spec.rollout` does not exist; looked for again.
+    RolloutTargetMissing = "RolloutTargetMissing",
+    /// The operator may not restart a target of `spec.rollout`; tried again.
+    RolloutForbidden = "RolloutForbidden",
+    /// A target of `spec.rollout` could not be restarted for another reason; tried again.
+    RolloutFailed = "RolloutFailed",
+    /// This operator restarts nothing, whatever `spec.rollout` says.
+    RolloutDisabled = "RolloutDisabled",
     /// The output Secrets could not be written; repeated.
     WriteFailed = "WriteFailed",
     /// The Kubernetes API refused or did not answer a request before anything was spent; repeated.
     ClusterUnavailable = "ClusterUnavailable",
     /// The spec is not valid.
     InvalidSpec = "InvalidSpec",
+    /// The provider of providerRef does not exist.
+    ProviderMissing = "ProviderMissing",
+    /// The provider of providerRef does not allow the object's namespace.
+    ProviderNotAllowed = "ProviderNotAllowed",
     /// The seed Secret does not exist.
     SeedMissing = "SeedMissing",
     /// The seed Secret lacks the label that opts it in.

@@ -39,6 +39,9 @@ impl ProviderSpec {
         }
     }
 
+    /// The keys of all providers.
+    pub const NAMES: [&'static str; 5] = ["jfrogAccess", "jfrogDistribution", "elasticCloudEnterprise", "oauth2", "http"];
+
     /// The URL that the operator will call or that the call's URL is made from.
     #[must_use]
     pub fn url(&self) -> &str {

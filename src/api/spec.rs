@@ -1,13 +1,14 @@
 //! `RefreshableToken`: the refresh policy of one token.
 
-use std::time::Duration;
-
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::value_rule::LONGEST;
-use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, http_rule, object_rule, value_rule};
+use super::{
+    ClientSecretRef, OutputSpec, ProviderRef, ProviderSpec, RefreshSpec, RefreshableTokenStatus, RolloutSpec, SpecDuration,
+    http_rule, object_rule, value_rule,
+};
 
 /// The refresh policy of one token: where it comes from, when it is refreshed, and which Secrets it is written to.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -39,6 +40,7 @@ use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, http
     printcolumn(json_path = ".spec.suspend", name = "Suspended", type_ = "boolean", priority = 1)
 )]
 #[x_kube(
+    validation = object_rule::one_provider(),
     validation = object_rule::seed_is_no_output(),
     validation = object_rule::client_is_no_output(),
     validation = object_rule::distribution_lifetime(),
@@ -58,8 +60,12 @@ pub struct RefreshableTokenSpec {
     /// moving a token elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
-    /// The token API that refreshes this token. Exactly one key.
-    pub provider: ProviderSpec,
+    /// The token API that refreshes this token. Exactly one key. Either this or `providerRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderSpec>,
+    /// A `TokenProvider` or `ClusterTokenProvider` that names the token API. Either this or `provider`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_ref: Option<ProviderRef>,
     /// What the chain of tokens begins with.
     pub credential: Credential,
     /// Name of the Secret in which the operator keeps the newest pair. Never mount or edit it. Default: the object's name and
@@ -78,6 +84,12 @@ pub struct RefreshableTokenSpec {
     #[schemars(length(min = 1, max = 20))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["secretName".into()]))]
     pub outputs: Vec<OutputSpec>,
+    /// Workloads that are restarted, as by `kubectl rollout restart`, once for each change of the outputs' contents: for programs
+    /// that read a token at their start only (environment variables, `subPath`). A workload that was created after the change is
+    /// left alone. A target that cannot be restarted is told in status.rollouts and by an event, and holds up no refresh. The
+    /// operator must be started with `--rollout` (chart: rollout.enabled).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutSpec>,
     /// What becomes of the chain when this object is deleted. `Retain` (default): nothing; the state Secret stays, and the tokens
     /// stay valid. `Delete`: the state Secret is deleted. `Revoke`: the tokens are revoked at the token API too; if that does not
     /// come about within a minute, the deletion goes on and an event says so. The output Secrets always go with the object.
@@ -101,7 +113,13 @@ impl RefreshableTokenSpec {
     /// When to refresh, default filled in.
     #[must_use]
     pub fn refresh(&self) -> RefreshSpec {
-        self.refresh.unwrap_or_default()
+        self.refresh.clone().unwrap_or_default()
+    }
+
+    /// The Secret with the client's credentials that the object itself names.
+    #[must_use]
+    pub fn own_client(&self) -> Option<&ClientSecretRef> {
+        self.provider.as_ref()?.client_secret_ref()
     }
 
     /// Whether the object is suspended.
@@ -207,88 +225,4 @@ pub struct RequestSpec {
     #[schemars(length(min = 1, max = 255))]
     #[x_kube(validation = value_rule::one_line())]
     pub project_key: Option<String>,
-}
-
-/// When to refresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = object_rule::one_before(),
-    validation = value_rule::ordered(("minInterval", "1m"), ("maxInterval", "24h"))
-)]
-pub struct RefreshSpec {
-    /// How long before its expiry a token is refreshed. Default: the last third of its real lifetime. More than two thirds of the
-    /// real lifetime counts as two thirds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = value_rule::duration("1s", LONGEST))]
-    pub before: Option<SpecDuration>,
-    /// The same in percent of the real lifetime, 1 to 66.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 66))]
-    pub before_percent: Option<i32>,
-    /// How much earlier at most a refresh may be, in percent of the time until it is due, so that many tokens do not refresh at
-    /// once. Fixed for an object. Default: 10.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 50))]
-    pub jitter_percent: Option<i32>,
-    /// Shortest time between two scheduled refreshes. Default: 1m. A token that lives less than three times as long is refreshed
-    /// after two thirds of its own lifetime instead, at most every 2 seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = value_rule::duration("1m", LONGEST))]
-    pub min_interval: Option<SpecDuration>,
-    /// Time between two refreshes when neither the answer nor the token names an expiry. Default: 24h.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = value_rule::duration("1m", LONGEST))]
-    pub max_interval: Option<SpecDuration>,
-    /// How refreshes that failed without spending anything are repeated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<RetrySpec>,
-}
-
-/// How refreshes that failed without spending anything are repeated: after initialDelay, then twice as long each time up to
-/// maxDelay, and sooner when the token's remaining life is short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = value_rule::ordered(("initialDelay", "5s"), ("maxDelay", "10m")))]
-pub struct RetrySpec {
-    /// Delay after the first failure. Default: 5s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = value_rule::duration("1s", "1h"))]
-    pub initial_delay: Option<SpecDuration>,
-    /// Longest delay. Default: 10m.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = value_rule::duration("1s", "24h"))]
-    pub max_delay: Option<SpecDuration>,
-}
-
-impl RefreshSpec {
-    /// Shortest time between two scheduled refreshes. The default is our choice: no token API expects calls more often.
-    #[must_use]
-    pub fn min_interval(&self) -> Duration {
-        self.min_interval.map_or(Duration::from_secs(60), SpecDuration::get)
-    }
-
-    /// Time between refreshes without a known expiry. The default is our choice: once a day is seen by the people on duty.
-    #[must_use]
-    pub fn max_interval(&self) -> Duration {
-        self.max_interval.map_or(Duration::from_secs(24 * 3600), SpecDuration::get)
-    }
-
-    /// Jitter in percent, `0..=50`.
-    #[must_use]
-    pub fn jitter_percent(&self) -> u32 {
-        self.jitter_percent.and_then(|percent| u32::try_from(percent).ok()).map_or(10, |percent| percent.min(50))
-    }
-
-    /// Delay after the first failure.
-    #[must_use]
-    pub fn initial_delay(&self) -> Duration {
-        self.retry.and_then(|retry| retry.initial_delay).map_or(Duration::from_secs(5), SpecDuration::get)
-    }
-
-    /// Longest delay between two tries.
-    #[must_use]
-    pub fn max_delay(&self) -> Duration {
-        self.retry.and_then(|retry| retry.max_delay).map_or(Duration::from_secs(600), SpecDuration::get)
-    }
 }

@@ -5,7 +5,9 @@ mod cleanup;
 mod escrow;
 pub(super) mod lease;
 mod output;
+mod provider;
 mod review;
+mod workload;
 
 pub use output::{output_view, role};
 

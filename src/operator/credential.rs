@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::cluster::{Cluster, Trouble};
 use super::transport::CaBundle;
-use crate::api::{ClientAuthentication, ClientSecretRef, ProviderSpec, ROLE_LABEL, Reason, RefreshableTokenSpec, SeedSecretRef};
+use crate::api::{ClientAuthentication, ClientSecretRef, ProviderSpec, ROLE_LABEL, Reason, SeedSecretRef};
 use crate::provider::{NotSent, Provider, Semantics};
 use crate::refresh::exchange::{Seed, spendable};
 use crate::token::{AccessToken, FingerprintKey, HeldTokens, Login, Purpose, RefreshToken, SecretText, SigningKey, jwt_claims};
@@ -57,14 +57,14 @@ pub(super) async fn opted_in(cluster: &Cluster, namespace: &str, name: &str) -> 
 pub(super) fn seed(
     secret: &Secret,
     name: &str,
-    spec: &RefreshableTokenSpec,
-    semantics: Semantics,
+    provider: &Provider,
+    reference: &SeedSecretRef,
     key: &FingerprintKey,
 ) -> Result<Seed, Unusable> {
+    let semantics = provider.semantics();
     if semantics == Semantics::Reissue {
-        return credentials(secret, name, spec, key);
+        return credentials(secret, name, provider.spec(), reference, key);
     }
-    let reference = &spec.credential.seed_secret_ref;
     let access = value(secret, reference.access_token_key.as_deref().unwrap_or("access_token"))?.map(AccessToken);
     let refresh = match semantics {
         Semantics::RenewsItself | Semantics::Reissue => None,
@@ -86,10 +86,16 @@ pub(super) fn seed(
 
 /// The seed of a chain whose tokens are obtained anew: no token, but the credentials, so that new ones begin it anew. Objects
 /// share credentials, so each has a fingerprint of its own.
-fn credentials(secret: &Secret, name: &str, spec: &RefreshableTokenSpec, key: &FingerprintKey) -> Result<Seed, Unusable> {
-    let login = login(Some(secret), None, spec)?;
+fn credentials(
+    secret: &Secret,
+    name: &str,
+    provider: &ProviderSpec,
+    reference: &SeedSecretRef,
+    key: &FingerprintKey,
+) -> Result<Seed, Unusable> {
+    let login = login(Some(secret), None, provider, reference)?;
     if login.client_id.is_none() {
-        return Err(missing(secret, &spec.credential.seed_secret_ref, Semantics::Reissue));
+        return Err(missing(secret, reference, Semantics::Reissue));
     }
     let text = |text: &Option<SecretText>| text.as_ref().map(|text| text.reveal().to_owned());
     let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
@@ -112,12 +118,16 @@ fn missing(secret: &Secret, reference: &SeedSecretRef, semantics: Semantics) -> 
 }
 
 /// The credentials beside the tokens, as far as the provider uses them.
-pub(super) fn login(seed: Option<&Secret>, client: Option<&Secret>, spec: &RefreshableTokenSpec) -> Result<Login, Unusable> {
-    let reference = &spec.credential.seed_secret_ref;
+pub(super) fn login(
+    seed: Option<&Secret>,
+    client: Option<&Secret>,
+    provider: &ProviderSpec,
+    reference: &SeedSecretRef,
+) -> Result<Login, Unusable> {
     let from = |secret: Option<&Secret>, key: &str| secret.map_or(Ok(None), |secret| value(secret, key));
-    let client_ref = spec.provider.client_secret_ref();
+    let client_ref = provider.client_secret_ref();
     let client = if client_ref.is_some() { client } else { seed };
-    Ok(match &spec.provider {
+    Ok(match provider {
         ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => Login {
             username: from(seed, reference.username_key.as_deref().unwrap_or("username"))?,
             password: from(seed, reference.password_key.as_deref().unwrap_or("password"))?,
@@ -195,9 +205,4 @@ pub(super) async fn ca_bundle(cluster: &Cluster, namespace: &str, provider: &Pro
         Err(Trouble::Conflict | Trouble::Unclear) => return Err(Unusable::Unavailable),
     };
     CaBundle::parse(&pem).map(Some).map_err(|why: NotSent| refuse(format!("{place}: {why}")))
-}
-
-/// The provider of a spec.
-pub(super) fn provider(spec: &RefreshableTokenSpec) -> Provider {
-    Provider::new(spec.provider.clone(), spec.request())
 }

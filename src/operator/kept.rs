@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::Context;
 use super::cluster::Owner;
 use super::drive::Job;
+use super::endpoint::Reach;
 use super::journal::JournalStore;
 use super::transport::Connection;
 use crate::refresh::exchange::{Brief, Exchange, Memento, Outcome};
@@ -96,7 +97,10 @@ pub(super) async fn replay(context: &Arc<Context>) {
             let own = Claim::new(context.clock.unique_name(), &context.pod, &context.process);
             let brief = Brief::replay(&entry, Claim { journal: context.kept.id(), ..own }, context.key.clone());
             let provider = entry.provider.name();
-            let connection = Connection { ca_bundle: None, connect_timeout: Duration::ZERO, request_timeout: Duration::ZERO };
+            // Nothing is sent.
+            let reach = Reach::Namespace;
+            let connection =
+                Connection { reach, ca_bundle: None, connect_timeout: Duration::ZERO, request_timeout: Duration::ZERO };
             let first = Exchange::replay(brief, entry);
             let job = Job {
                 context: Arc::clone(&context),

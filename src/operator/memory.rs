@@ -10,6 +10,7 @@ use super::seen::number;
 use super::transport::CaBundle;
 use crate::api::RefreshableToken;
 use crate::refresh::decide::{Memory, SeedView};
+use crate::refresh::rollout::Tries;
 use crate::token::Login;
 
 /// What is remembered about one object.
@@ -24,6 +25,8 @@ pub(super) struct Remembered {
     pub(super) restated: Option<Duration>,
     pub(super) ca_bundle: Option<CaBundle>,
     pub(super) login: Option<(LoginVersions, Login)>,
+    /// Roll-outs that failed.
+    pub(super) rollouts: Tries,
 }
 
 /// What a login was read from.

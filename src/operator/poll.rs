@@ -25,7 +25,7 @@ impl Context {
         let namespace = object.namespace().unwrap_or_default();
         let spec = &object.spec;
         let seed = Some(spec.credential.seed_secret_ref.name.as_str());
-        let client = spec.provider.client_secret_ref().map(|client| client.name.as_str());
+        let client = spec.own_client().map(|client| client.name.as_str());
         let outputs = spec.outputs.iter().map(|output| output.secret_name.as_str());
         let names = seed.into_iter().chain(client).chain(outputs);
         join_all(names.map(|name| self.look_at(&namespace, name))).await;

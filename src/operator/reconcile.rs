@@ -1,5 +1,7 @@
 //! One object's turn: gather facts, decide, run what was decided, report. Nothing is decided here.
 
+mod report;
+
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,26 +18,26 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use super::Context;
-use super::cluster::{Owner, Trouble, is_owned_by, output_view};
+use super::cluster::{Owner, output_view};
 use super::credential::{self, Unusable};
 use super::deletion;
 use super::drive::{Driven, Job};
+use super::endpoint::Reach;
 use super::memory::{LoginVersions, Remembered};
 use super::metrics::CONTROLLER;
+use super::provider::Resolved;
 use super::rival;
 use super::telemetry;
 use super::transport::Connection;
 use crate::api::{OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
+use crate::provider::{Provider, Semantics};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
-use crate::refresh::decide::{Facts, OutputView, Plan, Rival, SeedView, Trigger, decide, previous_ends};
+use crate::refresh::decide::{Facts, OutputView, Plan, ProviderView, Rival, SeedView, Trigger, decide};
 use crate::refresh::exchange::{Brief, KnownChain, Outcome, Task};
 use crate::refresh::journal::Place;
 use crate::refresh::state::{Claim, Owner as ChainOwner};
 use crate::token::Login;
 
-/// Longest sleep before an object is looked at again. kube sleeps on the monotonic clock, which stops during suspend, so that
-/// a long sleep could outlast an expiry.
-const LONGEST_SLEEP: Duration = Duration::from_secs(300);
 /// Pause before an object is looked at again after the API server did not answer.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -55,7 +57,10 @@ pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context:
         match &object.0 {
             Ok(object) => {
                 context.look_at_secrets(object).await;
-                Box::pin(Turn::new(object.clone(), context).run()).await
+                match Box::pin(Turn::begin(object.clone(), context)).await {
+                    Ok(turn) => Box::pin(turn.run()).await,
+                    Err(action) => action,
+                }
             }
             Err(invalid) => Box::pin(undecodable(&context, invalid)).await,
         }
@@ -119,6 +124,7 @@ async fn undecodable(context: &Context, invalid: &InvalidObject) -> Action {
 struct Turn {
     context: Arc<Context>,
     object: RefreshableToken,
+    provider: Result<Resolved, (Reason, String)>,
     uid: String,
     name: String,
     namespace: String,
@@ -130,7 +136,7 @@ struct Turn {
 }
 
 impl Turn {
-    fn new(object: RefreshableToken, context: Arc<Context>) -> Self {
+    async fn begin(object: RefreshableToken, context: Arc<Context>) -> Result<Self, Action> {
         let uid = object.uid().unwrap_or_default();
         let mut remembered = context.memory.recall(&uid);
         // Our own last write may not have come back through the watch yet. Once it has, one copy is enough.
@@ -146,7 +152,12 @@ impl Turn {
             Some(seen) if seen.role == "seed" => SeedView::Seen(seen.resource_version),
             Some(_) | None => SeedView::NotSeen,
         };
-        Self { context, object, uid, name, namespace, remembered, status, seed, seed_secret: None, rival: None }
+        let provider = match context.resolve(&object).await {
+            Ok(resolved) => Ok(resolved),
+            Err(Unusable::Refused(reason, message)) => Err((reason, message)),
+            Err(Unusable::Unavailable) => return Err(Action::requeue(UNAVAILABLE_PAUSE)),
+        };
+        Ok(Self { context, object, provider, uid, name, namespace, remembered, status, seed, seed_secret: None, rival: None })
     }
 
     async fn run(mut self) -> Action {
@@ -154,8 +165,10 @@ impl Turn {
             return action;
         }
         let mut plan = self.decide();
+        // Nothing but a halt, a wait or a leave is planned without one.
+        let Ok(resolved) = self.provider.clone() else { return self.stand(plan).await };
         if plan == Plan::ReadSeed {
-            if let Err(action) = self.read_seed().await {
+            if let Err(action) = self.read_seed(&resolved).await {
                 return action;
             }
             plan = self.decide();
@@ -165,19 +178,32 @@ impl Turn {
                 SeedView::Read { seed, .. } => Some(&seed.fingerprint),
                 SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
             };
-            self.rival = rival::find(&self.object, fingerprint, &self.context.objects());
+            let reissued = self.offer(&resolved).semantics() == Semantics::Reissue;
+            self.rival = rival::find(&self.object, reissued, fingerprint, &self.context.objects());
             plan = self.decide();
         }
         match plan {
+            Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(resolved, task, trigger, preflight)).await,
+            plan => self.stand(plan).await,
+        }
+    }
+
+    /// Follows a plan that begins nothing.
+    async fn stand(self, plan: Plan) -> Action {
+        match plan {
             Plan::Leave => Action::await_change(),
-            Plan::ReadSeed => Action::requeue(UNAVAILABLE_PAUSE),
+            Plan::ReadSeed | Plan::Exchange { .. } => Action::requeue(UNAVAILABLE_PAUSE),
             Plan::Wait { until } => {
                 let conclusion = conclude_wait(&self.facts(), self.context.clock.now());
                 Box::pin(self.restate(conclusion, until)).await
             }
             Plan::Halt { reason, message } => Box::pin(self.halt(reason, &message)).await,
-            Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(task, trigger, preflight)).await,
         }
+    }
+
+    /// The token API with what this object asks of it.
+    fn offer(&self, resolved: &Resolved) -> Provider {
+        Provider::new(resolved.spec.clone(), self.object.spec.request())
     }
 
     async fn halt(self, reason: Reason, message: &str) -> Action {
@@ -212,6 +238,10 @@ impl Turn {
             request: self.object.annotations().get(REFRESH_REQUESTED_ANNOTATION).map(String::as_str),
             deleting: self.object.metadata.deletion_timestamp.is_some(),
             spec: &self.object.spec,
+            provider: match &self.provider {
+                Ok(resolved) => ProviderView::Known { spec: &resolved.spec, version: resolved.version.as_deref() },
+                Err((reason, message)) => ProviderView::Unusable { reason: *reason, message },
+            },
             status: &self.status,
             rival: self.rival.clone(),
             seed: self.seed.clone(),
@@ -238,12 +268,13 @@ impl Turn {
         Owner { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() }
     }
 
-    async fn read_seed(&mut self) -> Result<(), Action> {
-        let name = self.object.spec.credential.seed_secret_ref.name.clone();
-        let spec = &self.object.spec;
-        let semantics = credential::provider(spec).semantics();
-        let read = match credential::opted_in(&self.context.cluster, &self.namespace, &name).await {
-            Ok(secret) => credential::seed(&secret, &self.name, spec, semantics, &self.context.key).map(|seed| (secret, seed)),
+    async fn read_seed(&mut self, resolved: &Resolved) -> Result<(), Action> {
+        let reference = &self.object.spec.credential.seed_secret_ref;
+        let provider = self.offer(resolved);
+        let read = match credential::opted_in(&self.context.cluster, &self.namespace, &reference.name).await {
+            Ok(secret) => {
+                credential::seed(&secret, &self.name, &provider, reference, &self.context.key).map(|seed| (secret, seed))
+            }
             Err(unusable) => Err(unusable),
         };
         self.seed = match read {
@@ -258,15 +289,16 @@ impl Turn {
         Ok(())
     }
 
-    async fn exchange(mut self, task: Task, trigger: Trigger, preflight: bool) -> Action {
+    async fn exchange(mut self, resolved: Resolved, task: Task, trigger: Trigger, preflight: bool) -> Action {
         if self.context.stopping.is_cancelled() {
             return Action::await_change();
         }
-        let credentials = self.credentials(task, preflight).await;
+        let provider = self.offer(&resolved);
+        let credentials = self.credentials(&resolved, task, preflight).await;
         let (login, connection) = match credentials {
             Ok(found) => found,
             // Publishing needs none, and an open exchange can often be ended without.
-            Err(_) if task == Task::Publish => (Login::default(), self.connection()),
+            Err(_) if task == Task::Publish => (Login::default(), self.connection(&resolved)),
             Err(Unusable::Unavailable) => return Action::requeue(UNAVAILABLE_PAUSE),
             Err(Unusable::Refused(reason, message)) => return Box::pin(self.halt(reason, &message)).await,
         };
@@ -274,14 +306,14 @@ impl Turn {
         let Some(_adopting) = context.memory.adopt_alone(&self.seed, &self.uid) else {
             return Action::requeue(UNAVAILABLE_PAUSE);
         };
-        let brief = self.brief(task, login, preflight);
-        let semantics = brief.provider.semantics();
+        let semantics = provider.semantics();
+        let brief = self.brief(provider, task, login, preflight);
         let job = Job {
             context: Arc::clone(&self.context),
             object: Some(self.object.clone()),
             owner: self.owner(),
             place: self.place(),
-            provider: self.object.spec.provider.name(),
+            provider: resolved.spec.name(),
             connection,
             claimed: None,
             permit: None,
@@ -307,47 +339,51 @@ impl Turn {
         }
     }
 
-    fn connection(&self) -> Connection {
-        let timeouts = self.object.spec.provider.timeouts();
-        let longest = credential::provider(&self.object.spec).semantics().longest_request().unwrap_or(Duration::MAX);
-        let request_timeout = timeouts.request().min(longest);
-        Connection { ca_bundle: None, connect_timeout: timeouts.connect(), request_timeout }
+    fn connection(&self, resolved: &Resolved) -> Connection {
+        let connection = resolved.connection();
+        let longest = self.offer(resolved).semantics().longest_request().unwrap_or(Duration::MAX);
+        Connection { request_timeout: connection.request_timeout.min(longest), ..connection }
     }
 
-    async fn credentials(&mut self, task: Task, preflight: bool) -> Result<(Login, Connection), Unusable> {
-        let spec = self.object.spec.clone();
-        let mut connection = self.connection();
+    async fn credentials(&mut self, resolved: &Resolved, task: Task, preflight: bool) -> Result<(Login, Connection), Unusable> {
+        let Resolved { spec: provider, home, .. } = resolved;
+        let reference = self.object.spec.credential.seed_secret_ref.clone();
+        let mut connection = self.connection(resolved);
         if task == Task::Publish && self.status.attempt.is_none() {
             return Ok((Login::default(), connection));
         }
-        if spec.provider.tls().is_some() {
+        if provider.tls().is_some() {
             connection.ca_bundle = match &self.remembered.ca_bundle {
                 Some(bundle) if !preflight => Some(bundle.clone()),
-                Some(_) | None => credential::ca_bundle(&self.context.cluster, &self.namespace, &spec.provider).await?,
+                Some(_) | None => credential::ca_bundle(&self.context.cluster, home, provider).await?,
             };
             self.remembered.ca_bundle.clone_from(&connection.ca_bundle);
         }
-        if !credential::needs_login(&spec.provider) {
+        if !credential::needs_login(provider) {
             return Ok((Login::default(), connection));
         }
-        let seed_name = &spec.credential.seed_secret_ref.name;
-        let client_name = spec.provider.client_secret_ref().map(|client| client.name.clone());
-        let version = |name: &str| self.context.seen.get(&self.namespace, name).map(|seen| seen.resource_version);
-        let versions = LoginVersions { seed: version(seed_name), client: client_name.as_deref().and_then(version) };
+        let seed_name = &reference.name;
+        let client_name = provider.client_secret_ref().map(|client| client.name.clone());
+        let version = |home: &str, name: &str| self.context.seen.get(home, name).map(|seen| seen.resource_version);
+        let client_version = client_name.as_deref().and_then(|name| version(home, name));
+        // Of a Secret that no watch shows nobody can tell whether it is still the same.
+        let told = client_name.is_none() || client_version.is_some() || resolved.reach == Reach::Namespace;
+        let versions = LoginVersions { seed: version(&self.namespace, seed_name), client: client_version };
         if let Some((known, login)) = &self.remembered.login
             && *known == versions
+            && told
             && !preflight
         {
             return Ok((login.clone(), connection));
         }
         let client = match &client_name {
-            Some(name) => Some(credential::opted_in(&self.context.cluster, &self.namespace, name).await?),
+            Some(name) => Some(credential::opted_in(&self.context.cluster, home, name).await?),
             None => None,
         };
         if self.seed_secret.is_none() && versions.seed.is_some() && client.is_none() {
             self.seed_secret = Some(credential::opted_in(&self.context.cluster, &self.namespace, seed_name).await?);
         }
-        let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), &spec)?;
+        let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), provider, &reference)?;
         self.remembered.login = Some((versions, login.clone()));
         Ok((login, connection))
     }
@@ -356,7 +392,7 @@ impl Turn {
         Place { namespace: self.namespace.clone(), state_secret: self.object.spec.state_secret_name(&self.name) }
     }
 
-    fn brief(&self, task: Task, login: Login, preflight: bool) -> Brief {
+    fn brief(&self, provider: Provider, task: Task, login: Login, preflight: bool) -> Brief {
         let facts = self.facts();
         let context = &self.context;
         let claim = Claim::new(context.clock.unique_name(), &context.pod, &context.process);
@@ -367,7 +403,7 @@ impl Turn {
             place: self.place(),
             claim: Claim { journal: context.kept.id(), ..claim },
             watched: watched.map(|(claim, since)| (claim, context.clock.since_boot().saturating_sub(since))),
-            provider: credential::provider(&self.object.spec),
+            provider,
             login,
             seed: match &self.seed {
                 SeedView::Read { seed, .. } => Some(seed.clone()),
@@ -381,75 +417,5 @@ impl Turn {
             void_claims: self.remembered.memory.void_claims.clone(),
             key: self.context.key.clone(),
         }
-    }
-
-    /// Stores the status if it changed, tells people, and says when to look again.
-    async fn report(mut self, conclusion: Conclusion, until: Option<DateTime<Utc>>) -> Action {
-        self.remembered.memory = conclusion.memory;
-        let same = self.object.status.as_ref() == Some(&conclusion.status);
-        let stored = same || self.store(&conclusion.status).await;
-        if !same {
-            self.remembered.latest = Some(self.object.clone());
-        } else if conclusion.again
-            // What was decided rests on an object that has changed since: the watch may show that much later.
-            && let Ok(live) = self.context.cluster.object(&self.namespace, &self.name).await
-            && is_owned_by(&live, &self.uid)
-        {
-            self.remembered.latest = Some(live);
-        }
-        self.context.memory.remember(&self.uid, self.remembered);
-        for note in &conclusion.events {
-            if note.warning {
-                tracing::warn!(reason = note.reason.as_str(), message = note.message);
-            } else {
-                tracing::info!(reason = note.reason.as_str(), message = note.message);
-            }
-            self.context.cluster.publish_event(&self.object.object_ref(&()), note).await;
-        }
-        if !stored {
-            return Action::requeue(UNAVAILABLE_PAUSE);
-        }
-        if conclusion.again {
-            return Action::requeue(Duration::from_millis(500));
-        }
-        let now = self.context.clock.now();
-        let previous = previous_ends(&self.object.spec, &conclusion.status);
-        let times = [until, conclusion.status.next_refresh_time].into_iter().flatten().chain(previous);
-        let next = times.filter(|time| *time > now).min();
-        let expiry = conclusion.status.token.and_then(|token| token.expiration_time).filter(|time| *time > now);
-        let wake = next.into_iter().chain(expiry).min();
-        // The clock is read in whole seconds by the decision: a millisecond more makes sure that the time has come.
-        let sleep = wake.map(|time| (time - now).to_std().unwrap_or_default() + Duration::from_millis(1));
-        Action::requeue(sleep.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP))
-    }
-
-    /// PUT the status. Somebody who wrote to the object in between is no reason to lose what we know; another replica that has
-    /// written about the chain knows more, and its mark must not be written over.
-    async fn store(&mut self, status: &RefreshableTokenStatus) -> bool {
-        let base = self.object.status.clone().unwrap_or_default();
-        for _ in 0..3 {
-            self.object.status = Some(status.clone());
-            match self.context.cluster.put_status(&self.namespace, &self.object).await {
-                Ok(object) => {
-                    self.object = object;
-                    return true;
-                }
-                Err(Trouble::Conflict) => match self.context.cluster.object(&self.namespace, &self.name).await {
-                    Ok(object) if is_owned_by(&object, &self.uid) => {
-                        let same = object.status.as_ref().is_none_or(|live| live.same_chain(&base));
-                        self.object = object;
-                        if !same {
-                            break;
-                        }
-                    }
-                    Ok(_) | Err(Trouble::Missing) => return true,
-                    Err(Trouble::Conflict | Trouble::Denied | Trouble::Unclear) => break,
-                },
-                Err(Trouble::Missing) => return true,
-                Err(Trouble::Denied | Trouble::Unclear) => break,
-            }
-        }
-        tracing::warn!("the status could not be stored; it is computed again");
-        false
     }
 }

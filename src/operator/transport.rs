@@ -26,7 +26,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-use crate::operator::endpoint::EndpointPolicy;
+use crate::operator::endpoint::{EndpointPolicy, Reach};
 use crate::provider::{Delivery, Lost, NotSent, TokenRequest};
 use lookup::{Lookup, Resolver};
 pub use tls::CaBundle;
@@ -37,6 +37,8 @@ const MOST_CLIENTS: usize = 32;
 /// How one provider is connected to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Connection {
+    /// Whose word the address is.
+    pub reach: Reach,
     /// The certificate authorities to trust; none: the system's.
     pub ca_bundle: Option<CaBundle>,
     /// Until the connection stands, DNS and TLS included.
@@ -79,8 +81,8 @@ pub struct Transport {
 }
 
 struct Shared {
-    policy: Arc<EndpointPolicy>,
-    resolver: Resolver,
+    /// For the word of a namespace, and of the cluster.
+    resolvers: [Resolver; 2],
     load_roots: fn() -> RootCertStore,
     system_roots: Mutex<Option<Arc<RootCertStore>>>,
     clients: Mutex<VecDeque<(Connection, Client)>>,
@@ -101,9 +103,9 @@ impl Transport {
     }
 
     fn with(policy: EndpointPolicy, lookup: Lookup, load_roots: fn() -> RootCertStore) -> Self {
-        let policy = Arc::new(policy);
-        let resolver = Resolver::new(Arc::clone(&policy), lookup);
-        let shared = Shared { policy, resolver, load_roots, system_roots: Mutex::default(), clients: Mutex::default() };
+        let resolvers =
+            [Reach::Namespace, Reach::Cluster].map(|reach| Resolver::new(Arc::new(policy.reaching(reach)), Arc::clone(&lookup)));
+        let shared = Shared { resolvers, load_roots, system_roots: Mutex::default(), clients: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -123,10 +125,10 @@ impl Transport {
 
     /// Connects as [`send`](Self::send) would, with DNS, policy, TCP and TLS, and hangs up without a byte of HTTP.
     pub async fn connect(&self, url: &str, connection: &Connection) -> Result<(), NotSent> {
-        let url = self.allowed(url)?;
+        let url = self.allowed(url, connection.reach)?;
         let client = self.client(connection, &url)?;
         let connected = async {
-            let addresses = self.shared.addresses(&url).await?;
+            let addresses = self.shared.addresses(&url, connection.reach).await?;
             let tcp = TcpStream::connect(addresses.as_slice()).await.map_err(|error| outcome::handshake(&error))?;
             if url.scheme() == "http" {
                 return Ok(());
@@ -142,7 +144,7 @@ impl Transport {
     }
 
     async fn exchange(&self, request: &TokenRequest, connection: &Connection) -> Result<Delivery, NotSent> {
-        let url = self.allowed(&request.url)?;
+        let url = self.allowed(&request.url, connection.reach)?;
         let client = self.client(connection, &url)?;
         // The clock of tokio looks at the answer before it looks at the time; the client's own looks at the time first and
         // would throw away an answer that is there when a busy process comes back late.
@@ -158,8 +160,8 @@ impl Transport {
         Ok(http::read(answer, deadline).await)
     }
 
-    fn allowed(&self, url: &str) -> Result<Url, NotSent> {
-        self.shared.policy.check_url(url).map_err(|why| {
+    fn allowed(&self, url: &str, reach: Reach) -> Result<Url, NotSent> {
+        self.shared.resolver(reach).policy().check_url(url).map_err(|why| {
             tracing::warn!(class = ?why, "the endpoint policy refuses a URL");
             NotSent::EndpointNotAllowed
         })
@@ -193,7 +195,8 @@ impl Transport {
     fn build(&self, roots: Arc<RootCertStore>, connection: &Connection) -> Result<Client, NotSent> {
         // Neither step fails with settings that are the same for every connection.
         let tls = tls::config(roots).map_err(|_| NotSent::TlsRejected)?;
-        let http = http::client(tls.clone(), self.shared.resolver.clone(), connection.connect_limit());
+        let resolver = self.shared.resolver(connection.reach).clone();
+        let http = http::client(tls.clone(), resolver, connection.connect_limit());
         Ok(Client { http: http.map_err(|_| NotSent::TlsRejected)?, tls: Arc::new(tls) })
     }
 }
@@ -207,10 +210,18 @@ impl Shared {
         roots
     }
 
-    async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, NotSent> {
+    fn resolver(&self, reach: Reach) -> &Resolver {
+        let [namespace, cluster] = &self.resolvers;
+        match reach {
+            Reach::Namespace => namespace,
+            Reach::Cluster => cluster,
+        }
+    }
+
+    async fn addresses(&self, url: &Url, reach: Reach) -> Result<Vec<SocketAddr>, NotSent> {
         let port = url.port_or_known_default().unwrap_or(443);
         let found: Vec<IpAddr> = match url.host() {
-            Some(Host::Domain(name)) => self.resolver.addresses(name).await?,
+            Some(Host::Domain(name)) => self.resolver(reach).addresses(name).await?,
             // Literal addresses were judged with the URL.
             Some(Host::Ipv4(ip)) => vec![ip.into()],
             Some(Host::Ipv6(ip)) => vec![ip.into()],

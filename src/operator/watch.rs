@@ -70,7 +70,7 @@ fn concerned(context: &Context, namespace: &str, name: &str, secret: &SeenSecret
         return vec![label.clone()];
     }
     let names = |object: &RefreshableToken| {
-        let client = object.spec.provider.client_secret_ref().map(|client| client.name.as_str());
+        let client = object.spec.own_client().map(|client| client.name.as_str());
         let output = secret.role != "seed" && object.spec.outputs.iter().any(|output| output.secret_name == name);
         let owner = object.uid().is_some_and(|uid| secret.owners.contains(&uid));
         owner || output || object.spec.credential.seed_secret_ref.name == name || client == Some(name)

@@ -289,6 +289,12 @@ impl Provider {
         Self { spec, wish }
     }
 
+    /// What the manifest says of the token API.
+    #[must_use]
+    pub fn spec(&self) -> &ProviderSpec {
+        &self.spec
+    }
+
     /// The key of the token API in the manifest.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -10,6 +10,7 @@ mod recover;
 mod refused;
 mod reseed;
 mod restart;
+mod rollout;
 mod seed;
 mod suspend;
 mod unknown;

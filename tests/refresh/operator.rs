@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use refreshable_token_operator::api::{ConditionType, Reason, RefreshableTokenStatus};
 use refreshable_token_operator::provider::{Delivery, Lost, NotSent, Provider, TokenRequest};
 use refreshable_token_operator::refresh::conclude::{Conclusion, conclude, conclude_halt, conclude_wait, mark};
-use refreshable_token_operator::refresh::decide::{Facts, Memory, OutputView, Plan as Decision, SeedView, decide};
+use refreshable_token_operator::refresh::decide::{Facts, Memory, OutputView, Plan as Decision, ProviderView, SeedView, decide};
 use refreshable_token_operator::refresh::exchange::{
     Brief, Event, Exchange, Finished, KnownChain, MarkAnswer, Memento, Outcome, OutputAnswer, StateAnswer, Step, Task,
     WriteAnswer,
@@ -154,7 +154,7 @@ impl Operator {
             place: place(),
             claim: Claim { journal, ..claim },
             watched,
-            provider: Provider::new(world.spec.provider.clone(), world.spec.request()),
+            provider: Provider::new(world.spec.provider.clone().unwrap(), world.spec.request()),
             login: if self.without_login {
                 Login::default()
             } else {
@@ -201,6 +201,7 @@ pub fn facts<'a>(world: &'a World, status: &'a RefreshableTokenStatus, memory: &
         request: world.request.as_deref(),
         deleting: false,
         spec: &world.spec,
+        provider: ProviderView::Known { spec: world.spec.provider.as_ref().unwrap(), version: None },
         status,
         rival: None,
         seed: seed.clone(),

@@ -52,7 +52,7 @@ pub fn spec(kind: Kind) -> RefreshableTokenSpec {
     };
     RefreshableTokenSpec {
         suspend: None,
-        provider: ProviderSpec::Oauth2(Oauth2 {
+        provider: Some(ProviderSpec::Oauth2(Oauth2 {
             token_url: "https://issuer.example.com/token".into(),
             revocation_url: None,
             preset: None,
@@ -64,12 +64,14 @@ pub fn spec(kind: Kind) -> RefreshableTokenSpec {
             grace_seconds,
             tls: None,
             timeouts: None,
-        }),
+        })),
+        provider_ref: None,
         credential: Credential { seed_secret_ref: seed },
         state_secret_name: None,
         request: None,
         refresh: None,
         outputs: vec![output("out")],
+        rollout: None,
         deletion_policy: None,
     }
 }

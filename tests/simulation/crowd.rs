@@ -112,6 +112,7 @@ impl Crowd {
         let calls: Arc<dyn TokenCalls> = Arc::<Api>::clone(api);
         let parts = Parts {
             secrets_watch: true,
+            rollout: false,
             client: cluster.client("operator", OPERATOR_NAMESPACE),
             calls,
             clock: Arc::new(SkewedClock::new(time, Skew::default(), "operator")),

@@ -12,6 +12,7 @@ mod deletion;
 mod mark;
 mod quiet;
 mod recreated;
+mod rollout;
 #[path = "../support/simulation/mod.rs"]
 #[allow(dead_code, reason = "each binary uses a part of the simulation")]
 mod simulation;

@@ -223,6 +223,7 @@ fn words(delivery: &Delivery) -> String {
 async fn child_calls() {
     let url = |name: &str| std::env::var_os(name).unwrap().into_string().unwrap();
     let limits = Connection {
+        reach: Reach::Namespace,
         ca_bundle: None,
         connect_timeout: Timeouts::default().connect(),
         request_timeout: Timeouts::default().request(),

@@ -11,7 +11,7 @@ mod tls_calls;
 
 use std::time::Duration;
 
-use refreshable_token_operator::operator::endpoint::EndpointPolicy;
+use refreshable_token_operator::operator::endpoint::{EndpointPolicy, Reach};
 use refreshable_token_operator::operator::transport::{Connection, Transport};
 use refreshable_token_operator::provider::{Body, Delivery, Method, Reply, TokenRequest};
 use refreshable_token_operator::token::SecretText;
@@ -28,7 +28,8 @@ fn transport() -> Transport {
 }
 
 fn connection() -> Connection {
-    Connection { ca_bundle: None, connect_timeout: Duration::from_secs(5), request_timeout: Duration::from_secs(20) }
+    let (connect_timeout, request_timeout) = (Duration::from_secs(5), Duration::from_secs(20));
+    Connection { reach: Reach::Namespace, ca_bundle: None, connect_timeout, request_timeout }
 }
 
 fn hasty() -> Connection {

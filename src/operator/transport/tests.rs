@@ -15,7 +15,8 @@ use crate::token::SecretText;
 pub(super) const RULES: &str = "rules:\n- hosts: [art.example.com]\n  addresses: [127.0.0.1/32]\n  schemes: [http]\n";
 
 pub(super) fn connection() -> Connection {
-    Connection { ca_bundle: None, connect_timeout: Duration::from_secs(2), request_timeout: Duration::from_secs(4) }
+    let (connect_timeout, request_timeout) = (Duration::from_secs(2), Duration::from_secs(4));
+    Connection { reach: Reach::Namespace, ca_bundle: None, connect_timeout, request_timeout }
 }
 
 pub(super) fn post(url: &str) -> TokenRequest {

@@ -74,8 +74,9 @@ impl Draft<'_> {
         self.memory.generation = self.status.chain_generation.unwrap_or(0);
         self.status.last_refresh_time = Some(whole_seconds(self.now));
         self.status.consecutive_failures = Some(0);
-        if let Some(effective) = &mut self.status.effective {
-            effective.request_fingerprint = Some(request_fingerprint(self.facts.spec, self.facts.key).to_string());
+        if let (Some(effective), Some(provider)) = (&mut self.status.effective, self.facts.provider.spec()) {
+            let asked = request_fingerprint(provider, &self.facts.spec.request(), self.facts.key);
+            effective.request_fingerprint = Some(asked.to_string());
         }
         self.status.conditions.retain(|c| c.type_ != ConditionType::Stalled);
         self.reschedule();

@@ -1,6 +1,6 @@
 //! Manifests that the API server must refuse, with the field and the words that a person gets.
 
-use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, HTTP, OAUTH2, http};
+use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, HTTP, OAUTH2, consumers, http};
 
 /// What is changed in the base manifest (a merge patch), the field that the refusal names, and what it says.
 type Row = (&'static str, &'static str, &'static str, &'static str);
@@ -49,6 +49,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend(OUTPUT_METADATA.iter().map(|(name, entries, field, says)| beside("metadata", name, entries, field, says)));
     cases.extend(common(HTTP, "http"));
     cases.extend(http::bad());
+    cases.extend(consumers::bad());
     cases
 }
 

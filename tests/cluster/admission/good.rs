@@ -1,6 +1,6 @@
 //! Manifests that the API server and the operator must take.
 
-use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, OAUTH2, http};
+use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, OAUTH2, consumers, http};
 
 /// All of them; field and words of a [`Case`] are empty.
 pub fn cases() -> Vec<Case> {
@@ -16,6 +16,7 @@ pub fn cases() -> Vec<Case> {
     }
     cases.extend(largest());
     cases.extend(http::good());
+    cases.extend(consumers::good());
     cases
 }
 

@@ -38,9 +38,11 @@ pub fn spec(promise: Promise) -> RefreshableTokenSpec {
     };
     let output = OutputSpec { secret_name: OUTPUT.to_owned(), opaque: Some(Opaque::default()), ..OutputSpec::default() };
     RefreshableTokenSpec {
+        rollout: None,
         deletion_policy: None,
         suspend: None,
-        provider: ProviderSpec::Oauth2(oauth2),
+        provider: Some(ProviderSpec::Oauth2(oauth2)),
+        provider_ref: None,
         credential: Credential { seed_secret_ref: seed },
         state_secret_name: None,
         request: None,

@@ -153,6 +153,7 @@ impl World {
             loop {
                 let parts = Parts {
                     secrets_watch,
+                    rollout: true,
                     client: cluster.client(&name, OPERATOR_NAMESPACE),
                     calls: Arc::clone(&calls),
                     clock: Arc::clone(&clock),
