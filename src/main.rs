@@ -60,6 +60,9 @@ struct Run {
     /// Restart the workloads of `spec.rollout`. Needs get, list and patch of Deployments, StatefulSets and DaemonSets.
     #[arg(long, env = "RTOK_ROLLOUT")]
     rollout: bool,
+    /// Ask Kubernetes for tokens of the ServiceAccounts of `credential.serviceAccountRef`. Needs create of serviceaccounts/token.
+    #[arg(long, env = "RTOK_SERVICE_ACCOUNT_TOKENS")]
+    service_account_tokens: bool,
     /// Namespace of the operator's own Secrets. Default: that of the service account or of the kubeconfig's context.
     #[arg(long, env = "RTOK_OPERATOR_NAMESPACE", value_name = "NAME", value_parser = namespace)]
     operator_namespace: Option<String>,
@@ -154,6 +157,7 @@ fn check(arguments: Run) -> anyhow::Result<ExitCode> {
             secrets_watch: settings.secrets_watch,
             metrics_auth: settings.metrics_auth,
             rollout: settings.rollout,
+            service_account_tokens: settings.service_account_tokens,
         };
         anyhow::Ok(check::check(&Cluster::new(client, None, Metrics::default()), &scope).await)
     })?;
@@ -239,6 +243,7 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
         namespaces: arguments.namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
         secrets_watch: arguments.secrets_watch,
         rollout: arguments.rollout,
+        service_account_tokens: arguments.service_account_tokens,
         operator_namespace: arguments.operator_namespace.filter(|name| !name.is_empty()),
         endpoint_policy,
         journal_dir: arguments.journal_dir,

@@ -67,14 +67,16 @@ fn runs(program: &Path) -> anyhow::Result<Vec<String>> {
     let copy = root.path().join(NAME);
     fs::copy(program, &copy)?;
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
-    let output = match Command::new("chroot").arg(root.path()).args([&format!("/{NAME}"), "version"]).output() {
-        Ok(output) if output.status.success() => output,
+    let (output, place) = match Command::new("chroot").arg(root.path()).args([&format!("/{NAME}"), "version"]).output() {
+        Ok(output) if output.status.success() => (output, "in an empty root"),
         // Only root may change the root.
-        _ => Command::new(&copy).arg("version").output().context("start the program")?,
+        _ => {
+            (Command::new(&copy).arg("version").env_clear().output().context("start the program")?, "in the root of this machine")
+        }
     };
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     ensure!(version == format!("{NAME} {}", env!("CARGO_PKG_VERSION")), "`version` says `{version}`");
-    Ok(vec![format!("`version` in an empty root: {version}")])
+    Ok(vec![format!("`version` {place}: {version}")])
 }
 
 /// Builds the product once more, from a copy of the sources in another folder and into another folder, and compares digests.

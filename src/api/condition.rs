@@ -158,6 +158,10 @@ reasons! {
     OutputInvalid = "OutputInvalid",
     /// The certificate authorities cannot be read.
     CaBundleInvalid = "CABundleInvalid",
+    /// The client's certificate cannot be read, or the token API refuses it.
+    ClientCertificateInvalid = "ClientCertificateInvalid",
+    /// Kubernetes gives no token of the ServiceAccount that the object names.
+    ServiceAccountTokenUnavailable = "ServiceAccountTokenUnavailable",
     /// The endpoint policy does not allow the provider's address.
     EndpointNotAllowed = "EndpointNotAllowed",
     /// The token API cannot be reached.

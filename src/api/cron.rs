@@ -103,8 +103,8 @@ fn set(text: &str, range: RangeInclusive<u32>, names: &[&str]) -> Option<Set> {
 }
 
 fn value(text: &str, first: u32, names: &[&str]) -> Option<u32> {
-    let named = names.iter().position(|name| text.eq_ignore_ascii_case(name));
-    named.and_then(|place| u32::try_from(place).ok()?.checked_add(first)).or_else(|| number(text))
+    let word = names.iter().position(|name| text.eq_ignore_ascii_case(name));
+    word.and_then(|place| u32::try_from(place).ok()?.checked_add(first)).or_else(|| number(text))
 }
 
 /// One or two digits.

@@ -36,19 +36,21 @@ pub use http::{
 pub use oauth2::{Grant, Preset};
 pub use output::{BasicAuth, CreationPolicy, DockerConfigJson, Opaque, OutputMetadata, OutputSpec};
 pub use provider::{
-    CaBundleKind, CaBundleRef, ClientAuthentication, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution,
-    Oauth2, ProviderSpec, Rotation, Timeouts, Tls,
+    CaBundleKind, CaBundleRef, ClientAuthentication, ClientCertificateRef, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess,
+    JfrogDistribution, Oauth2, ProviderSpec, Rotation, Timeouts, Tls,
 };
 pub use refresh::{RefreshSpec, RetrySpec};
 pub use rollout::{RolloutKind, RolloutSelector, RolloutSpec, RolloutTarget, restarted_for_annotation};
 pub use schema::{crd, crds};
-pub use spec::{Credential, DeletionPolicy, RefreshableToken, RefreshableTokenSpec, RequestSpec, SeedSecretRef};
+pub use spec::{
+    Credential, DeletionPolicy, RefreshableToken, RefreshableTokenSpec, RequestSpec, SeedSecretRef, ServiceAccountRef,
+};
 pub use status::{
     AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, PreviousTokenStatus, RefreshableTokenStatus, RolloutStatus,
     SeedStatus, TokenStatus,
 };
 pub use token_provider::{
-    AllowedNamespaces, ClusterTokenProvider, ClusterTokenProviderSpec, ProviderKind, ProviderRef, TokenProvider,
+    AllowedNamespaces, ClusterTokenProvider, ClusterTokenProviderSpec, Limits, ProviderKind, ProviderRef, TokenProvider,
     TokenProviderSpec, TokenProviderStatus,
 };
 pub use validate::{Invalid, validate, validate_provider, validate_with};

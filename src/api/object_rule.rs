@@ -52,7 +52,7 @@ pub(super) fn state_stays() -> Rule {
 
 /// Whether each token is obtained anew, without a refresh token.
 const ANEW: &str = "(has(self.provider) && has(self.provider.oauth2) && has(self.provider.oauth2.grant) && \
-                    self.provider.oauth2.grant == 'ClientCredentials')";
+                    self.provider.oauth2.grant != 'RefreshToken')";
 /// Which API is asked is not known here: the operator looks at the rules of that API once it knows.
 const REFERS: &str = "!has(self.provider)";
 
@@ -120,9 +120,12 @@ pub(super) fn access_asked() -> Rule {
 /// Who can be asked for an audience.
 pub(super) fn audience_asked() -> Rule {
     Rule::new(format!(
-        "{REFERS} || !has(self.request) || !has(self.request.audience) || has(self.provider.jfrogAccess) || {ANEW}"
+        "{REFERS} || !has(self.request) || !has(self.request.audience) || has(self.provider.jfrogAccess) || \
+         ({ANEW} && self.provider.oauth2.grant != 'JWTBearer')"
     ))
-    .message("audience can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials only: leave it out")
+    .message(
+        "audience can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials or TokenExchange only: leave it out",
+    )
     .field_path(".request.audience")
 }
 
@@ -146,11 +149,21 @@ pub(super) fn refresh_token_exists() -> Rule {
     .field_path(".outputs")
 }
 
-/// Client credentials bring an access token only (RFC 6749 section 4.4.3).
+/// What is obtained anew needs no refresh token (RFC 6749 section 4.4.3; in RFC 8693 section 2.2.1 one may come, and is not used).
 pub(super) fn grant_refreshes() -> Rule {
     Rule::new(format!("!({ANEW}) || self.outputs.all(o, !has(o.opaque) || !has(o.opaque.refreshTokenKey))"))
-        .message("there is no refresh token with grant: ClientCredentials: leave refreshTokenKey out")
+        .message("there is a refresh token with grant: RefreshToken only: leave refreshTokenKey out")
         .field_path(".outputs")
+}
+
+/// Whose token is shown, where one is.
+pub(super) fn service_account_is_shown() -> Rule {
+    Rule::new(format!(
+        "{REFERS} || !has(self.credential.serviceAccountRef) || \
+         ({ANEW} && self.provider.oauth2.grant in ['TokenExchange', 'JWTBearer'])"
+    ))
+    .message("serviceAccountRef belongs to oauth2 with grant: TokenExchange or JWTBearer: leave it out")
+    .field_path(".credential.serviceAccountRef")
 }
 
 /// Who can be asked to revoke a token has told where.
@@ -170,6 +183,11 @@ pub(super) fn revocation_url() -> Rule {
 pub(super) fn some_namespace() -> Rule {
     Rule::new("(has(self.names) && self.names.size() > 0) || has(self.matchLabels)")
         .message("must have names or matchLabels (matchLabels: {} allows every namespace)")
+}
+
+/// An empty object would look as if it limited something.
+pub(super) fn some_limit() -> Rule {
+    Rule::new("has(self.maxConcurrent) || has(self.requestsPerMinute)").message("must have maxConcurrent or requestsPerMinute")
 }
 
 /// The grace period is given where there is one.
@@ -198,16 +216,46 @@ pub(super) fn grant_rotates() -> Rule {
 
 /// A public client has no credentials that could bring a token (RFC 6749 section 4.4).
 pub(super) fn grant_authenticates() -> Rule {
-    Rule::new(format!("{REFRESHES} || !has(self.clientAuthentication) || self.clientAuthentication != 'None'"))
-        .message("grant: ClientCredentials needs a client that authenticates: not clientAuthentication: None")
-        .field_path(".clientAuthentication")
+    Rule::new(
+        "!has(self.grant) || self.grant != 'ClientCredentials' || !has(self.clientAuthentication) || \
+         self.clientAuthentication != 'None'",
+    )
+    .message("grant: ClientCredentials needs a client that authenticates: not clientAuthentication: None")
+    .field_path(".clientAuthentication")
 }
 
 /// Where there is no first token, the client's credentials are the seed.
 pub(super) fn grant_seeds() -> Rule {
     Rule::new(format!("{REFRESHES} || !has(self.clientSecretRef)"))
-        .message("with grant: ClientCredentials the seed Secret holds the client's credentials: leave clientSecretRef out")
+        .message(
+            "clientSecretRef belongs to grant: RefreshToken: with the others the seed Secret holds the client's credentials too",
+        )
         .field_path(".clientSecretRef")
+}
+
+/// What only an exchange has.
+pub(super) fn exchange_types() -> Rule {
+    Rule::new(
+        "(has(self.grant) && self.grant == 'TokenExchange') || (!has(self.subjectTokenType) && !has(self.requestedTokenType))",
+    )
+    .message("subjectTokenType and requestedTokenType belong to grant: TokenExchange: leave them out")
+}
+
+/// Without a certificate there is nothing that authenticates (RFC 8705 section 2).
+pub(super) fn tls_authenticates() -> Rule {
+    Rule::new(
+        "!has(self.clientAuthentication) || self.clientAuthentication != 'TLS' || \
+         (has(self.tls) && has(self.tls.clientCertificateRef))",
+    )
+    .message("clientAuthentication: TLS needs tls.clientCertificateRef")
+    .field_path(".clientAuthentication")
+}
+
+/// An empty object would look as if it switched something.
+pub(super) fn tls_says_something() -> Rule {
+    Rule::new("has(self.caBundleRef) || has(self.clientCertificateRef)").message(
+        "must have caBundleRef or clientCertificateRef: leave tls out for the authorities that the operator's image trusts",
+    )
 }
 
 /// Each credential of a client has a key of its own.

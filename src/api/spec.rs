@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::value_rule::LONGEST;
 use super::{
-    ClientSecretRef, OutputSpec, ProviderRef, ProviderSpec, RefreshSpec, RefreshableTokenStatus, RolloutSpec, SpecDuration,
-    http_rule, object_rule, value_rule,
+    OutputSpec, ProviderRef, ProviderSpec, RefreshSpec, RefreshableTokenStatus, RolloutSpec, SpecDuration, http_rule,
+    object_rule, value_rule,
 };
 
 /// The refresh policy of one token: where it comes from, when it is refreshed, and which Secrets it is written to.
@@ -51,6 +51,7 @@ use super::{
     validation = object_rule::reference_token_asked(),
     validation = object_rule::refresh_token_exists(),
     validation = object_rule::grant_refreshes(),
+    validation = object_rule::service_account_is_shown(),
     validation = object_rule::revocation_url(),
     validation = http_rule::refresh_token_exists(),
     validation = http_rule::revoke()
@@ -116,12 +117,6 @@ impl RefreshableTokenSpec {
         self.refresh.clone().unwrap_or_default()
     }
 
-    /// The Secret with the client's credentials that the object itself names.
-    #[must_use]
-    pub fn own_client(&self) -> Option<&ClientSecretRef> {
-        self.provider.as_ref()?.client_secret_ref()
-    }
-
     /// Whether the object is suspended.
     #[must_use]
     pub fn suspended(&self) -> bool {
@@ -155,6 +150,24 @@ pub struct Credential {
     /// read, never written, and counts once: the operator continues from its own state. Put a new token into it to begin a new
     /// chain.
     pub seed_secret_ref: SeedSecretRef,
+    /// With `grant: TokenExchange` or `JWTBearer`: whose token is shown, in place of `subject_token` of the seed Secret. Kubernetes is
+    /// asked for a new one for each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_ref: Option<ServiceAccountRef>,
+}
+
+/// A ServiceAccount in the object's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccountRef {
+    /// Name of the ServiceAccount.
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::name())]
+    pub name: String,
+    /// Whom its token is for (`aud`): what the authorization server calls itself, such as `https://idp.example.com`.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = value_rule::one_line())]
+    pub audience: String,
 }
 
 /// A Secret in the object's namespace, labelled `refreshabletoken.io/role: seed`.
@@ -171,8 +184,8 @@ pub struct SeedSecretRef {
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
     pub access_token_key: Option<String>,
-    /// Key of the refresh token. Default: `refresh_token`. Not read for elasticCloudEnterprise, for oauth2 with
-    /// `grant: ClientCredentials`, and for http with rotation RenewsItself.
+    /// Key of the refresh token. Default: `refresh_token`. Read for oauth2 with
+    /// `grant: RefreshToken` only, and not for elasticCloudEnterprise and for http with rotation RenewsItself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
@@ -202,7 +215,7 @@ pub struct RequestSpec {
     #[schemars(length(min = 1, max = 500))]
     #[x_kube(validation = value_rule::one_line())]
     pub scope: Option<String>,
-    /// Audience (jfrogAccess, oauth2 with `grant: ClientCredentials`: `audience`).
+    /// Audience (jfrogAccess, oauth2 with `grant: ClientCredentials` or `TokenExchange`: `audience`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     #[x_kube(validation = value_rule::one_line())]

@@ -52,6 +52,7 @@ impl ProviderKind {
 }
 
 /// A token API that tokens of one namespace share.
+#[expect(clippy::duplicated_attributes, reason = "each column has a name")]
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -73,9 +74,43 @@ impl ProviderKind {
 pub struct TokenProviderSpec {
     /// The token API. Exactly one key. The Secrets and ConfigMaps that it names are in this object's namespace.
     pub provider: ProviderSpec,
+    /// How much the API is asked for at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+}
+
+/// How much a token API is asked for at most, by all tokens of the provider together. The token that ends soonest goes first. At
+/// least one of both. What is under way already, such as the repeat of a request whose answer was lost, does not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = object_rule::some_limit())]
+pub struct Limits {
+    /// Refreshes under way at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_concurrent: Option<i32>,
+    /// Refreshes that begin within any 60 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 6000))]
+    pub requests_per_minute: Option<i32>,
+}
+
+impl Limits {
+    /// Refreshes under way at once; none: any number.
+    #[must_use]
+    pub fn max_concurrent(self) -> Option<usize> {
+        self.max_concurrent.and_then(|most| usize::try_from(most).ok()).map(|most| most.max(1))
+    }
+
+    /// Refreshes that begin within any 60 seconds; none: any number.
+    #[must_use]
+    pub fn requests_per_minute(self) -> Option<usize> {
+        self.requests_per_minute.and_then(|most| usize::try_from(most).ok()).map(|most| most.max(1))
+    }
 }
 
 /// A token API that tokens of several namespaces share.
+#[expect(clippy::duplicated_attributes, reason = "each column has a name")]
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -99,6 +134,9 @@ pub struct ClusterTokenProviderSpec {
     pub provider: ProviderSpec,
     /// Whose objects may use this provider.
     pub allowed_namespaces: AllowedNamespaces,
+    /// How much the API is asked for at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 }
 
 /// Namespaces by name or by label. At least one of both; a namespace that fits either is allowed.

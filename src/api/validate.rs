@@ -65,6 +65,10 @@ fn alone(name: &str, spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     require(name.len() <= 240, "metadata.name", "must have at most 240 characters")?;
     check_name("spec.credential.seedSecretRef.name", &seed.name)?;
     check_name("spec.stateSecretName", &state)?;
+    if let Some(account) = &spec.credential.service_account_ref {
+        check_name("spec.credential.serviceAccountRef.name", &account.name)?;
+        one_line("spec.credential.serviceAccountRef.audience", Some(&account.audience), 1024)?;
+    }
     for (field, key) in [
         ("accessTokenKey", &seed.access_token_key),
         ("refreshTokenKey", &seed.refresh_token_key),
@@ -136,8 +140,15 @@ pub fn validate_provider(spec: &ProviderSpec) -> Result<(), Invalid> {
         }
     }
     if let Some(tls) = spec.tls() {
-        check_name("spec.provider.tls.caBundleRef.name", &tls.ca_bundle_ref.name)?;
-        check_key("spec.provider.tls.caBundleRef.key", tls.ca_bundle_ref.key.as_deref())?;
+        let (bundle, certificate) = (tls.ca_bundle_ref.as_ref(), tls.client_certificate_ref.as_ref());
+        require(bundle.is_some() || certificate.is_some(), "spec.provider.tls", "must have caBundleRef or clientCertificateRef")?;
+        if let Some(bundle) = bundle {
+            check_name("spec.provider.tls.caBundleRef.name", &bundle.name)?;
+            check_key("spec.provider.tls.caBundleRef.key", bundle.key.as_deref())?;
+        }
+        if let Some(certificate) = certificate {
+            check_name("spec.provider.tls.clientCertificateRef.name", &certificate.name)?;
+        }
     }
     let timeouts = spec.timeouts();
     let limits = within(timeouts.connect, 1..=30) && within(timeouts.request, 1..=60);
@@ -168,19 +179,40 @@ fn client(spec: &Oauth2) -> Result<(), Invalid> {
     let what = "assertionAudience, privateKeyKey and keyIDKey belong to clientAuthentication: PrivateKeyJWT";
     require(signs || !keys && spec.assertion_audience.is_none(), "spec.provider.oauth2.clientAuthentication", what)?;
     one_line("spec.provider.oauth2.assertionAudience", spec.assertion_audience.as_deref(), 1024)?;
+    let shows = spec.client_authentication == Some(ClientAuthentication::Tls);
+    let certificate = spec.tls.as_ref().is_some_and(|tls| tls.client_certificate_ref.is_some());
+    require(!shows || certificate, "spec.provider.oauth2.clientAuthentication", "TLS needs tls.clientCertificateRef")?;
     let refreshes = spec.grant() == Grant::RefreshToken;
     let what = "belongs to grant: RefreshToken: leave it out";
     require(refreshes || spec.rotation.is_none(), "spec.provider.oauth2.rotation", what)?;
     let what = "must not be None with grant: ClientCredentials";
     let public = spec.client_authentication == Some(ClientAuthentication::None);
-    require(refreshes || !public, "spec.provider.oauth2.clientAuthentication", what)?;
-    let what = "must not be set with grant: ClientCredentials: the seed Secret holds the client's credentials";
-    require(refreshes || spec.client_secret_ref.is_none(), "spec.provider.oauth2.clientSecretRef", what)
+    let fits = spec.grant() != Grant::ClientCredentials || !public;
+    require(fits, "spec.provider.oauth2.clientAuthentication", what)?;
+    let what = "belongs to grant: RefreshToken: with the others the seed Secret holds the client's credentials too";
+    require(refreshes || spec.client_secret_ref.is_none(), "spec.provider.oauth2.clientSecretRef", what)?;
+    for (field, type_) in [("subjectTokenType", &spec.subject_token_type), ("requestedTokenType", &spec.requested_token_type)] {
+        let field = format!("spec.provider.oauth2.{field}");
+        require(type_.is_none() || spec.grant() == Grant::TokenExchange, &field, "belongs to grant: TokenExchange")?;
+        one_line(&field, type_.as_deref(), 255)?;
+    }
+    Ok(())
 }
 
 /// Whether each token is obtained anew, without a refresh token.
 fn anew(provider: &ProviderSpec) -> bool {
-    matches!(provider, ProviderSpec::Oauth2(oauth2) if oauth2.grant() == Grant::ClientCredentials)
+    grant(provider).is_some_and(Grant::obtains_anew)
+}
+
+/// The grant of an OAuth 2.0 provider.
+fn grant(provider: &ProviderSpec) -> Option<Grant> {
+    match provider {
+        ProviderSpec::Oauth2(oauth2) => Some(oauth2.grant()),
+        ProviderSpec::JfrogAccess(_)
+        | ProviderSpec::JfrogDistribution(_)
+        | ProviderSpec::ElasticCloudEnterprise(_)
+        | ProviderSpec::Http(_) => None,
+    }
 }
 
 /// What is asked for, whoever is asked.
@@ -208,8 +240,12 @@ fn request(spec: &RefreshableTokenSpec, provider: &ProviderSpec) -> Result<(), I
     require(asked, "spec.request.lifetime", "can be asked for with jfrogAccess and jfrogDistribution only")?;
     let asked = access || oauth2 || wish.scope.is_none();
     require(asked, "spec.request.scope", "can be asked for with jfrogAccess and oauth2 only")?;
-    let what = "can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials only";
-    require(access || anew(provider) || wish.audience.is_none(), "spec.request.audience", what)?;
+    let what = "can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials or TokenExchange only";
+    let exchanges = anew(provider) && grant(provider) != Some(Grant::JwtBearer);
+    require(access || exchanges || wish.audience.is_none(), "spec.request.audience", what)?;
+    let shown = grant(provider).is_some_and(Grant::has_subject);
+    let what = "belongs to oauth2 with grant: TokenExchange or JWTBearer";
+    require(shown || spec.credential.service_account_ref.is_none(), "spec.credential.serviceAccountRef", what)?;
     for (field, wished) in [
         ("spec.request.username", wish.username.is_some()),
         ("spec.request.description", wish.description.is_some()),

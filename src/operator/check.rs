@@ -34,6 +34,8 @@ pub struct Scope {
     pub metrics_auth: bool,
     /// The workloads of `spec.rollout` are restarted.
     pub rollout: bool,
+    /// Tokens of ServiceAccounts are asked for.
+    pub service_account_tokens: bool,
 }
 
 /// One thing that was looked at.
@@ -115,6 +117,9 @@ pub fn permissions(scope: &Scope) -> Vec<Permission> {
         }
         ask(namespace, "", "configmaps", None, &["get"]);
         ask(namespace, "events.k8s.io", "events", None, &["create", "patch"]);
+        if scope.service_account_tokens {
+            ask(namespace, "", "serviceaccounts/token", None, &["create"]);
+        }
         if scope.rollout {
             for kind in RolloutKind::ALL {
                 ask(namespace, "apps", kind.resource(), None, &["get", "list", "patch"]);
@@ -299,6 +304,7 @@ mod tests {
             secrets_watch: false,
             metrics_auth: false,
             rollout: false,
+            service_account_tokens: false,
         };
         let permissions = permissions(&scope);
         let everywhere = permissions.iter().filter(|permission| permission.namespace.is_none());

@@ -1,6 +1,7 @@
 //! All requests to Kubernetes. Each has a deadline, none is repeated here: what an answer proves is the protocol's business.
 
 mod access;
+mod account;
 mod cleanup;
 mod escrow;
 pub(super) mod lease;

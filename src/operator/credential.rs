@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::cluster::{Cluster, Trouble};
-use super::transport::CaBundle;
-use crate::api::{ClientAuthentication, ClientSecretRef, ProviderSpec, ROLE_LABEL, Reason, SeedSecretRef};
+use super::transport::{CaBundle, ClientCertificate, TlsMaterial};
+use crate::api::{
+    CaBundleRef, ClientAuthentication, ClientCertificateRef, ClientSecretRef, ProviderSpec, ROLE_LABEL, Reason, SeedSecretRef,
+    ServiceAccountRef,
+};
 use crate::provider::{NotSent, Provider, Semantics};
 use crate::refresh::exchange::{Seed, spendable};
 use crate::token::{AccessToken, FingerprintKey, HeldTokens, Login, Purpose, RefreshToken, SecretText, SigningKey, jwt_claims};
@@ -38,11 +42,10 @@ pub(super) async fn opted_in(cluster: &Cluster, namespace: &str, name: &str) -> 
         ),
         Trouble::Conflict | Trouble::Unclear => Unusable::Unavailable,
     })?;
-    let role = secret.metadata.labels.as_ref().and_then(|labels| labels.get(ROLE_LABEL)).map(String::as_str);
     // Such as bootstrap.kubernetes.io/token too.
     let plain =
         secret.type_.as_deref().is_none_or(|type_| !type_.contains("kubernetes.io/") || type_ == "kubernetes.io/basic-auth");
-    if role == Some("seed") && plain {
+    if is_seed(&secret) && plain {
         return Ok(secret);
     }
     let what = if plain {
@@ -94,13 +97,19 @@ fn credentials(
     key: &FingerprintKey,
 ) -> Result<Seed, Unusable> {
     let login = login(Some(secret), None, provider, reference)?;
-    if login.client_id.is_none() {
+    let ProviderSpec::Oauth2(oauth2) = provider else { return Err(missing(secret, reference, Semantics::Reissue)) };
+    // What is missing besides, the request says before it is sent.
+    if login.client_id.is_none() && oauth2.client_authentication != Some(ClientAuthentication::None) {
         return Err(missing(secret, reference, Semantics::Reissue));
     }
     let text = |text: &Option<SecretText>| text.as_ref().map(|text| text.reveal().to_owned());
     let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
     let thumbprint = login.client_key.as_ref().map(SigningKey::thumbprint);
-    let all = serde_json::json!([namespace, name, text(&login.client_id), text(&login.client_secret), thumbprint]);
+    let mut all = vec![namespace.into(), name.into(), text(&login.client_id).into(), text(&login.client_secret).into()];
+    all.push(thumbprint.into());
+    // Objects from before there were subjects keep their fingerprints.
+    all.extend(text(&login.subject_token).map(Value::from));
+    let all = Value::Array(all);
     let fingerprint = key.fingerprint(Purpose::Token, Zeroizing::new(all.to_string()).as_bytes());
     Ok(Seed { tokens: HeldTokens::default(), fingerprint })
 }
@@ -136,11 +145,13 @@ pub(super) fn login(
         ProviderSpec::Oauth2(oauth2) => {
             let [id, secret, key, key_id] = client_ref.map_or(CLIENT_KEYS, ClientSecretRef::keys);
             let client_id = from(client, id)?;
+            let subject_token = if oauth2.grant().has_subject() { from(seed, "subject_token")? } else { None };
+            let found = Login { client_id, subject_token, ..Login::default() };
             if oauth2.client_authentication != Some(ClientAuthentication::PrivateKeyJwt) {
-                return Ok(Login { client_id, client_secret: from(client, secret)?, ..Login::default() });
+                return Ok(Login { client_secret: from(client, secret)?, ..found });
             }
             let client_key = client.map_or(Ok(None), |client| private_key(client, key))?;
-            Login { client_id, client_key, client_key_id: from(client, key_id)?, ..Login::default() }
+            Login { client_key, client_key_id: from(client, key_id)?, ..found }
         }
         ProviderSpec::ElasticCloudEnterprise(_) => Login::default(),
         ProviderSpec::Http(http) => {
@@ -150,6 +161,24 @@ pub(super) fn login(
             }
             Login { named, ..Login::default() }
         }
+    })
+}
+
+/// A token of the ServiceAccount that an object names, with which it asks for its own.
+pub(super) async fn service_account_token(
+    cluster: &Cluster,
+    namespace: &str,
+    reference: &ServiceAccountRef,
+) -> Result<SecretText, Unusable> {
+    let name = &reference.name;
+    let refuse = |what: String| Unusable::Refused(Reason::ServiceAccountTokenUnavailable, what);
+    cluster.service_account_token(namespace, name, &reference.audience).await.map_err(|trouble| match trouble {
+        Trouble::Missing => refuse(format!("ServiceAccount {name} does not exist: create it")),
+        Trouble::Denied => refuse(format!(
+            "the API server gives the operator no token of ServiceAccount {name}: allow it to create serviceaccounts/token (chart: \
+             serviceAccountTokens.enabled=true), and mend the audience if the API server refuses it"
+        )),
+        Trouble::Conflict | Trouble::Unclear => Unusable::Unavailable,
     })
 }
 
@@ -190,10 +219,20 @@ fn value(secret: &Secret, key: &str) -> Result<Option<SecretText>, Unusable> {
     Ok((!text.is_empty()).then(|| SecretText::new(text)))
 }
 
-/// The certificate authorities of a provider.
-pub(super) async fn ca_bundle(cluster: &Cluster, namespace: &str, provider: &ProviderSpec) -> Result<Option<CaBundle>, Unusable> {
-    let Some(tls) = provider.tls() else { return Ok(None) };
-    let reference = &tls.ca_bundle_ref;
+/// What connections to a provider are made with.
+pub(super) async fn tls(cluster: &Cluster, namespace: &str, provider: &ProviderSpec) -> Result<TlsMaterial, Unusable> {
+    let mut material = TlsMaterial::default();
+    let Some(tls) = provider.tls() else { return Ok(material) };
+    if let Some(reference) = &tls.ca_bundle_ref {
+        material.ca_bundle = Some(ca_bundle(cluster, namespace, reference).await?);
+    }
+    if let Some(reference) = &tls.client_certificate_ref {
+        material.client_certificate = Some(client_certificate(cluster, namespace, reference).await?);
+    }
+    Ok(material)
+}
+
+async fn ca_bundle(cluster: &Cluster, namespace: &str, reference: &CaBundleRef) -> Result<CaBundle, Unusable> {
     let refuse = |what: String| Unusable::Refused(Reason::CaBundleInvalid, what);
     let place = format!("{:?} {}, key {}", reference.kind, reference.name, reference.key());
     let pem = match cluster.ca_bundle(namespace, reference).await {
@@ -204,5 +243,33 @@ pub(super) async fn ca_bundle(cluster: &Cluster, namespace: &str, provider: &Pro
         Err(Trouble::Denied) => return Err(refuse(format!("the API server does not let the operator read {place}"))),
         Err(Trouble::Conflict | Trouble::Unclear) => return Err(Unusable::Unavailable),
     };
-    CaBundle::parse(&pem).map(Some).map_err(|why: NotSent| refuse(format!("{place}: {why}")))
+    CaBundle::parse(&pem).map_err(|why: NotSent| refuse(format!("{place}: {why}")))
+}
+
+async fn client_certificate(
+    cluster: &Cluster,
+    namespace: &str,
+    reference: &ClientCertificateRef,
+) -> Result<ClientCertificate, Unusable> {
+    let name = &reference.name;
+    let refuse = |what: String| Unusable::Refused(Reason::ClientCertificateInvalid, what);
+    let secret = cluster.secret(namespace, name).await.map_err(|trouble| match trouble {
+        Trouble::Missing => {
+            refuse(format!("Secret {name} does not exist: create it with tls.crt and tls.key, labelled {ROLE_LABEL}=seed"))
+        }
+        Trouble::Denied => {
+            refuse(format!("the API server does not let the operator read Secret {name}: check the operator's permissions"))
+        }
+        Trouble::Conflict | Trouble::Unclear => Unusable::Unavailable,
+    })?;
+    if !is_seed(&secret) {
+        return Err(refuse(format!("Secret {name} is not opted in: kubectl label secret {name} {ROLE_LABEL}=seed")));
+    }
+    let value = |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map_or(&[][..], |bytes| &bytes.0);
+    ClientCertificate::parse(value("tls.crt"), value("tls.key")).map_err(|why| refuse(format!("Secret {name}: {why}")))
+}
+
+/// Whether somebody who may write the Secret has given it to this operator.
+fn is_seed(secret: &Secret) -> bool {
+    secret.metadata.labels.as_ref().and_then(|labels| labels.get(ROLE_LABEL)).is_some_and(|role| role == "seed")
 }

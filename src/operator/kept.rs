@@ -11,7 +11,7 @@ use super::cluster::Owner;
 use super::drive::Job;
 use super::endpoint::Reach;
 use super::journal::JournalStore;
-use super::transport::Connection;
+use super::transport::{Connection, TlsMaterial};
 use crate::refresh::exchange::{Brief, Exchange, Memento, Outcome};
 use crate::refresh::journal::{Entry, Place};
 use crate::refresh::state::Claim;
@@ -99,8 +99,12 @@ pub(super) async fn replay(context: &Arc<Context>) {
             let provider = entry.provider.name();
             // Nothing is sent.
             let reach = Reach::Namespace;
-            let connection =
-                Connection { reach, ca_bundle: None, connect_timeout: Duration::ZERO, request_timeout: Duration::ZERO };
+            let connection = Connection {
+                reach,
+                tls: TlsMaterial::default(),
+                connect_timeout: Duration::ZERO,
+                request_timeout: Duration::ZERO,
+            };
             let first = Exchange::replay(brief, entry);
             let job = Job {
                 context: Arc::clone(&context),

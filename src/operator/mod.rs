@@ -83,6 +83,8 @@ pub struct Context {
     secrets_watch: bool,
     /// Workloads may be restarted.
     rollout: bool,
+    /// Tokens of ServiceAccounts may be asked for.
+    service_account_tokens: bool,
     pod: String,
     process: String,
 }
@@ -110,6 +112,7 @@ impl Context {
             namespaces: self.namespaces.clone(),
             secrets_watch: self.secrets_watch,
             rollout: self.rollout,
+            service_account_tokens: self.service_account_tokens,
             pod: self.pod.clone(),
             process: self.process.clone(),
         })

@@ -1,5 +1,6 @@
 //! The token API of an object: its own, or that of the provider that it names.
 
+mod limits;
 mod probe;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,11 +16,13 @@ use super::Context;
 use super::cluster::Trouble;
 use super::credential::Unusable;
 use super::endpoint::Reach;
-use super::transport::Connection;
+use super::transport::{Connection, TlsMaterial};
 use crate::api::{
-    AllowedNamespaces, ClusterTokenProvider, ConditionStatus, ConditionType, ProviderKind, ProviderRef, ProviderSpec, Reason,
-    RefreshableToken, TokenProvider, TokenProviderStatus, validate_provider,
+    AllowedNamespaces, ClusterTokenProvider, ConditionStatus, ConditionType, Limits, ProviderKind, ProviderRef, ProviderSpec,
+    Reason, RefreshableToken, TokenProvider, TokenProviderStatus, validate_provider,
 };
+use limits::Turnstiles;
+pub(super) use limits::{Pass, ProviderKey};
 pub(super) use probe::run;
 
 /// How long the labels of a namespace count as known. Our choice: a namespace that is taken away from a provider may go on for a
@@ -36,15 +39,17 @@ pub(super) struct Resolved {
     pub(super) reach: Reach,
     /// Changes whenever the provider does, or when it can be reached again; none for an object's own.
     pub(super) version: Option<String>,
+    /// How much all objects of the provider may ask for together.
+    pub(super) limits: Option<(ProviderKey, Limits)>,
 }
 
 impl Resolved {
-    /// How it is connected to, before its certificate authorities are read.
+    /// How it is connected to, before its Secrets and ConfigMaps are read.
     pub(super) fn connection(&self) -> Connection {
         let timeouts = self.spec.timeouts();
         Connection {
             reach: self.reach,
-            ca_bundle: None,
+            tls: TlsMaterial::default(),
             connect_timeout: timeouts.connect(),
             request_timeout: timeouts.request(),
         }
@@ -55,9 +60,16 @@ impl Resolved {
 #[derive(Default)]
 pub(super) struct Providers {
     stores: Mutex<Stores>,
-    /// Labels of namespaces, and when they were read on the clock that counts suspend.
-    labels: Mutex<HashMap<String, (Duration, BTreeMap<String, String>)>>,
+    /// Of namespaces.
+    labels: Mutex<HashMap<String, Labels>>,
+    pub(super) turnstiles: Turnstiles,
 }
+
+/// Labels, and when they were read on the clock that counts suspend.
+type Labels = (Duration, BTreeMap<String, String>);
+
+/// What a watch has shown of a provider; none: it has shown nothing yet.
+type Shown<K> = Option<Result<Arc<DeserializeGuard<K>>, Trouble>>;
 
 /// What the watches of a term hold.
 #[derive(Clone, Default)]
@@ -72,17 +84,17 @@ impl Providers {
         *lock(&self.stores) = stores;
     }
 
-    fn known(&self, namespace: &str, name: &str) -> Option<Option<Arc<DeserializeGuard<TokenProvider>>>> {
+    fn known(&self, namespace: &str, name: &str) -> Shown<TokenProvider> {
         let stores = lock(&self.stores);
         let fits = |scope: &Option<String>| scope.as_deref().is_none_or(|scope| scope == namespace);
         let (_, store) = stores.namespaced.iter().find(|(scope, _)| fits(scope))?;
-        listed(store).then(|| store.get(&ObjectRef::new(name).within(namespace)))
+        listed(store).then(|| store.get(&ObjectRef::new(name).within(namespace)).ok_or(Trouble::Missing))
     }
 
-    fn known_to_all(&self, name: &str) -> Option<Option<Arc<DeserializeGuard<ClusterTokenProvider>>>> {
+    fn known_to_all(&self, name: &str) -> Shown<ClusterTokenProvider> {
         let stores = lock(&self.stores);
         let store = stores.cluster.as_ref()?;
-        listed(store).then(|| store.get(&ObjectRef::new(name)))
+        listed(store).then(|| store.get(&ObjectRef::new(name)).ok_or(Trouble::Missing))
     }
 }
 
@@ -100,7 +112,7 @@ impl Context {
     pub(super) async fn resolve(&self, object: &RefreshableToken) -> Result<Resolved, Unusable> {
         let home = object.namespace().unwrap_or_default();
         match (&object.spec.provider, &object.spec.provider_ref) {
-            (Some(spec), _) => Ok(Resolved { spec: spec.clone(), home, reach: Reach::Namespace, version: None }),
+            (Some(spec), _) => Ok(Resolved { spec: spec.clone(), home, reach: Reach::Namespace, version: None, limits: None }),
             (None, Some(reference)) => match reference.kind() {
                 ProviderKind::TokenProvider => self.of_namespace(&home, reference).await,
                 ProviderKind::ClusterTokenProvider => self.of_cluster(&home, reference).await,
@@ -111,9 +123,36 @@ impl Context {
         }
     }
 
+    /// What tells one sight of a provider from another: its own version, and those of the Secrets that it names.
+    pub(super) fn version(&self, provider: &Resolved) -> Option<String> {
+        let seen = |name: &str| self.seen.get(&provider.home, name).map(|seen| format!("{name}={}", seen.resource_version));
+        let all: Vec<String> = provider.version.iter().cloned().chain(provider.spec.secrets().filter_map(seen)).collect();
+        (!all.is_empty()).then(|| all.join(" "))
+    }
+
+    /// Whether the provider of an object, its own or a shared one that a watch has shown, names this Secret.
+    pub(super) fn provider_names(&self, object: &RefreshableToken, namespace: &str, secret: &str) -> bool {
+        let home = object.namespace().unwrap_or_default();
+        let names = |provider: &ProviderSpec| provider.secrets().any(|name| name == secret);
+        let Some(reference) = &object.spec.provider_ref else {
+            return home == namespace && object.spec.provider.as_ref().is_some_and(names);
+        };
+        match reference.kind() {
+            ProviderKind::TokenProvider => {
+                let known = (home == namespace).then(|| self.providers.known(&home, &reference.name)).flatten();
+                known.and_then(Result::ok).is_some_and(|found| found.0.as_ref().is_ok_and(|found| names(&found.spec.provider)))
+            }
+            ProviderKind::ClusterTokenProvider => {
+                let own = self.operator_namespace == namespace;
+                let known = own.then(|| self.providers.known_to_all(&reference.name)).flatten();
+                known.and_then(Result::ok).is_some_and(|found| found.0.as_ref().is_ok_and(|found| names(&found.spec.provider)))
+            }
+        }
+    }
+
     async fn of_namespace(&self, namespace: &str, reference: &ProviderRef) -> Result<Resolved, Unusable> {
         let found = match self.providers.known(namespace, &reference.name) {
-            Some(found) => found.ok_or(Trouble::Missing),
+            Some(found) => found,
             // Before the first list, or where the watch is refused.
             None => self.cluster.token_provider(namespace, &reference.name).await.map(Arc::new),
         };
@@ -125,12 +164,13 @@ impl Context {
             home: namespace.to_owned(),
             reach: Reach::Namespace,
             version: Some(version(&object.metadata, object.status.as_ref())),
+            limits: limited(reference, Some(namespace), object.spec.limits),
         })
     }
 
     async fn of_cluster(&self, namespace: &str, reference: &ProviderRef) -> Result<Resolved, Unusable> {
         let found = match self.providers.known_to_all(&reference.name) {
-            Some(found) => found.ok_or(Trouble::Missing),
+            Some(found) => found,
             None => self.cluster.cluster_token_provider(&reference.name).await.map(Arc::new),
         };
         let found = found.map_err(|trouble| absent(reference, trouble))?;
@@ -148,6 +188,7 @@ impl Context {
             home: self.operator_namespace.clone(),
             reach: Reach::Cluster,
             version: Some(version(&object.metadata, object.status.as_ref())),
+            limits: limited(reference, None, object.spec.limits),
         })
     }
 
@@ -178,6 +219,10 @@ impl Context {
             Err(_) => known.map(|(_, labels)| allowed.by_labels(&labels)).ok_or(Unusable::Unavailable),
         }
     }
+}
+
+fn limited(reference: &ProviderRef, namespace: Option<&str>, limits: Option<Limits>) -> Option<(ProviderKey, Limits)> {
+    Some(((reference.kind(), namespace.map(str::to_owned), reference.name.clone()), limits?))
 }
 
 fn absent(reference: &ProviderRef, trouble: Trouble) -> Unusable {

@@ -25,16 +25,17 @@ use super::drive::{Driven, Job};
 use super::endpoint::Reach;
 use super::memory::{LoginVersions, Remembered};
 use super::metrics::CONTROLLER;
-use super::provider::Resolved;
+use super::provider::{Pass, ProviderKey, Resolved};
 use super::rival;
 use super::telemetry;
-use super::transport::Connection;
-use crate::api::{OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
+use super::transport::{Connection, TlsMaterial};
+use crate::api::{Limits, OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::provider::{Provider, Semantics};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
 use crate::refresh::decide::{Facts, OutputView, Plan, ProviderView, Rival, SeedView, Trigger, decide};
 use crate::refresh::exchange::{Brief, KnownChain, Outcome, Task};
 use crate::refresh::journal::Place;
+use crate::refresh::schedule::after;
 use crate::refresh::state::{Claim, Owner as ChainOwner};
 use crate::token::Login;
 
@@ -43,6 +44,10 @@ const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Pause between two statuses for which nothing was done. Our choice: nobody waits for them, and an expiry is told at once.
 const RESTATE_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long after its creation an object whose token has no known end counts as ending where others wait too. Our choice: tokens that
+/// end sooner go first, and whoever has just made an object is not kept waiting by all others.
+const NEWCOMER: Duration = Duration::from_secs(300);
 
 /// A reconciliation that broke down; the object is looked at again.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +130,8 @@ struct Turn {
     context: Arc<Context>,
     object: RefreshableToken,
     provider: Result<Resolved, (Reason, String)>,
+    /// Changes with the provider and with the Secrets that it names.
+    version: Option<String>,
     uid: String,
     name: String,
     namespace: String,
@@ -157,7 +164,21 @@ impl Turn {
             Err(Unusable::Refused(reason, message)) => Err((reason, message)),
             Err(Unusable::Unavailable) => return Err(Action::requeue(UNAVAILABLE_PAUSE)),
         };
-        Ok(Self { context, object, provider, uid, name, namespace, remembered, status, seed, seed_secret: None, rival: None })
+        let version = provider.as_ref().ok().and_then(|provider| context.version(provider));
+        Ok(Self {
+            context,
+            object,
+            provider,
+            version,
+            uid,
+            name,
+            namespace,
+            remembered,
+            status,
+            seed,
+            seed_secret: None,
+            rival: None,
+        })
     }
 
     async fn run(mut self) -> Action {
@@ -220,7 +241,7 @@ impl Turn {
             }
             self.remembered.restated = Some(self.context.clock.since_boot());
         }
-        self.report(conclusion, until).await
+        Box::pin(self.report(conclusion, until)).await
     }
 
     /// For how long a status waits that follows from nothing but facts and the clock. Two replicas without an election whose clocks
@@ -239,7 +260,7 @@ impl Turn {
             deleting: self.object.metadata.deletion_timestamp.is_some(),
             spec: &self.object.spec,
             provider: match &self.provider {
-                Ok(resolved) => ProviderView::Known { spec: &resolved.spec, version: resolved.version.as_deref() },
+                Ok(resolved) => ProviderView::Known { spec: &resolved.spec, version: self.version.as_deref() },
                 Err((reason, message)) => ProviderView::Unusable { reason: *reason, message },
             },
             status: &self.status,
@@ -293,6 +314,13 @@ impl Turn {
         if self.context.stopping.is_cancelled() {
             return Action::await_change();
         }
+        // What is under way already must not wait: a grace may end.
+        let begins = self.status.attempt.is_none() && task != Task::Publish;
+        let _pass = match resolved.limits.as_ref().filter(|_| begins).map(|limits| self.ask(limits)) {
+            Some(Ok(pass)) => Some(pass),
+            Some(Err(pause)) => return Box::pin(self.queue(pause)).await,
+            None => None,
+        };
         let provider = self.offer(&resolved);
         let credentials = self.credentials(&resolved, task, preflight).await;
         let (login, connection) = match credentials {
@@ -328,10 +356,27 @@ impl Turn {
         let until = conclusion.memory.retry_time;
         self.object = object.unwrap_or(self.object);
         self.watch(&finished.outcome);
-        self.report(conclusion, until).await
+        Box::pin(self.report(conclusion, until)).await
     }
 
     /// Notes since when this process sees another's claim, on the clock that nobody sets.
+    /// Asks for a turn at a provider that has limits; or says how soon to ask again.
+    fn ask(&self, (provider, limits): &(ProviderKey, Limits)) -> Result<Pass, Duration> {
+        let known = self.status.token.as_ref().and_then(|token| token.expiration_time);
+        let created = self.object.metadata.creation_timestamp.as_ref();
+        let created = created.and_then(|time| DateTime::from_timestamp(time.0.as_second(), 0));
+        let ends = known.or(created.map(|created| after(created, NEWCOMER)));
+        self.context.providers.turnstiles.ask(provider, *limits, &self.uid, ends, self.context.clock.since_boot())
+    }
+
+    /// Waits for its turn; says what the passing of time makes of the token.
+    async fn queue(self, pause: Duration) -> Action {
+        let now = self.context.clock.now();
+        tracing::debug!(?pause, "the provider's limits are reached: others go first");
+        let conclusion = conclude_wait(&self.facts(), now);
+        self.restate(conclusion, Some(after(now, pause))).await
+    }
+
     fn watch(&mut self, outcome: &Outcome) {
         let Outcome::Held { claim, .. } = outcome else { return self.remembered.watched = None };
         if self.remembered.watched.as_ref().is_none_or(|(watched, _)| watched != claim) {
@@ -353,11 +398,7 @@ impl Turn {
             return Ok((Login::default(), connection));
         }
         if provider.tls().is_some() {
-            connection.ca_bundle = match &self.remembered.ca_bundle {
-                Some(bundle) if !preflight => Some(bundle.clone()),
-                Some(_) | None => credential::ca_bundle(&self.context.cluster, home, provider).await?,
-            };
-            self.remembered.ca_bundle.clone_from(&connection.ca_bundle);
+            connection.tls = self.tls(resolved, preflight).await?;
         }
         if !credential::needs_login(provider) {
             return Ok((Login::default(), connection));
@@ -374,7 +415,7 @@ impl Turn {
             && told
             && !preflight
         {
-            return Ok((login.clone(), connection));
+            return Ok((self.showing(login.clone()).await?, connection));
         }
         let client = match &client_name {
             Some(name) => Some(credential::opted_in(&self.context.cluster, home, name).await?),
@@ -385,7 +426,36 @@ impl Turn {
         }
         let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), provider, &reference)?;
         self.remembered.login = Some((versions, login.clone()));
-        Ok((login, connection))
+        Ok((self.showing(login).await?, connection))
+    }
+
+    /// Adds the token of the ServiceAccount that the object names: a new one each time, which is kept nowhere.
+    async fn showing(&self, login: Login) -> Result<Login, Unusable> {
+        let Some(account) = &self.object.spec.credential.service_account_ref else { return Ok(login) };
+        if !self.context.service_account_tokens {
+            let message = "this operator asks for no tokens of ServiceAccounts: it was started without --service-account-tokens (chart: \
+                           serviceAccountTokens.enabled=true)";
+            return Err(Unusable::Refused(Reason::ServiceAccountTokenUnavailable, message.to_owned()));
+        }
+        let token = credential::service_account_token(&self.context.cluster, &self.namespace, account).await?;
+        Ok(Login { subject_token: Some(token), ..login })
+    }
+
+    /// What the connection is made with: as it was read last, unless that may have changed.
+    async fn tls(&mut self, resolved: &Resolved, preflight: bool) -> Result<TlsMaterial, Unusable> {
+        let Resolved { spec: provider, home, .. } = resolved;
+        let shown = provider.client_certificate_ref();
+        let version = shown.and_then(|shown| self.context.seen.get(home, &shown.name)).map(|seen| seen.resource_version);
+        // Of a certificate that no watch shows nobody can tell whether it is still the same.
+        let told = shown.is_none() || version.is_some();
+        match &self.remembered.tls {
+            Some((known, tls)) if *known == version && told && !preflight => Ok(tls.clone()),
+            Some(_) | None => {
+                let tls = credential::tls(&self.context.cluster, home, provider).await?;
+                self.remembered.tls = Some((version, tls.clone()));
+                Ok(tls)
+            }
+        }
     }
 
     fn place(&self) -> Place {

@@ -49,6 +49,8 @@ pub struct Settings {
     pub secrets_watch: bool,
     /// The workloads of `spec.rollout` are restarted.
     pub rollout: bool,
+    /// Tokens of ServiceAccounts are asked for, where an object names one.
+    pub service_account_tokens: bool,
     /// Where the operator keeps what is its own; none: the namespace that `config` names.
     pub operator_namespace: Option<String>,
     /// Which addresses may be called.
@@ -68,6 +70,7 @@ pub struct Settings {
 }
 
 /// What an operator is made of: the machine's parts, or those of a simulation.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Parts {
     /// The API server. It must not repeat requests by itself.
     pub client: Client,
@@ -83,6 +86,8 @@ pub struct Parts {
     pub secrets_watch: bool,
     /// The workloads of `spec.rollout` are restarted.
     pub rollout: bool,
+    /// Tokens of ServiceAccounts are asked for, where an object names one.
+    pub service_account_tokens: bool,
     /// Where the operator keeps what is its own.
     pub operator_namespace: String,
     /// Only one replica works at a time: the one that holds the Lease.
@@ -154,12 +159,13 @@ impl Operator {
         };
         let operator = Self::assemble(Parts {
             client,
-            calls: Arc::new(Transport::new(settings.endpoint_policy)),
+            calls: Arc::new(Transport::new(&settings.endpoint_policy)),
             clock: Arc::new(SystemClock),
             journal: settings.journal_dir.map_or(JournalPlace::None, JournalPlace::Folder),
             namespaces: settings.namespaces,
             secrets_watch: settings.secrets_watch,
             rollout: settings.rollout,
+            service_account_tokens: settings.service_account_tokens,
             operator_namespace,
             leader_elect: settings.leader_elect,
             max_in_flight: settings.max_in_flight,
@@ -201,6 +207,7 @@ impl Operator {
             namespaces: parts.namespaces,
             secrets_watch: parts.secrets_watch,
             rollout: parts.rollout,
+            service_account_tokens: parts.service_account_tokens,
             clock: parts.clock,
         };
         context.check_kind().await?;

@@ -29,7 +29,7 @@ use url::{Host, Url};
 use crate::operator::endpoint::{EndpointPolicy, Reach};
 use crate::provider::{Delivery, Lost, NotSent, TokenRequest};
 use lookup::{Lookup, Resolver};
-pub use tls::CaBundle;
+pub use tls::{CaBundle, ClientCertificate, TlsMaterial, UnusableCertificate};
 
 /// Most clients kept. Our choice: as many different authorities and time limits as one cluster plausibly has.
 const MOST_CLIENTS: usize = 32;
@@ -39,8 +39,8 @@ const MOST_CLIENTS: usize = 32;
 pub struct Connection {
     /// Whose word the address is.
     pub reach: Reach,
-    /// The certificate authorities to trust; none: the system's.
-    pub ca_bundle: Option<CaBundle>,
+    /// Whom it trusts, and what it shows of itself.
+    pub tls: TlsMaterial,
     /// Until the connection stands, DNS and TLS included.
     pub connect_timeout: Duration,
     /// Until the whole answer is there, counted from the start.
@@ -98,13 +98,13 @@ struct Client {
 impl Transport {
     /// A transport that calls only what `policy` allows.
     #[must_use]
-    pub fn new(policy: EndpointPolicy) -> Self {
-        Self::with(policy, lookup::system(), tls::system_roots)
+    pub fn new(policy: &EndpointPolicy) -> Self {
+        Self::with(policy, &lookup::system(), tls::system_roots)
     }
 
-    fn with(policy: EndpointPolicy, lookup: Lookup, load_roots: fn() -> RootCertStore) -> Self {
+    fn with(policy: &EndpointPolicy, lookup: &Lookup, load_roots: fn() -> RootCertStore) -> Self {
         let resolvers =
-            [Reach::Namespace, Reach::Cluster].map(|reach| Resolver::new(Arc::new(policy.reaching(reach)), Arc::clone(&lookup)));
+            [Reach::Namespace, Reach::Cluster].map(|reach| Resolver::new(Arc::new(policy.reaching(reach)), Arc::clone(lookup)));
         let shared = Shared { resolvers, load_roots, system_roots: Mutex::default(), clients: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
@@ -138,6 +138,9 @@ impl Transport {
             let mut tls = connector.connect(name, tcp).await.map_err(|error| outcome::handshake(&error))?;
             // A polite end; whether it arrives changes nothing.
             let _ = tls.shutdown().await;
+            if connection.tls.client_certificate.is_some() {
+                return outcome::farewell(&mut tls).await;
+            }
             Ok(())
         };
         timeout(connection.connect_limit(), connected).await.unwrap_or(Err(NotSent::ConnectTimeout))
@@ -176,7 +179,7 @@ impl Transport {
             kept.push_back((key, client.clone()));
             return Ok(client);
         }
-        let roots = connection.ca_bundle.as_ref().map_or_else(|| self.shared.roots(), CaBundle::roots);
+        let roots = connection.tls.ca_bundle.as_ref().map_or_else(|| self.shared.roots(), CaBundle::roots);
         let empty = roots.is_empty();
         if empty && url.scheme() == "https" {
             tracing::error!("the image has no certificate authorities: mount some or give the provider a bundle");
@@ -194,7 +197,7 @@ impl Transport {
 
     fn build(&self, roots: Arc<RootCertStore>, connection: &Connection) -> Result<Client, NotSent> {
         // Neither step fails with settings that are the same for every connection.
-        let tls = tls::config(roots).map_err(|_| NotSent::TlsRejected)?;
+        let tls = tls::config(roots, connection.tls.client_certificate.as_ref()).map_err(|_| NotSent::TlsRejected)?;
         let resolver = self.shared.resolver(connection.reach).clone();
         let http = http::client(tls.clone(), resolver, connection.connect_limit());
         Ok(Client { http: http.map_err(|_| NotSent::TlsRejected)?, tls: Arc::new(tls) })

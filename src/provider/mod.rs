@@ -232,6 +232,9 @@ pub enum NotSent {
     /// The bundle of certificate authorities cannot be used.
     #[error("the bundle of certificate authorities is not PEM, is empty or is over 64 KiB")]
     CaBundleInvalid,
+    /// The server does not take the client's certificate, or wants one and was shown none.
+    #[error("the server refuses the client's certificate, or asks for one: see tls.clientCertificateRef")]
+    ClientCertificateRejected,
     /// The client's private key did not sign.
     #[error("the client's private key could not sign")]
     NotSigned,

@@ -73,6 +73,7 @@ fn kubectl(who: Who, what: &'static str, arguments: &[&'static str], refused: &'
 /// All of them; `thief` is a token URL of the thief's own.
 pub fn attempts(thief: &str) -> Vec<Attempt> {
     let mut all = objects(thief);
+    all.extend(elsewhere(thief));
     all.extend(changes(thief));
     all.extend(providers(thief));
     all.extend(secrets());
@@ -112,6 +113,9 @@ fn objects(thief: &str) -> Vec<Attempt> {
     let plain = json!({});
     let ca = json!({"provider": {"oauth2": {"tls": {"caBundleRef": {"kind": "Secret", "name": "database", "key": "password"}}}}});
     let client = json!({"provider": {"oauth2": {"clientSecretRef": {"name": "client"}}}});
+    let account = json!({"provider": {"oauth2": {"grant": "TokenExchange", "clientAuthentication": "None"}},
+        "credential": {"serviceAccountRef": {"name": "default", "audience": thief}}});
+    let certificate = json!({"provider": {"oauth2": {"tls": {"clientCertificateRef": {"name": "client"}}}}});
     vec![
         create(
             Tenant,
@@ -136,6 +140,18 @@ fn objects(thief: &str) -> Vec<Attempt> {
             "send another's client secret beside an own seed",
             stolen(thief, "half", "half-seed", &client),
             "may not get Secret client",
+        ),
+        create(
+            Half,
+            "have the token of a ServiceAccount sent to an own server",
+            stolen(thief, "half", "half-seed", &account),
+            "may not create tokens of the ServiceAccount",
+        ),
+        create(
+            Half,
+            "connect with another's client certificate",
+            stolen(thief, "half", "half-seed", &certificate),
+            "may not get the Secret of tls.clientCertificateRef",
         ),
         create(
             Half,
@@ -183,6 +199,14 @@ fn objects(thief: &str) -> Vec<Attempt> {
             stolen(thief, "half", "half-seed", &ca),
             "may not get the Secret or ConfigMap",
         ),
+    ]
+}
+
+/// What is restarted, and names that lead elsewhere.
+fn elsewhere(thief: &str) -> Vec<Attempt> {
+    use Who::{Half, Tenant};
+    let plain = json!({});
+    vec![
         create(
             Half,
             "have a workload of somebody else restarted",

@@ -60,13 +60,7 @@ fn granted(documents: &[Value]) -> BTreeSet<(String, String, String, String, Str
 fn asked(scope: &Scope) -> BTreeSet<(String, String, String, String, String)> {
     let key = |permission: Permission| {
         let Permission { namespace, group, resource, name, verb } = permission;
-        (
-            namespace.unwrap_or_default(),
-            group.to_owned(),
-            resource.to_owned(),
-            name.unwrap_or_default().to_owned(),
-            verb.to_owned(),
-        )
+        (namespace.unwrap_or_default(), group.to_owned(), resource.to_owned(), name.unwrap_or_default().clone(), verb.to_owned())
     };
     permissions(scope).into_iter().map(key).collect()
 }
@@ -81,6 +75,7 @@ fn the_roles_grant_what_the_operator_asks_for_and_no_more() {
             secrets_watch: true,
             metrics_auth: false,
             rollout: false,
+            service_account_tokens: false,
         };
         let two = vec!["build".to_owned(), "deploy".to_owned()];
         for (set, scope) in [
@@ -95,9 +90,15 @@ fn the_roles_grant_what_the_operator_asks_for_and_no_more() {
             (&["metrics.auth=true", "metrics.enabled=false"], all.clone()),
             (&["leaderElection.enabled=false"], Scope { leader_elect: false, ..all.clone() }),
             (&["rollout.enabled=true"], Scope { rollout: true, ..all.clone() }),
+            (&["serviceAccountTokens.enabled=true"], Scope { service_account_tokens: true, ..all.clone() }),
             (
-                &["rollout.enabled=true", "watchNamespaces={build,deploy}"],
-                Scope { rollout: true, namespaces: vec!["build".to_owned(), "deploy".to_owned()], ..all },
+                &["rollout.enabled=true", "serviceAccountTokens.enabled=true", "watchNamespaces={build,deploy}"],
+                Scope {
+                    rollout: true,
+                    service_account_tokens: true,
+                    namespaces: vec!["build".to_owned(), "deploy".to_owned()],
+                    ..all
+                },
             ),
         ] {
             assert_eq!(granted(&render(set).await), asked(&scope), "{set:?}");
@@ -116,6 +117,7 @@ fn the_workload_uses_flags_that_there_are() {
             "endpointPolicy.rules[0].hosts={a.example.com}",
             "rbac.secretsWatch=false",
             "rollout.enabled=true",
+            "serviceAccountTokens.enabled=true",
         ];
         for document in render(&set).await {
             let spec = if text(&document, "/kind") == "Pod" { &document["spec"] } else { &document["spec"]["template"]["spec"] };

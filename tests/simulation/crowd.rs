@@ -113,6 +113,7 @@ impl Crowd {
         let parts = Parts {
             secrets_watch: true,
             rollout: false,
+            service_account_tokens: false,
             client: cluster.client("operator", OPERATOR_NAMESPACE),
             calls,
             clock: Arc::new(SkewedClock::new(time, Skew::default(), "operator")),

@@ -78,6 +78,7 @@ impl Running {
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             secrets_watch: true,
             rollout: true,
+            service_account_tokens: true,
             operator_namespace: Some(OPERATOR_NAMESPACE.to_owned()),
             endpoint_policy: EndpointPolicy::from_yaml(policy)?,
             journal_dir: journal.map(Path::to_owned),

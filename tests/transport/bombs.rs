@@ -224,7 +224,7 @@ async fn child_calls() {
     let url = |name: &str| std::env::var_os(name).unwrap().into_string().unwrap();
     let limits = Connection {
         reach: Reach::Namespace,
-        ca_bundle: None,
+        tls: TlsMaterial::default(),
         connect_timeout: Timeouts::default().connect(),
         request_timeout: Timeouts::default().request(),
     };

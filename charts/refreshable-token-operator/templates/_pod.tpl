@@ -10,6 +10,9 @@
 {{- if not .Values.rbac.secretsWatch }}
 - --secrets-watch=false
 {{- end }}
+{{- if .Values.serviceAccountTokens.enabled }}
+- --service-account-tokens
+{{- end }}
 {{- if .Values.rollout.enabled }}
 - --rollout
 {{- end }}

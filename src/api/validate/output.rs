@@ -42,7 +42,8 @@ pub(super) fn with_provider(spec: &RefreshableTokenSpec, provider: &ProviderSpec
         let field = format!("spec.outputs[{index}]");
         let own = Some(&output.secret_name) != client;
         require(own, &format!("{field}.secretName"), "must not be the client's Secret")?;
-        let what = "there is no refresh token where the access token renews itself, or with grant: ClientCredentials";
+        let what =
+            "there is no refresh token where the access token renews itself, and with oauth2 with grant: RefreshToken only";
         let asked = output.opaque.as_ref().is_some_and(|opaque| opaque.refresh_token_key.is_some());
         require(!none || !asked, &format!("{field}.opaque.refreshTokenKey"), what)?;
     }

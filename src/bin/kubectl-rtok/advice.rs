@@ -53,6 +53,12 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::OutputImmutable | Reason::OutputTypeMismatch => "delete the Secret: it is written anew",
         Reason::OutputInvalid => "the message says why the output cannot be made from this token",
         Reason::CaBundleInvalid => "mend the key of tls.caBundleRef: PEM text, at most 64 KiB",
+        Reason::ClientCertificateInvalid => {
+            "mend the Secret of tls.clientCertificateRef: tls.crt and tls.key, in PEM form, not expired"
+        }
+        Reason::ServiceAccountTokenUnavailable => {
+            "create the ServiceAccount, or let the operator ask for its tokens (serviceAccountTokens.enabled of the chart)"
+        }
         Reason::EndpointNotAllowed => "allow the address in the operator's endpoint policy, or mend the URL",
         Reason::EndpointUnreachable => "mend DNS, network or TLS between the operator and the token API; it is repeated",
         Reason::ConfigurationRejected => "mend what the message names: credentials, scope, lifetime or URL. Nothing was spent",

@@ -56,7 +56,7 @@ impl Situation {
                 "each refresh token works once, and a lost answer may be asked for again under the same key"
             }
             Semantics::Reusable => "the refresh token stays valid: a lost answer costs nothing",
-            Semantics::Reissue => "there is no refresh token: the client's credentials obtain each token anew",
+            Semantics::Reissue => "there is no refresh token: the client's credentials, or another token, obtain each token anew",
             Semantics::RenewsItself => "there is no refresh token: the access token renews itself while it lives",
         };
         Line { decision: "provider", value: self.provider_in_words(), because: because.to_owned() }

@@ -234,9 +234,9 @@ impl End<'_> {
         self.context.metrics.provider_called(provider.name(), Operation::Revoke, &delivery, begun.elapsed());
         match delivery {
             Delivery::Answered(reply) => read(&provider, &reply, sent),
-            Delivery::NotSent(why @ (NotSent::EndpointNotAllowed | NotSent::CaBundleInvalid)) => {
-                Err(Failure::lasting(why.to_string()))
-            }
+            Delivery::NotSent(
+                why @ (NotSent::EndpointNotAllowed | NotSent::CaBundleInvalid | NotSent::ClientCertificateRejected),
+            ) => Err(Failure::lasting(why.to_string())),
             Delivery::NotSent(why) => Err(Failure::passing(why.to_string())),
             Delivery::Lost { why, .. } => Err(Failure { lost: true, ..Failure::passing(why.to_string()) }),
         }
@@ -265,10 +265,10 @@ impl End<'_> {
     }
 
     async fn connection(&self, provider: &Resolved) -> Result<Connection, Failure> {
-        let bundle = credential::ca_bundle(&self.context.cluster, &provider.home, &provider.spec).await;
+        let tls = credential::tls(&self.context.cluster, &provider.home, &provider.spec).await;
         let connection = provider.connection();
         let request_timeout = connection.request_timeout.min(TRY);
-        Ok(Connection { ca_bundle: bundle.map_err(unusable)?, request_timeout, ..connection })
+        Ok(Connection { tls: tls.map_err(unusable)?, request_timeout, ..connection })
     }
 
     /// Deletes the state Secret; says that it is gone.

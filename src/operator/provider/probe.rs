@@ -22,6 +22,7 @@ use crate::operator::Context;
 use crate::operator::credential::{self, Unusable};
 use crate::operator::endpoint::Reach;
 use crate::operator::reconcile::Broken;
+use crate::operator::transport::Connection;
 use crate::provider::NotSent;
 
 /// How often a provider that can be reached is connected to again. Our choice: its certificate may run out meanwhile, and the
@@ -42,7 +43,7 @@ impl Shared for TokenProvider {
 
     fn resolved(&self, _: &Context) -> Resolved {
         let home = self.namespace().unwrap_or_default();
-        Resolved { spec: self.spec.provider.clone(), home, reach: Reach::Namespace, version: None }
+        Resolved { spec: self.spec.provider.clone(), home, reach: Reach::Namespace, version: None, limits: None }
     }
 }
 
@@ -51,7 +52,7 @@ impl Shared for ClusterTokenProvider {
 
     fn resolved(&self, context: &Context) -> Resolved {
         let home = context.operator_namespace.clone();
-        Resolved { spec: self.spec.provider.clone(), home, reach: Reach::Cluster, version: None }
+        Resolved { spec: self.spec.provider.clone(), home, reach: Reach::Cluster, version: None, limits: None }
     }
 }
 
@@ -123,15 +124,15 @@ async fn statement(context: &Context, provider: &Resolved) -> Statement {
     if let Err(invalid) = validate_provider(&provider.spec) {
         return bad(Reason::InvalidSpec, invalid.to_string());
     }
-    let mut connection = provider.connection();
-    match credential::ca_bundle(&context.cluster, &provider.home, &provider.spec).await {
-        Ok(bundle) => connection.ca_bundle = bundle,
+    let tls = match credential::tls(&context.cluster, &provider.home, &provider.spec).await {
+        Ok(tls) => tls,
         Err(Unusable::Refused(reason, message)) => return bad(reason, message),
         Err(Unusable::Unavailable) => {
-            let message = "the API server did not say what tls.caBundleRef holds; it is asked again".to_owned();
+            let message = "the API server did not say what the Secrets and ConfigMaps of tls hold; it is asked again".to_owned();
             return told(ConditionStatus::Unknown, Reason::ClusterUnavailable, message);
         }
-    }
+    };
+    let connection = Connection { tls, ..provider.connection() };
     match context.calls.connect(provider.spec.url(), &connection).await {
         Ok(()) => {
             let message = "the token API can be reached, and its certificate is verified".to_owned();
@@ -141,6 +142,7 @@ async fn statement(context: &Context, provider: &Resolved) -> Statement {
             let reason = match why {
                 NotSent::EndpointNotAllowed => Reason::EndpointNotAllowed,
                 NotSent::CaBundleInvalid => Reason::CaBundleInvalid,
+                NotSent::ClientCertificateRejected => Reason::ClientCertificateInvalid,
                 NotSent::NameNotResolved
                 | NotSent::NotConnected
                 | NotSent::TlsRejected

@@ -6,20 +6,29 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
+
+use rustls::AlertDescription;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::time::timeout;
 
 use crate::provider::{Lost, NotSent};
+
+/// How long a server has to say that it does not take the client's certificate, after all of the handshake that the client sees.
+/// Our choice: it says so at once, and a server that keeps silent has taken it.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why nothing was sent, if the error proves it.
 pub(super) fn not_sent(error: &reqwest::Error) -> Option<NotSent> {
     if !error.is_connect() {
-        return None;
+        return refuses_certificate(error).then_some(NotSent::ClientCertificateRejected);
     }
     let mut why = NotSent::NotConnected;
     walk(error, &mut |part| {
         if let Some(own) = part.downcast_ref::<NotSent>() {
             why = *own;
         } else if part.is::<rustls::Error>() {
-            why = NotSent::TlsRejected;
+            why = if refuses_certificate(part) { NotSent::ClientCertificateRejected } else { NotSent::TlsRejected };
         }
     });
     if why == NotSent::NotConnected && error.is_timeout() { Some(NotSent::ConnectTimeout) } else { Some(why) }
@@ -43,10 +52,52 @@ pub(super) fn handshake(error: &io::Error) -> NotSent {
     let mut why = NotSent::NotConnected;
     walk(error, &mut |part| {
         if part.is::<rustls::Error>() {
-            why = NotSent::TlsRejected;
+            why = if refuses_certificate(part) { NotSent::ClientCertificateRejected } else { NotSent::TlsRejected };
         }
     });
     if why == NotSent::NotConnected && error.kind() == io::ErrorKind::TimedOut { NotSent::ConnectTimeout } else { why }
+}
+
+/// Whether the server ended the handshake because of the client's certificate, or because there was none.
+///
+/// In TLS 1.3 the client learns of it after it has sent its request: its side of the handshake ends first (RFC 8446 section 2). The
+/// server reads nothing of the request before it has taken the certificate, so this too proves that nothing arrived. The alerts are
+/// those of sections 4.4.2.4 and 6.2; a server sends them about a client's certificate only.
+fn refuses_certificate(error: &(dyn Error + 'static)) -> bool {
+    let mut refused = false;
+    walk(error, &mut |part| {
+        refused |= matches!(
+            part.downcast_ref::<rustls::Error>(),
+            Some(rustls::Error::AlertReceived(
+                AlertDescription::NoCertificate
+                    | AlertDescription::BadCertificate
+                    | AlertDescription::UnsupportedCertificate
+                    | AlertDescription::CertificateRevoked
+                    | AlertDescription::CertificateExpired
+                    | AlertDescription::CertificateUnknown
+                    | AlertDescription::UnknownCA
+                    | AlertDescription::CertificateRequired
+            ))
+        );
+    });
+    refused
+}
+
+/// Waits for the end of a connection without HTTP, and for what the server may say about the client's certificate.
+pub(super) async fn farewell(connection: &mut (impl AsyncRead + Unpin)) -> Result<(), NotSent> {
+    let mut rest = [0; 64];
+    let ended = timeout(FAREWELL, async {
+        loop {
+            match connection.read(&mut rest).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if refuses_certificate(&error) => return Err(NotSent::ClientCertificateRejected),
+                // How the connection ends otherwise is no matter: it stood.
+                Err(_) => return Ok(()),
+            }
+        }
+    });
+    ended.await.unwrap_or(Ok(()))
 }
 
 /// Visits an error and its causes. An `io::Error` that wraps another error names that error's cause as its own, so it is opened.

@@ -266,7 +266,10 @@ impl Core {
             Authorization::None | Authorization::Basic(..) | Authorization::Unreadable => None,
         };
         let named = match operation {
-            Operation::Refresh | Operation::Create => params.get("refresh_token"),
+            Operation::Refresh => params.get("refresh_token"),
+            Operation::Create => {
+                params.get("refresh_token").or_else(|| params.get("subject_token")).or_else(|| params.get("assertion"))
+            }
             Operation::Inspect | Operation::Revoke => params.get("token"),
         };
         let token = if route.api() == Api::ElasticCloudEnterprise { bearer.clone() } else { named.map(str::to_owned) };

@@ -81,7 +81,7 @@ pub fn bad() -> Vec<Case> {
         let field = if field.is_empty() { String::new() } else { format!("spec.refresh.windows[0]{field}") };
         Case::new("window", ACCESS, &format!("spec: {{refresh: {{windows: [{window}]}}}}"), &field, says)
     }));
-    let windows = vec!["{cron: '0 2 * * *', duration: 1h}"; 11].join(", ");
+    let windows = ["{cron: '0 2 * * *', duration: 1h}"; 11].join(", ");
     let windows = format!("spec: {{refresh: {{windows: [{windows}]}}}}");
     cases.push(Case::new("11 windows", ACCESS, &windows, "spec.refresh.windows", "must have at most 10 items"));
     cases

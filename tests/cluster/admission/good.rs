@@ -148,6 +148,11 @@ const ROWS: &[(&str, &str, &str)] = &[
         "spec: {provider: {elasticCloudEnterprise: {tls: {caBundleRef: {kind: Secret, name: ca, key: tls.crt}}, timeouts: {connect: 30s, request: 1s}}}}",
     ),
     (
+        "a client that shows a certificate",
+        OAUTH2,
+        "spec: {provider: {oauth2: {clientAuthentication: TLS, tls: {clientCertificateRef: {name: client}}}}}",
+    ),
+    (
         "a client with grace",
         OAUTH2,
         "spec: {provider: {oauth2: {clientAuthentication: Post, rotation: Grace, graceSeconds: 86400, clientSecretRef: {name: c, \

@@ -64,6 +64,46 @@ fn a_server_that_cannot_be_verified_gets_no_token() {
 }
 
 #[test]
+fn a_client_certificate_is_shown_and_a_mended_one_is_used_at_once() {
+    test("endpoint-mutual", |scene| async move {
+        let issuer = Issuer::builder().mutual_tls().start().await.unwrap();
+        let (certificate, key) = issuer.client_certificate().unwrap();
+        let pair = issuer.seed_jfrog_access("a", chrono::TimeDelta::hours(1));
+        scene.put(&bundle("ca", "ConfigMap", issuer.ca_pem().unwrap())).await;
+        scene.put_seed("a", &keys(&pair)).await;
+        let mut object = trusting(scene, "a", &issuer, "ConfigMap", "ca");
+        scene.put(&object).await;
+        // TLS ends with an alert only after the request was sent; nothing of it was read.
+        let shown = scene.stalled("a", "ClientCertificateInvalid").await;
+        assert!(Scene::message(&shown, ConditionType::Stalled).contains("tls.clientCertificateRef"));
+
+        object["spec"]["provider"]["jfrogAccess"]["tls"]["clientCertificateRef"] = json!({"name": "client-seed"});
+        scene.put(&object).await;
+        let message = async |part: &str| loop {
+            let shown = scene.stalled("a", "ClientCertificateInvalid").await;
+            if Scene::message(&shown, ConditionType::Stalled).contains(part) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        };
+        message("Secret client-seed does not exist").await;
+        let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": {"name": "client-seed"}, "stringData": {"tls.crt": certificate, "tls.key": "none"}});
+        scene.put(&secret).await;
+        secret["metadata"]["labels"] = json!({"refreshabletoken.io/role": "seed"});
+        scene.put(&secret).await;
+        message("tls.key holds no private key").await;
+        assert_eq!(calls_at(&issuer, &pair), 0);
+        // The watch tells, and nobody has to touch the object.
+        secret["stringData"] = json!({"tls.key": key});
+        scene.put(&secret).await;
+        scene.refreshed("a", 1).await;
+        assert_eq!(calls_at(&issuer, &pair), 1);
+        scene.healthy("a").await;
+    });
+}
+
+#[test]
 fn a_port_where_nobody_listens_is_tried_again_with_pauses_and_spends_nothing() {
     test("endpoint-refused", |scene| async move {
         let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();

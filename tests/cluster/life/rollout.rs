@@ -74,8 +74,15 @@ impl Scene<'_> {
 
     /// Waits until the one target's entry is about these contents.
     async fn recorded(&self, name: &str, hash: &str) -> RolloutStatus {
+        self.recorded_of(name, None, hash).await
+    }
+
+    /// The same, once it is about this target.
+    async fn recorded_of(&self, name: &str, target: Option<&str>, hash: &str) -> RolloutStatus {
+        let fits = |known: &RolloutStatus| target.is_none() || known.name.as_deref() == target;
         let about = |object: &RefreshableToken| {
-            object.status.as_ref().unwrap().rollouts.first().is_some_and(|known| known.content_hash.as_deref() == Some(hash))
+            let first = object.status.as_ref().unwrap().rollouts.first();
+            first.is_some_and(|known| fits(known) && known.content_hash.as_deref() == Some(hash))
         };
         self.until(name, "the entry", about).await.status.unwrap().rollouts.remove(0)
     }
@@ -116,7 +123,7 @@ fn each_change_restarts_each_workload_once_and_none_that_was_born_after_it() {
         scene.workload("Deployment", "young").await;
         object["spec"]["rollout"]["targets"] = json!([{"kind": "Deployment", "name": "young"}]);
         scene.put(&object).await;
-        let young = scene.recorded("a", &second).await;
+        let young = scene.recorded_of("a", Some("young"), &second).await;
         assert_eq!((young.name.as_deref(), young.last_restart_time), (Some("young"), None));
         assert_eq!(scene.seen("deployment/young").await, (0, None));
         assert_eq!(scene.seen("statefulset/other").await, (0, None), "it has other labels");
@@ -247,8 +254,8 @@ fn two_objects_restart_one_workload_each_for_its_own_token() {
 async fn grant_the_rest(world: &World) {
     let rule = |group: &str| json!({"apiGroups": [group], "resources": ["*"], "verbs": ["*"]});
     let rules: Vec<Value> = ["", "refreshabletoken.io", "events.k8s.io"].map(rule).into();
-    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "rest"}, "rules": rules});
-    world.plane.kubectl(&["apply", "-f", "-"], Some(&role.to_string())).await.unwrap().checked().unwrap();
+    let rest = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "rest"}, "rules": rules});
+    world.plane.kubectl(&["apply", "-f", "-"], Some(&rest.to_string())).await.unwrap().checked().unwrap();
     bind(world, "rest").await;
 }
 

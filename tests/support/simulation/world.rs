@@ -154,6 +154,7 @@ impl World {
                 let parts = Parts {
                     secrets_watch,
                     rollout: true,
+                    service_account_tokens: false,
                     client: cluster.client(&name, OPERATOR_NAMESPACE),
                     calls: Arc::clone(&calls),
                     clock: Arc::clone(&clock),

@@ -52,8 +52,17 @@ pub struct Reseed {
 }
 
 /// What a seed can hold, beside what a declared request names.
-const KEYS: [&str; 8] =
-    ["access_token", "refresh_token", "username", "password", "client_id", "client_secret", "private_key", "key_id"];
+const KEYS: [&str; 9] = [
+    "access_token",
+    "refresh_token",
+    "username",
+    "password",
+    "client_id",
+    "client_secret",
+    "private_key",
+    "key_id",
+    "subject_token",
+];
 /// Those that stand in the Secret of `clientSecretRef` where there is one.
 const CLIENT_KEYS: [&str; 4] = ["client_id", "client_secret", "private_key", "key_id"];
 
@@ -71,6 +80,7 @@ impl Wanted {
     fn of(object: &RefreshableToken, provider: &ProviderSpec) -> Self {
         let first = match Provider::new(provider.clone(), object.spec.request()).semantics() {
             Semantics::RenewsItself => "access_token",
+            Semantics::Reissue if shows_seed(object, provider) => "subject_token",
             Semantics::Reissue => "client_id",
             Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => "refresh_token",
         };
@@ -80,6 +90,12 @@ impl Wanted {
         };
         Self { first, keys: KEYS.into_iter().chain(named).map(str::to_owned).collect() }
     }
+}
+
+/// Whether a token of the seed is shown to obtain others.
+fn shows_seed(object: &RefreshableToken, provider: &ProviderSpec) -> bool {
+    let shows = matches!(provider, ProviderSpec::Oauth2(oauth2) if oauth2.grant().has_subject());
+    shows && object.spec.credential.service_account_ref.is_none()
 }
 
 impl Reseed {
