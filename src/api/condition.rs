@@ -100,6 +100,8 @@ reasons! {
     RefreshRetrying = "RefreshRetrying",
     /// The seed was taken as the beginning of a chain.
     SeedAdopted = "SeedAdopted",
+    /// A chain was begun with the credentials in the seed.
+    Bootstrapped = "Bootstrapped",
     /// Every output is written.
     Written = "Written",
     /// An output was put back from state.

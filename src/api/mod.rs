@@ -43,7 +43,8 @@ pub use refresh::{RefreshSpec, RetrySpec};
 pub use rollout::{RolloutKind, RolloutSelector, RolloutSpec, RolloutTarget, restarted_for_annotation};
 pub use schema::{crd, crds};
 pub use spec::{
-    Credential, DeletionPolicy, RefreshableToken, RefreshableTokenSpec, RequestSpec, SeedSecretRef, ServiceAccountRef,
+    Bootstrap, Credential, DeletionPolicy, OnLostChain, RecoverySpec, RefreshableToken, RefreshableTokenSpec, RequestSpec,
+    SeedSecretRef, ServiceAccountRef,
 };
 pub use status::{
     AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, PreviousTokenStatus, RefreshableTokenStatus, RolloutStatus,

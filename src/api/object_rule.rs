@@ -166,6 +166,23 @@ pub(super) fn service_account_is_shown() -> Rule {
     .field_path(".credential.serviceAccountRef")
 }
 
+/// Who gives first tokens for credentials.
+pub(super) fn who_bootstraps() -> Rule {
+    Rule::new(format!(
+        "{REFERS} || !has(self.credential.bootstrap) || has(self.provider.jfrogAccess) || has(self.provider.elasticCloudEnterprise)"
+    ))
+    .message("bootstrap belongs to jfrogAccess and elasticCloudEnterprise: leave it out")
+    .field_path(".credential.bootstrap")
+}
+
+/// A chain can begin anew only where it can be begun at all.
+pub(super) fn recovery_bootstraps() -> Rule {
+    Rule::new("!has(self.recovery) || self.recovery.onLostChain != 'Bootstrap' || has(self.credential.bootstrap)")
+        .message("must be set with recovery.onLostChain: Bootstrap: Create")
+        .field_path(".credential.bootstrap")
+        .reason(Reason::FieldValueRequired)
+}
+
 /// Who can be asked to revoke a token has told where.
 pub(super) fn revocation_url() -> Rule {
     Rule::new(format!(

@@ -52,6 +52,8 @@ use super::{
     validation = object_rule::refresh_token_exists(),
     validation = object_rule::grant_refreshes(),
     validation = object_rule::service_account_is_shown(),
+    validation = object_rule::who_bootstraps(),
+    validation = object_rule::recovery_bootstraps(),
     validation = object_rule::revocation_url(),
     validation = http_rule::refresh_token_exists(),
     validation = http_rule::revoke()
@@ -69,6 +71,9 @@ pub struct RefreshableTokenSpec {
     pub provider_ref: Option<ProviderRef>,
     /// What the chain of tokens begins with.
     pub credential: Credential,
+    /// What is done about a chain that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoverySpec>,
     /// Name of the Secret in which the operator keeps the newest pair. Never mount or edit it. Default: the object's name and
     /// `-state`. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,6 +122,13 @@ impl RefreshableTokenSpec {
         self.refresh.clone().unwrap_or_default()
     }
 
+    /// Whether a new chain is begun where one is lost.
+    #[must_use]
+    pub fn recovers(&self) -> bool {
+        let wanted = self.recovery.is_some_and(|recovery| recovery.on_lost_chain == OnLostChain::Bootstrap);
+        wanted && self.credential.bootstrap.is_some()
+    }
+
     /// Whether the object is suspended.
     #[must_use]
     pub fn suspended(&self) -> bool {
@@ -142,6 +154,32 @@ pub enum DeletionPolicy {
     Revoke,
 }
 
+/// What is done about a chain that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoverySpec {
+    /// When the chain is lost (`ChainLost`, `StateLost`): `WaitForSeed` (default): a person puts new tokens into the seed Secret.
+    /// `Bootstrap`: a new chain is begun with the credentials in the seed Secret, as `credential.bootstrap` says.
+    pub on_lost_chain: OnLostChain,
+}
+
+/// What is done when a chain is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum OnLostChain {
+    /// A person puts new tokens into the seed Secret.
+    #[default]
+    WaitForSeed,
+    /// A new chain is begun with the credentials in the seed Secret.
+    Bootstrap,
+}
+
+/// How a chain is begun where the seed Secret holds no tokens of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Bootstrap {
+    /// The first tokens are asked for with the credentials in the seed Secret.
+    Create,
+}
+
 /// What a chain of tokens begins with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -154,6 +192,11 @@ pub struct Credential {
     /// asked for a new one for each request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<ServiceAccountRef>,
+    /// `Create`: where the seed Secret holds no refresh token (elasticCloudEnterprise: no access token), the first tokens are asked
+    /// for with its credentials. jfrogAccess: a refreshable token is created with `access_token` (such as an identity token), or with
+    /// `username` and `password`. elasticCloudEnterprise: a login with `username` and `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<Bootstrap>,
 }
 
 /// A ServiceAccount in the object's namespace.

@@ -12,8 +12,8 @@ use thiserror::Error;
 
 use super::name::{is_key, is_name};
 use super::{
-    ClientAuthentication, DeletionPolicy, Grant, NoWindow, Oauth2, ProviderSpec, RefreshWindow, RefreshableTokenSpec,
-    RequestSpec, Rotation, SpecDuration, Window,
+    ClientAuthentication, DeletionPolicy, Grant, NoWindow, Oauth2, OnLostChain, ProviderSpec, RefreshWindow,
+    RefreshableTokenSpec, RequestSpec, Rotation, SpecDuration, Window,
 };
 
 /// Longest duration in seconds: 99999h, as [`SpecDuration`] says.
@@ -79,6 +79,9 @@ fn alone(name: &str, spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     }
     let keys = (&seed.access_token_key, "access_token", &seed.refresh_token_key, "refresh_token");
     require(differ(keys), "spec.credential.seedSecretRef", "accessTokenKey and refreshTokenKey must differ")?;
+    let wanted = spec.recovery.is_some_and(|recovery| recovery.on_lost_chain == OnLostChain::Bootstrap);
+    let what = "must be set with recovery.onLostChain: Bootstrap";
+    require(!wanted || spec.credential.bootstrap.is_some(), "spec.credential.bootstrap", what)?;
     require(seed.name != state, "spec.stateSecretName", "the seed must not be the state Secret")?;
     wishes(&spec.request())?;
     refresh(spec)?;
@@ -246,6 +249,9 @@ fn request(spec: &RefreshableTokenSpec, provider: &ProviderSpec) -> Result<(), I
     let shown = grant(provider).is_some_and(Grant::has_subject);
     let what = "belongs to oauth2 with grant: TokenExchange or JWTBearer";
     require(shown || spec.credential.service_account_ref.is_none(), "spec.credential.serviceAccountRef", what)?;
+    let gives = access || matches!(provider, ProviderSpec::ElasticCloudEnterprise(_));
+    let what = "belongs to jfrogAccess and elasticCloudEnterprise";
+    require(gives || spec.credential.bootstrap.is_none(), "spec.credential.bootstrap", what)?;
     for (field, wished) in [
         ("spec.request.username", wish.username.is_some()),
         ("spec.request.description", wish.description.is_some()),

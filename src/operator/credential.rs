@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use super::cluster::{Cluster, Trouble};
 use super::transport::{CaBundle, ClientCertificate, TlsMaterial};
 use crate::api::{
-    CaBundleRef, ClientAuthentication, ClientCertificateRef, ClientSecretRef, ProviderSpec, ROLE_LABEL, Reason, SeedSecretRef,
-    ServiceAccountRef,
+    CaBundleRef, ClientAuthentication, ClientCertificateRef, ClientSecretRef, Credential, ProviderSpec, ROLE_LABEL, Reason,
+    SeedSecretRef, ServiceAccountRef,
 };
 use crate::provider::{NotSent, Provider, Semantics};
 use crate::refresh::exchange::{Seed, spendable};
@@ -61,9 +61,10 @@ pub(super) fn seed(
     secret: &Secret,
     name: &str,
     provider: &Provider,
-    reference: &SeedSecretRef,
+    credential: &Credential,
     key: &FingerprintKey,
 ) -> Result<Seed, Unusable> {
+    let reference = &credential.seed_secret_ref;
     let semantics = provider.semantics();
     if semantics == Semantics::Reissue {
         return credentials(secret, name, provider.spec(), reference, key);
@@ -83,8 +84,46 @@ pub(super) fn seed(
     let tokens = HeldTokens { access_token: access, refresh_token: refresh, expiration_time, ..HeldTokens::default() };
     match spendable(&tokens, semantics, key) {
         Some(fingerprint) => Ok(Seed { tokens, fingerprint }),
+        None if credential.bootstrap.is_some() => creating_seed(secret, name, provider.spec(), reference, key),
         None => Err(missing(secret, reference, semantics)),
     }
+}
+
+/// The seed of a chain that credentials begin: no token of it, but what brings the first ones.
+fn creating_seed(
+    secret: &Secret,
+    name: &str,
+    provider: &ProviderSpec,
+    reference: &SeedSecretRef,
+    key: &FingerprintKey,
+) -> Result<Seed, Unusable> {
+    let login = creating_login(secret, provider, reference)?;
+    let text = |text: &Option<SecretText>| text.as_ref().map(|text| text.reveal().to_owned());
+    let [username, password, token] = [&login.username, &login.password, &login.subject_token].map(text);
+    if token.is_none() && (username.is_none() || password.is_none()) {
+        let secret = secret.metadata.name.as_deref().unwrap_or_default();
+        let message = format!(
+            "Secret {secret} has neither tokens nor what brings the first ones (username and password; jfrogAccess: or access_token)"
+        );
+        return Err(Unusable::Refused(Reason::SeedInvalid, message));
+    }
+    let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
+    let all = Zeroizing::new(serde_json::json!(["bootstrap", namespace, name, username, password, token]).to_string());
+    Ok(Seed { tokens: HeldTokens::default(), fingerprint: key.fingerprint(Purpose::Token, all.as_bytes()) })
+}
+
+/// What brings the first tokens of a chain.
+pub(super) fn creating_login(secret: &Secret, provider: &ProviderSpec, reference: &SeedSecretRef) -> Result<Login, Unusable> {
+    let username = value(secret, reference.username_key.as_deref().unwrap_or("username"))?;
+    let password = value(secret, reference.password_key.as_deref().unwrap_or("password"))?;
+    let subject_token = match provider {
+        ProviderSpec::JfrogAccess(_) => value(secret, reference.access_token_key.as_deref().unwrap_or("access_token"))?,
+        ProviderSpec::JfrogDistribution(_)
+        | ProviderSpec::ElasticCloudEnterprise(_)
+        | ProviderSpec::Oauth2(_)
+        | ProviderSpec::Http(_) => None,
+    };
+    Ok(Login { username, password, subject_token, ..Login::default() })
 }
 
 /// The seed of a chain whose tokens are obtained anew: no token, but the credentials, so that new ones begin it anew. Objects

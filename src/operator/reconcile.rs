@@ -294,7 +294,8 @@ impl Turn {
         let provider = self.offer(resolved);
         let read = match credential::opted_in(&self.context.cluster, &self.namespace, &reference.name).await {
             Ok(secret) => {
-                credential::seed(&secret, &self.name, &provider, reference, &self.context.key).map(|seed| (secret, seed))
+                let seed = credential::seed(&secret, &self.name, &provider, &self.object.spec.credential, &self.context.key);
+                seed.map(|seed| (secret, seed))
             }
             Err(unusable) => Err(unusable),
         };
@@ -322,7 +323,8 @@ impl Turn {
             None => None,
         };
         let provider = self.offer(&resolved);
-        let credentials = self.credentials(&resolved, task, preflight).await;
+        let creates = trigger == Trigger::Bootstrap;
+        let credentials = self.credentials(&resolved, task, preflight, creates).await;
         let (login, connection) = match credentials {
             Ok(found) => found,
             // Publishing needs none, and an open exchange can often be ended without.
@@ -335,7 +337,7 @@ impl Turn {
             return Action::requeue(UNAVAILABLE_PAUSE);
         };
         let semantics = provider.semantics();
-        let brief = self.brief(provider, task, login, preflight);
+        let brief = Brief { creates, ..self.brief(provider, task, login, preflight) };
         let job = Job {
             context: Arc::clone(&self.context),
             object: Some(self.object.clone()),
@@ -390,7 +392,13 @@ impl Turn {
         Connection { request_timeout: connection.request_timeout.min(longest), ..connection }
     }
 
-    async fn credentials(&mut self, resolved: &Resolved, task: Task, preflight: bool) -> Result<(Login, Connection), Unusable> {
+    async fn credentials(
+        &mut self,
+        resolved: &Resolved,
+        task: Task,
+        preflight: bool,
+        creates: bool,
+    ) -> Result<(Login, Connection), Unusable> {
         let Resolved { spec: provider, home, .. } = resolved;
         let reference = self.object.spec.credential.seed_secret_ref.clone();
         let mut connection = self.connection(resolved);
@@ -399,6 +407,10 @@ impl Turn {
         }
         if provider.tls().is_some() {
             connection.tls = self.tls(resolved, preflight).await?;
+        }
+        if creates {
+            let secret = credential::opted_in(&self.context.cluster, &self.namespace, &reference.name).await?;
+            return Ok((credential::creating_login(&secret, provider, &reference)?, connection));
         }
         if !credential::needs_login(provider) {
             return Ok((Login::default(), connection));
@@ -483,6 +495,7 @@ impl Turn {
             seen: facts.outputs.into_iter().map(|view| view.map(|view| view.seen)).collect(),
             known: KnownChain::of(&self.status, self.remembered.memory.generation),
             preflight,
+            creates: false,
             expects_state: self.status.seed.is_some() || self.status.attempt.is_some(),
             void_claims: self.remembered.memory.void_claims.clone(),
             key: self.context.key.clone(),

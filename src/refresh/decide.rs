@@ -6,7 +6,7 @@ use crate::api::{
     AttemptState, AttemptStatus, ConditionStatus, ConditionType, CreationPolicy, Grant, Opaque, OutputMetadata, OutputSpec,
     ProviderSpec, Reason, RefreshableTokenSpec, RefreshableTokenStatus, RequestSpec, validate, validate_with,
 };
-use crate::token::{Fingerprint, FingerprintKey, PreviousToken, Purpose};
+use crate::token::{Fingerprint, FingerprintKey, HeldTokens, PreviousToken, Purpose};
 
 use super::exchange::{Seed, SeenOutput, Task};
 use super::schedule::{paced, schedule};
@@ -176,6 +176,8 @@ pub enum Trigger {
     Spec,
     /// A new seed.
     Seed,
+    /// The credentials in the seed begin a chain, the first or another after one that was lost.
+    Bootstrap,
     /// An output differs from what it shall be, or an attempt has to be looked at.
     Drift,
     /// The access token has expired, and what became of its last refresh is not known.
@@ -274,6 +276,12 @@ pub(super) fn new_seed(facts: &Facts<'_>) -> bool {
         && !facts.status.spent_fingerprints.iter().any(|spent| spent == seed.fingerprint.as_str())
 }
 
+/// The seed that was read holds no token of a chain, but what brings the first ones.
+fn seed_creates(facts: &Facts<'_>) -> bool {
+    let SeedView::Read { seed, .. } = &facts.seed else { return false };
+    facts.spec.credential.bootstrap.is_some() && seed.tokens == HeldTokens::default()
+}
+
 /// A seed that was read because it changed, and holds the token that is known.
 fn seed_edited(facts: &Facts<'_>) -> bool {
     let SeedView::Read { resource_version, seed } = &facts.seed else { return false };
@@ -285,9 +293,10 @@ fn seed_edited(facts: &Facts<'_>) -> bool {
 
 fn refresh(facts: &Facts<'_>, provider: &ProviderSpec, now: DateTime<Utc>) -> Option<Plan> {
     let status = facts.status;
-    let exchange = |trigger, preflight| {
-        let task = if trigger == Trigger::Seed { Task::Adopt } else { Task::Refresh };
-        Some(Plan::Exchange { task, trigger, preflight })
+    let exchange = |trigger, preflight| Some(Plan::Exchange { task: Task::Refresh, trigger, preflight });
+    let adopt = || {
+        let trigger = if seed_creates(facts) { Trigger::Bootstrap } else { Trigger::Seed };
+        Some(Plan::Exchange { task: Task::Adopt, trigger, preflight: true })
     };
     let failed = status.consecutive_failures.unwrap_or(0) > 0;
     let changed = status.observed_generation != facts.generation;
@@ -299,7 +308,7 @@ fn refresh(facts: &Facts<'_>, provider: &ProviderSpec, now: DateTime<Utc>) -> Op
     // A seed that no exchange of this process was begun with does not wait.
     let untried = facts.memory.sight.is_none();
     if new_seed(facts) && (untried || !put_off(facts, facts.memory.retry_time.max(planned), now)) {
-        return exchange(Trigger::Seed, true);
+        return adopt();
     }
     if let Some(attempt) = &status.attempt {
         return last_try(facts, attempt, now);
@@ -307,11 +316,15 @@ fn refresh(facts: &Facts<'_>, provider: &ProviderSpec, now: DateTime<Utc>) -> Op
     if requested(facts) {
         return exchange(Trigger::Manual, preflight);
     }
+    if lost(status) && facts.spec.recovers() {
+        let waits = put_off(facts, facts.memory.retry_time.max(planned), now);
+        return if waits { None } else { exchange(Trigger::Bootstrap, true) };
+    }
     if ended(status) || put_off(facts, facts.memory.retry_time, now) {
         return None;
     }
     if !begun(facts) {
-        return if put_off(facts, planned, now) { None } else { exchange(Trigger::Seed, true) };
+        return if put_off(facts, planned, now) { None } else { adopt() };
     }
     let asked_with = status.effective.as_ref().and_then(|effective| effective.request_fingerprint.as_deref());
     if asked_with.is_some_and(|known| known != request_fingerprint(provider, &facts.spec.request(), facts.key).as_str())
@@ -463,6 +476,11 @@ fn lasting(reason: &str) -> bool {
     [Reason::ChainLost, Reason::RefreshOutcomeUnknown, Reason::ConfigurationRejected]
         .iter()
         .any(|lasting| lasting.as_str() == reason)
+}
+
+/// The chain is over or gone, as far as the status knows, and nothing but a new one helps.
+pub(super) fn lost(status: &RefreshableTokenStatus) -> bool {
+    stalled(status).is_some_and(|reason| reason == Reason::ChainLost.as_str() || reason == Reason::StateLost.as_str())
 }
 
 /// The chain is over, as far as the status knows.

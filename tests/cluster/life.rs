@@ -1,6 +1,7 @@
 //! One object's life: drift, suspend, force, seeds, refusals, lost answers, endpoints, outputs, restarts.
 
 mod anew;
+mod bootstrap;
 mod deletion;
 mod drift;
 mod endpoint;

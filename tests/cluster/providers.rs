@@ -150,7 +150,8 @@ fn a_provider_with_a_limit_is_asked_for_one_token_after_the_other() {
         for name in ["one", "two", "three"] {
             let pair = scene.hour(name).await;
             scene.world.issuer.arm(Rule::once(Fault::Delay { before_ms: 0, answer_ms: HELD }).chain(pair.chain));
-            all += &format!("---\n{}", scene.seed(Kind::JfrogAccess, name, &pair));
+            all += "---\n";
+            all += &scene.seed(Kind::JfrogAccess, name, &pair);
             all += &scene.referring(Kind::JfrogAccess, name, "{name: jfrog}", "");
             pairs.push((name, pair));
         }

@@ -115,6 +115,7 @@ fn brief(facts: &Facts<'_>, provider: Provider, task: Task, preflight: bool) -> 
         seen: vec![None; facts.spec.outputs.len()],
         known: KnownChain::of(facts.status, 0),
         preflight,
+        creates: false,
         expects_state: facts.status.seed.is_some(),
         void_claims: Vec::new(),
         key: key(),

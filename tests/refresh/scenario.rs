@@ -60,8 +60,9 @@ pub fn spec(kind: Kind) -> RefreshableTokenSpec {
             ..Oauth2::default()
         }))),
         provider_ref: None,
-        credential: Credential { seed_secret_ref: seed, service_account_ref: None },
+        credential: Credential { seed_secret_ref: seed, service_account_ref: None, bootstrap: None },
         state_secret_name: None,
+        recovery: None,
         request: None,
         refresh: None,
         outputs: vec![output("out")],

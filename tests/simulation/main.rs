@@ -154,6 +154,11 @@ fn random_walks() {
     check("random walks", &walks::random(0..10_000));
 }
 
+#[test]
+fn random_walks_of_chains_that_begin_anew() {
+    check("random walks of chains that begin anew", &walks::random(walks::CREATED..walks::CREATED + 2_000));
+}
+
 /// Walks that ended badly once, and are not among those of a normal run.
 #[test]
 fn walks_that_ended_badly_once() {

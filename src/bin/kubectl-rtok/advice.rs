@@ -9,6 +9,7 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         | Reason::TokenFresh
         | Reason::Refreshed
         | Reason::SeedAdopted
+        | Reason::Bootstrapped
         | Reason::Written
         | Reason::WorkloadRestarted
         | Reason::TokenRevoked
@@ -86,6 +87,7 @@ mod tests {
                 "TokenFresh",
                 "Refreshed",
                 "SeedAdopted",
+                "Bootstrapped",
                 "Written",
                 "WorkloadRestarted",
                 "TokenRevoked",

@@ -160,6 +160,7 @@ impl Situation {
                     Trigger::Manual => "the annotation refreshabletoken.io/refresh-requested-at asks for it",
                     Trigger::Spec => "the request has changed",
                     Trigger::Seed => "the seed begins a chain",
+                    Trigger::Bootstrap => "the credentials in the seed begin a chain",
                     Trigger::Drift => "an output is missing, edited or of another spec, or an attempt has to be looked at",
                     Trigger::LastTry => "the access token has ended and the last refresh has an unknown outcome: one last try",
                 };

@@ -8,13 +8,18 @@ use super::words::{NO_SUCCESSOR, chain_lost, escrowed, unknown};
 use super::{Draft, ESCROW_REST, REFUSAL_REST, Trouble};
 use crate::api::{AttemptState, AttemptStatus, ConditionStatus, ConditionType, Reason};
 use crate::provider::{Class, Semantics, TokenError};
-use crate::refresh::decide::{Sight, Trigger, lapsed, request_fingerprint};
+use crate::refresh::decide::{Sight, Trigger, lapsed, lost, request_fingerprint};
 use crate::refresh::exchange::{Finished, Outcome, OutputOutcome};
 use crate::refresh::schedule::{CONFIGURATION_REST, after, retry_delay, whole_seconds, within_life};
 use crate::refresh::state::{Claim, State};
 
 impl Draft<'_> {
     pub(super) fn outcome(&mut self, finished: &Finished, trigger: Trigger, semantics: Semantics) -> Option<Trouble> {
+        let trouble = self.trouble(finished, trigger, semantics);
+        if trigger == Trigger::Bootstrap && lost(self.facts.status) { trouble.map(still_lost) } else { trouble }
+    }
+
+    fn trouble(&mut self, finished: &Finished, trigger: Trigger, semantics: Semantics) -> Option<Trouble> {
         if let Some(message) = &finished.unrendered {
             self.unsynced = Some((Reason::OutputInvalid, message.clone()));
         }
@@ -80,7 +85,10 @@ impl Draft<'_> {
         }
         self.status.conditions.retain(|c| c.type_ != ConditionType::Stalled);
         self.reschedule();
-        if !quiet && !after_seed {
+        if trigger == Trigger::Bootstrap {
+            let message = "a chain was begun with the credentials in the seed".to_owned();
+            self.note(false, Reason::Bootstrapped, message);
+        } else if !quiet && !after_seed {
             let message = format!("refresh {} is committed", self.status.chain_generation.unwrap_or(0));
             self.note(false, Reason::Refreshed, message);
         }
@@ -218,4 +226,11 @@ impl Draft<'_> {
 fn certain_end(claim: &Claim) -> Option<DateTime<Utc>> {
     let (ends, since) = claim.token_ends.zip(claim.since.filter(|_| claim.first.is_none()))?;
     Some(after(claim.time, (ends - since).to_std().ok()?.saturating_add(Duration::from_secs(2))))
+}
+
+/// A chain that could not be followed by another is lost as before: so that is tried again, and not taken for a refresh that failed.
+fn still_lost(trouble: Trouble) -> Trouble {
+    let (Trouble::Stalled(_, message) | Trouble::Retrying(_, message)) = trouble;
+    let message = format!("the chain is over, and no other could be begun with the credentials in the seed: {message}");
+    Trouble::Stalled(Reason::ChainLost, message)
 }

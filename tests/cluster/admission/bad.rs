@@ -806,6 +806,24 @@ const OAUTH2_ROWS: &[Row] = &[
         "there is a refresh token with grant: RefreshToken only",
     ),
     (
+        "first tokens of an API that gives none",
+        "spec: {credential: {bootstrap: Create}}",
+        "spec.credential.bootstrap",
+        "bootstrap belongs to jfrogAccess and elasticCloudEnterprise",
+    ),
+    (
+        "a recovery that cannot begin",
+        "spec: {recovery: {onLostChain: Bootstrap}}",
+        "spec.credential.bootstrap",
+        "must be set with recovery.onLostChain: Bootstrap",
+    ),
+    (
+        "an unknown recovery",
+        "spec: {recovery: {onLostChain: Retry}}",
+        "spec.recovery.onLostChain",
+        r#"supported values: "WaitForSeed", "Bootstrap""#,
+    ),
+    (
         "a ServiceAccount that nothing is shown of",
         "spec: {credential: {serviceAccountRef: {name: a, audience: b}}}",
         "spec.credential.serviceAccountRef",

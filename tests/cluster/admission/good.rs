@@ -147,6 +147,15 @@ const ROWS: &[(&str, &str, &str)] = &[
         ELASTIC,
         "spec: {provider: {elasticCloudEnterprise: {tls: {caBundleRef: {kind: Secret, name: ca, key: tls.crt}}, timeouts: {connect: 30s, request: 1s}}}}",
     ),
+    ("chains that credentials begin", ACCESS, "spec: {credential: {bootstrap: Create}, recovery: {onLostChain: Bootstrap}}"),
+    ("a chain that a login begins", ELASTIC, "spec: {credential: {bootstrap: Create}, recovery: {onLostChain: WaitForSeed}}"),
+    (
+        "a token that is exchanged for another",
+        OAUTH2,
+        "spec: {provider: {oauth2: {grant: TokenExchange, clientAuthentication: None, subjectTokenType: 'urn:x', requestedTokenType: 'urn:y'}}, \
+         credential: {serviceAccountRef: {name: builder, audience: 'https://idp.example.com'}}, request: {audience: x, scope: y}}",
+    ),
+    ("a token that is shown for another", OAUTH2, "spec: {provider: {oauth2: {grant: JWTBearer}}}"),
     (
         "a client that shows a certificate",
         OAUTH2,

@@ -170,6 +170,7 @@ impl Protocol {
             seen: Vec::new(),
             known: known.chain(recollection.generation),
             preflight: plan.preflight,
+            creates: false,
             expects_state: true,
             void_claims,
             key: self.machine.key.clone(),
