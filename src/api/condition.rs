@@ -160,6 +160,8 @@ reasons! {
     OutputInvalid = "OutputInvalid",
     /// The certificate authorities cannot be read.
     CaBundleInvalid = "CABundleInvalid",
+    /// The authorization server's metadata cannot be read.
+    DiscoveryFailed = "DiscoveryFailed",
     /// The client's certificate cannot be read, or the token API refuses it.
     ClientCertificateInvalid = "ClientCertificateInvalid",
     /// Kubernetes gives no token of the ServiceAccount that the object names.

@@ -187,7 +187,7 @@ pub(super) fn recovery_bootstraps() -> Rule {
 pub(super) fn revocation_url() -> Rule {
     Rule::new(format!(
         "{REFERS} || !has(self.deletionPolicy) || self.deletionPolicy != 'Revoke' || !has(self.provider.oauth2) || \
-         has(self.provider.oauth2.revocationURL)"
+         has(self.provider.oauth2.revocationURL) || has(self.provider.oauth2.issuerURL)"
     ))
     .message("must be set with deletionPolicy: Revoke, such as https://idp.example.com/oauth2/revoke")
     .field_path(".provider.oauth2.revocationURL")
@@ -248,6 +248,11 @@ pub(super) fn grant_seeds() -> Rule {
             "clientSecretRef belongs to grant: RefreshToken: with the others the seed Secret holds the client's credentials too",
         )
         .field_path(".clientSecretRef")
+}
+
+/// The endpoint is named, or the server that names it.
+pub(super) fn one_endpoint() -> Rule {
+    Rule::new("has(self.tokenURL) != has(self.issuerURL)").message("must have exactly one of tokenURL and issuerURL")
 }
 
 /// What only an exchange has.

@@ -49,7 +49,10 @@ impl ProviderSpec {
             Self::JfrogAccess(spec) => &spec.url,
             Self::JfrogDistribution(spec) => &spec.url,
             Self::ElasticCloudEnterprise(spec) => &spec.url,
-            Self::Oauth2(spec) => &spec.token_url,
+            Self::Oauth2(spec) => match &spec.issuer_url {
+                Some(issuer) if spec.token_url.is_empty() => issuer,
+                Some(_) | None => &spec.token_url,
+            },
             Self::Http(spec) => &spec.request.url,
         }
     }
@@ -161,6 +164,7 @@ pub struct ElasticCloudEnterprise {
     validation = object_rule::grant_authenticates(),
     validation = object_rule::grant_seeds(),
     validation = object_rule::exchange_types(),
+    validation = object_rule::one_endpoint(),
     validation = object_rule::tls_authenticates()
 )]
 pub struct Oauth2 {
@@ -185,11 +189,18 @@ pub struct Oauth2 {
     #[schemars(length(min = 1, max = 255))]
     #[x_kube(validation = value_rule::one_line())]
     pub requested_token_type: Option<String>,
-    /// The token endpoint (RFC 6749 section 3.2), such as `https://idp.example.com/oauth2/token`.
-    #[serde(rename = "tokenURL")]
+    /// The token endpoint (RFC 6749 section 3.2), such as `https://idp.example.com/oauth2/token`. Either this or `issuerURL`.
+    #[serde(rename = "tokenURL", default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]
     #[x_kube(validation = value_rule::token_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
     pub token_url: String,
+    /// The server's issuer identifier, such as `https://idp.example.com/realms/build`, in place of `tokenURL`: its metadata (OpenID
+    /// Connect Discovery 1.0, RFC 8414) then tell the token endpoint, and the revocation endpoint where `revocationURL` is not set.
+    /// They are read again each hour; while they cannot be read, those of the last time count.
+    #[serde(rename = "issuerURL", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    #[x_kube(validation = value_rule::token_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
+    pub issuer_url: Option<String>,
     /// The revocation endpoint (RFC 7009 section 2), such as `https://idp.example.com/oauth2/revoke`. For
     /// `deletionPolicy: Revoke`, which needs it.
     #[serde(rename = "revocationURL", default, skip_serializing_if = "Option::is_none")]

@@ -132,7 +132,13 @@ fn check_url(field: &str, url: &str, most: usize, query: bool) -> Result<(), Inv
 pub fn validate_provider(spec: &ProviderSpec) -> Result<(), Invalid> {
     match spec {
         ProviderSpec::Oauth2(oauth2) => {
-            check_url("spec.provider.oauth2.tokenURL", &oauth2.token_url, 1024, true)?;
+            let named = oauth2.token_url.is_empty();
+            let what = "must have exactly one of tokenURL and issuerURL";
+            require(named == oauth2.issuer_url.is_some(), "spec.provider.oauth2", what)?;
+            match &oauth2.issuer_url {
+                Some(issuer) => check_url("spec.provider.oauth2.issuerURL", issuer, 1024, true)?,
+                None => check_url("spec.provider.oauth2.tokenURL", &oauth2.token_url, 1024, true)?,
+            }
             if let Some(url) = &oauth2.revocation_url {
                 check_url("spec.provider.oauth2.revocationURL", url, 1024, true)?;
             }
@@ -265,7 +271,9 @@ fn request(spec: &RefreshableTokenSpec, provider: &ProviderSpec) -> Result<(), I
 
 fn deletion(spec: &RefreshableTokenSpec, provider: &ProviderSpec) -> Result<(), Invalid> {
     let (told, field) = match provider {
-        ProviderSpec::Oauth2(oauth2) => (oauth2.revocation_url.is_some(), "spec.provider.oauth2.revocationURL"),
+        ProviderSpec::Oauth2(oauth2) => {
+            (oauth2.revocation_url.is_some() || oauth2.issuer_url.is_some(), "spec.provider.oauth2.revocationURL")
+        }
         ProviderSpec::Http(http) => (http.revoke.is_some(), "spec.provider.http.revoke"),
         ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => {
             return Ok(());

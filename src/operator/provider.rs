@@ -1,5 +1,6 @@
 //! The token API of an object: its own, or that of the provider that it names.
 
+mod discovery;
 mod limits;
 mod probe;
 
@@ -21,6 +22,7 @@ use crate::api::{
     AllowedNamespaces, ClusterTokenProvider, ConditionStatus, ConditionType, Limits, ProviderKind, ProviderRef, ProviderSpec,
     Reason, RefreshableToken, TokenProvider, TokenProviderStatus, validate_provider,
 };
+use discovery::Discovered;
 use limits::Turnstiles;
 pub(super) use limits::{Pass, ProviderKey};
 pub(super) use probe::run;
@@ -63,6 +65,7 @@ pub(super) struct Providers {
     /// Of namespaces.
     labels: Mutex<HashMap<String, Labels>>,
     pub(super) turnstiles: Turnstiles,
+    discovered: Discovered,
 }
 
 /// Labels, and when they were read on the clock that counts suspend.
@@ -110,6 +113,12 @@ where
 impl Context {
     /// The token API that an object uses.
     pub(super) async fn resolve(&self, object: &RefreshableToken) -> Result<Resolved, Unusable> {
+        let named = self.named(object).await?;
+        self.discover(named).await
+    }
+
+    /// What the object or its provider says of the token API.
+    async fn named(&self, object: &RefreshableToken) -> Result<Resolved, Unusable> {
         let home = object.namespace().unwrap_or_default();
         match (&object.spec.provider, &object.spec.provider_ref) {
             (Some(spec), _) => Ok(Resolved { spec: spec.clone(), home, reach: Reach::Namespace, version: None, limits: None }),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::ObjectRef;
@@ -141,7 +141,18 @@ async fn control(
             forget(context);
             std::future::ready(())
         });
-    tokio::join!(controller, listed);
+    // kube's controller ends only once its store was ready, and nothing was looked at before that.
+    let stopping = &context.stopping;
+    let unlisted = async {
+        stopping.cancelled().await;
+        if store.wait_until_ready().now_or_never().is_some() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = async { tokio::join!(controller, listed); } => {}
+        () = unlisted => {}
+    }
     if let Some(watch) = watch {
         watch.abort();
     }

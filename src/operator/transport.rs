@@ -112,8 +112,18 @@ impl Transport {
     /// Sends the request once and waits for the whole answer.
     ///
     /// Dropping the future closes the connection and loses the answer: for a single-use token call this in a task of its own.
+    ///
+    /// Where a client certificate is shown, a connection of its own asks first whether it is taken: in TLS 1.3 the server says so only
+    /// after the client may have sent its request, and what it says can be lost with the connection.
     pub async fn send(&self, request: &TokenRequest, connection: &Connection) -> Delivery {
-        let delivery = self.exchange(request, connection).await.unwrap_or_else(Delivery::NotSent);
+        let taken = match &connection.tls.client_certificate {
+            Some(_) => self.connect(&request.url, connection).await,
+            None => Ok(()),
+        };
+        let delivery = match taken {
+            Ok(()) => self.exchange(request, connection).await.unwrap_or_else(Delivery::NotSent),
+            Err(why) => Delivery::NotSent(why),
+        };
         let host = Url::parse(&request.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
         match &delivery {
             Delivery::Answered(_) => tracing::debug!(host, class = "Answered", "token API called"),
@@ -136,12 +146,10 @@ impl Transport {
             let name = server_name(&url).ok_or(NotSent::TlsRejected)?;
             let connector = TlsConnector::from(Arc::clone(&client.tls));
             let mut tls = connector.connect(name, tcp).await.map_err(|error| outcome::handshake(&error))?;
+            let taken = outcome::taken(&mut tls).await;
             // A polite end; whether it arrives changes nothing.
             let _ = tls.shutdown().await;
-            if connection.tls.client_certificate.is_some() {
-                return outcome::farewell(&mut tls).await;
-            }
-            Ok(())
+            taken
         };
         timeout(connection.connect_limit(), connected).await.unwrap_or(Err(NotSent::ConnectTimeout))
     }

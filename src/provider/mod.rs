@@ -4,6 +4,7 @@
 //! recorded replies in `tests/providers.rs`.
 
 mod assertion;
+mod discovery;
 mod elastic_cloud_enterprise;
 mod http;
 mod jfrog_access;
@@ -24,6 +25,7 @@ use crate::api::{ProviderSpec, RequestSpec};
 use crate::token::{HeldTokens, Login, SecretText, TokenSet};
 
 pub use assertion::Assertion;
+pub use discovery::{Endpoints, NoEndpoints, endpoints, metadata_requests};
 
 /// A token API, ready to build requests for one `RefreshableToken`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -105,6 +107,8 @@ pub struct TokenRequest {
 /// The methods that token APIs use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Method {
+    /// HTTP GET: a server's metadata.
+    Get,
     /// HTTP POST.
     Post,
     /// HTTP PUT.

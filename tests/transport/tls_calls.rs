@@ -149,13 +149,12 @@ async fn a_server_that_asks_is_shown_the_certificate_and_no_other_is_sent_the_re
             [("none", None), ("of another authority", Some(other.client(2090))), ("expired", Some(clients.client(2021)))]
         {
             let connection = authority.trusted_with(certificate.clone());
+            let met = transport.connect(&server.https(), &connection).await;
+            assert_eq!(met, Err(NotSent::ClientCertificateRejected), "{version:?}, {case}");
             let sent = transport.send(&request(&server.https()), &connection).await;
-            assert_eq!(sent, Delivery::NotSent(NotSent::ClientCertificateRejected), "{version:?}, {case}");
-            // Without a certificate the look waits for no answer, and in TLS 1.3 it is over before the server says no.
-            if certificate.is_some() {
-                let met = transport.connect(&server.https(), &connection).await;
-                assert_eq!(met, Err(NotSent::ClientCertificateRejected), "{version:?}, {case}");
-            }
+            // Who shows none is not asked for one on a connection before: in TLS 1.3 the refusal can be lost with the request.
+            let lost = certificate.is_none() && matches!(sent, Delivery::Lost { .. });
+            assert!(lost || sent == Delivery::NotSent(NotSent::ClientCertificateRejected), "{version:?}, {case}: {sent:?}");
         }
         assert_eq!(server.requests(), 1, "{version:?}");
     }
@@ -171,7 +170,7 @@ async fn a_server_that_does_not_ask_is_called_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_alert_about_something_else_proves_nothing() {
+async fn a_connection_that_ends_after_the_request_proves_nothing_beside_a_certificate_either() {
     let authority = Authority::new();
     let acceptor = authority.server("127.0.0.1", 2090, &[]);
     let server = Server::start(move |peer| {
@@ -179,7 +178,6 @@ async fn an_alert_about_something_else_proves_nothing() {
         async move {
             let Some(mut peer) = accept(peer, acceptor).await else { return };
             peer.request().await;
-            // rustls ends a connection over which too much came with an alert of its own; here the request was read.
             drop(peer);
         }
     })

@@ -54,6 +54,7 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::OutputImmutable | Reason::OutputTypeMismatch => "delete the Secret: it is written anew",
         Reason::OutputInvalid => "the message says why the output cannot be made from this token",
         Reason::CaBundleInvalid => "mend the key of tls.caBundleRef: PEM text, at most 64 KiB",
+        Reason::DiscoveryFailed => "mend issuerURL or the server's metadata, or set tokenURL in its place; it is tried again",
         Reason::ClientCertificateInvalid => {
             "mend the Secret of tls.clientCertificateRef: tls.crt and tls.key, in PEM form, not expired"
         }

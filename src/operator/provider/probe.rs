@@ -79,9 +79,7 @@ async fn control<K>(context: &Arc<Context>, controller: Controller<Guarded<K>>)
 where
     K: Shared + serde::de::DeserializeOwned + std::fmt::Debug,
 {
-    let stopping = context.stopping.clone();
     let looks = controller
-        .graceful_shutdown_on(async move { stopping.cancelled().await })
         .run(
             look::<K>,
             |_, error: &Broken, _| {
@@ -97,7 +95,9 @@ where
             }
             std::future::ready(())
         });
-    looks.await;
+    // A look can be dropped at any moment. A graceful end would wait for ever where the kind cannot be listed: kube's controller ends
+    // only once its store was ready.
+    context.stopping.run_until_cancelled(looks).await;
 }
 
 /// Looks at one provider. A panic ends this look only.

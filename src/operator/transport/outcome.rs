@@ -8,15 +8,19 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use rustls::AlertDescription;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::time::timeout;
+use rustls::{AlertDescription, ProtocolVersion};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::client::TlsStream;
 
 use crate::provider::{Lost, NotSent};
 
 /// How long a server has to say that it does not take the client's certificate, after all of the handshake that the client sees.
 /// Our choice: it says so at once, and a server that keeps silent has taken it.
-const FAREWELL: Duration = Duration::from_secs(1);
+const VERDICT: Duration = Duration::from_secs(1);
+/// How often it is looked whether a ticket has come, which no read tells. Our choice: shorter than most ways to a server.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Why nothing was sent, if the error proves it.
 pub(super) fn not_sent(error: &reqwest::Error) -> Option<NotSent> {
@@ -76,6 +80,7 @@ fn refuses_certificate(error: &(dyn Error + 'static)) -> bool {
                     | AlertDescription::CertificateExpired
                     | AlertDescription::CertificateUnknown
                     | AlertDescription::UnknownCA
+                    | AlertDescription::DecryptError
                     | AlertDescription::CertificateRequired
             ))
         );
@@ -83,21 +88,22 @@ fn refuses_certificate(error: &(dyn Error + 'static)) -> bool {
     refused
 }
 
-/// Waits for the end of a connection without HTTP, and for what the server may say about the client's certificate.
-pub(super) async fn farewell(connection: &mut (impl AsyncRead + Unpin)) -> Result<(), NotSent> {
+/// Waits for what shows that the server has taken the client's certificate, or needs none. In TLS 1.2 the handshake itself does (RFC
+/// 5246 section 7.3). In TLS 1.3 the client's side ends first: then a session ticket does, which follows the handshake (RFC 8446 section
+/// 4.6.1), or that nothing is said against it. Nothing is written meanwhile: the answer to it could take the alert with it.
+pub(super) async fn taken(connection: &mut TlsStream<TcpStream>) -> Result<(), NotSent> {
     let mut rest = [0; 64];
-    let ended = timeout(FAREWELL, async {
-        loop {
-            match connection.read(&mut rest).await {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if refuses_certificate(&error) => return Err(NotSent::ClientCertificateRejected),
-                // How the connection ends otherwise is no matter: it stood.
-                Err(_) => return Ok(()),
-            }
+    let end = Instant::now() + VERDICT;
+    while connection.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3) && Instant::now() < end {
+        match timeout(LOOK, connection.read(&mut rest)).await {
+            Ok(Err(error)) if refuses_certificate(&error) => return Err(NotSent::ClientCertificateRejected),
+            // How the connection ends otherwise is no matter: it stood.
+            Ok(Ok(0) | Err(_)) => break,
+            Err(_) if connection.get_ref().1.tls13_tickets_received() > 0 => break,
+            Ok(Ok(_)) | Err(_) => {}
         }
-    });
-    ended.await.unwrap_or(Ok(()))
+    }
+    Ok(())
 }
 
 /// Visits an error and its causes. An `io::Error` that wraps another error names that error's cause as its own, so it is opened.

@@ -53,6 +53,8 @@ impl Draft<'_> {
             Outcome::ChainOver(error) => {
                 self.resolved();
                 self.status.next_refresh_time = None;
+                // Another one is begun at once.
+                self.again |= self.facts.spec.recovers();
                 Some(Trouble::Stalled(Reason::ChainLost, chain_lost(error.as_ref())))
             }
             Outcome::Unknown(_) => {

@@ -872,6 +872,30 @@ const OAUTH2_ROWS: &[Row] = &[
         "grant: ClientCredentials or TokenExchange only",
     ),
     (
+        "an issuer with a fragment",
+        "spec: {provider: {oauth2: {tokenURL: null, issuerURL: 'https://idp.example.com/#x'}}}",
+        "spec.provider.oauth2.issuerURL",
+        URL,
+    ),
+    (
+        "an issuer in another dress",
+        "spec: {provider: {oauth2: {tokenURL: null, issuerURL: 'https://0x7f.1/'}}}",
+        "spec.provider.oauth2.issuerURL",
+        HOST,
+    ),
+    (
+        "an issuer inside the cluster",
+        "spec: {provider: {oauth2: {tokenURL: null, issuerURL: 'https://kubernetes.default.svc'}}}",
+        "spec.provider.oauth2.issuerURL",
+        OUTSIDE,
+    ),
+    (
+        "two places for the token endpoint",
+        "spec: {provider: {oauth2: {issuerURL: 'https://idp.example.com'}}}",
+        "spec.provider.oauth2",
+        "must have exactly one of tokenURL and issuerURL",
+    ),
+    (
         "an audience in a refresh",
         "spec: {request: {audience: x}}",
         "spec.request.audience",

@@ -153,9 +153,14 @@ const ROWS: &[(&str, &str, &str)] = &[
         "a token that is exchanged for another",
         OAUTH2,
         "spec: {provider: {oauth2: {grant: TokenExchange, clientAuthentication: None, subjectTokenType: 'urn:x', requestedTokenType: 'urn:y'}}, \
-         credential: {serviceAccountRef: {name: builder, audience: 'https://idp.example.com'}}, request: {audience: x, scope: y}}",
+         credential: {serviceAccountRef: {name: builder, audience: 'https://idp.example.com'}}, request: {audience: x, scope: read}}",
     ),
     ("a token that is shown for another", OAUTH2, "spec: {provider: {oauth2: {grant: JWTBearer}}}"),
+    (
+        "a server that tells its endpoints",
+        OAUTH2,
+        "spec: {deletionPolicy: Revoke, provider: {oauth2: {tokenURL: null, issuerURL: 'https://idp.example.com/realms/build'}}}",
+    ),
     (
         "a client that shows a certificate",
         OAUTH2,

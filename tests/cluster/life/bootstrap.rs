@@ -66,7 +66,7 @@ fn a_lost_chain_is_followed_by_another_where_that_is_wanted() {
     test("bootstrap-again", |scene| async move {
         let issuer = server().await;
         for (name, recovers) in [("waits", false), ("recovers", true)] {
-            scene.put_seed(name, &[("username", "ci"), ("password", "ci-password")]).await;
+            scene.put_seed(name, &[("access_token", IDENTITY)]).await;
             let mut object = created(scene, name, access(&issuer), recovers);
             object["spec"]["request"] = json!({"lifetime": LONG});
             scene.put(&object).await;

@@ -2,7 +2,7 @@
 
 use refreshable_token_operator::api::{ConditionStatus, ConditionType};
 use serde_json::{Value, json};
-use testbed::issuer::Issuer;
+use testbed::issuer::{Client, ClientAuth, Issuer, Operation};
 
 use crate::manifest::{LONG, access, keys};
 use crate::sight::calls_at;
@@ -100,6 +100,39 @@ fn a_client_certificate_is_shown_and_a_mended_one_is_used_at_once() {
         scene.refreshed("a", 1).await;
         assert_eq!(calls_at(&issuer, &pair), 1);
         scene.healthy("a").await;
+    });
+}
+
+#[test]
+fn a_server_tells_its_endpoints_itself() {
+    test("endpoint-discovery", |scene| async move {
+        let client = Client { secret: "secret".into(), auth: ClientAuth::Basic, scope: "read".into() };
+        let issuer = Issuer::builder().client("client", client).start().await.unwrap();
+        let pair = issuer.seed_oauth2("discovered", "client", chrono::TimeDelta::hours(1));
+        scene.put_seed("a", &[("refresh_token", pair.refresh()), ("client_id", "client"), ("client_secret", "secret")]).await;
+        // An issuer is a name: one that differs by a slash is another one.
+        let at = |url: &str| scene.manifest("a", json!({"oauth2": {"issuerURL": url}}));
+        for wrong in [format!("{}/", issuer.url()), format!("{}/realms/other", issuer.url())] {
+            scene.put(&at(&wrong)).await;
+            let object = scene.stalled("a", "DiscoveryFailed").await;
+            assert!(Scene::message(&object, ConditionType::Stalled).contains("metadata of issuerURL"));
+        }
+        assert_eq!(calls_at(&issuer, &pair), 0);
+        let mut object = at(issuer.url());
+        object["spec"]["deletionPolicy"] = "Revoke".into();
+        scene.put(&object).await;
+        scene.refreshed("a", 1).await;
+        scene.healthy("a").await;
+        let asked = |issuer: &Issuer| issuer.log().iter().filter(|call| call.operation == Operation::Inspect).count();
+        let before = asked(&issuer);
+        scene.force("a", "again").await;
+        scene.refreshed("a", 2).await;
+        assert_eq!(asked(&issuer), before, "what is known is not asked for again");
+        let newest = issuer.chains().last().unwrap().pairs.last().unwrap().refresh().to_owned();
+        scene.kubectl(&["delete", "rtok", "a"], None).await.checked().unwrap();
+        let revoked =
+            |call: &testbed::issuer::Presentation| call.operation == Operation::Revoke && call.token.as_ref() == Some(&newest);
+        assert!(issuer.log().iter().any(revoked), "the revocation endpoint is discovered too");
     });
 }
 

@@ -250,10 +250,11 @@ fn two_objects_restart_one_workload_each_for_its_own_token() {
     });
 }
 
-/// Lets `limited` do everything but with workloads.
+/// Lets `limited` do everything but with workloads and providers: what may not be listed must not keep the operator from its end.
 async fn grant_the_rest(world: &World) {
-    let rule = |group: &str| json!({"apiGroups": [group], "resources": ["*"], "verbs": ["*"]});
-    let rules: Vec<Value> = ["", "refreshabletoken.io", "events.k8s.io"].map(rule).into();
+    let rule = |(group, resources): (&str, &[&str])| json!({"apiGroups": [group], "resources": resources, "verbs": ["*"]});
+    let objects = ["refreshabletokens", "refreshabletokens/status", "refreshabletokens/finalizers"];
+    let rules: Vec<Value> = [("", &["*"][..]), ("refreshabletoken.io", &objects), ("events.k8s.io", &["*"])].map(rule).into();
     let rest = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "rest"}, "rules": rules});
     world.plane.kubectl(&["apply", "-f", "-"], Some(&rest.to_string())).await.unwrap().checked().unwrap();
     bind(world, "rest").await;

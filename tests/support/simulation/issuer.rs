@@ -142,6 +142,11 @@ impl Issuer {
         !matches!(self.kind, Kind::Reissue | Kind::Renews) && self.begun
     }
 
+    /// A chain that is over is followed by another.
+    pub fn begins_anew(&self) -> bool {
+        self.kind == Kind::Created
+    }
+
     /// Whether an output should hold this access token: the newest, or any that lives where a refresh ends nothing.
     pub fn is_good(&self, access: &str, now: DateTime<Utc>) -> bool {
         match self.kind {
