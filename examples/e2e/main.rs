@@ -6,7 +6,6 @@
 
 mod build;
 mod helm;
-mod image;
 mod judge;
 mod node;
 mod place;
@@ -26,7 +25,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use testbed::one_node::{self, Capsule, OneNode};
 
-use image::Program;
+use build::Program;
 use node::NodePlace;
 use place::Place;
 use process::ProcessPlace;
@@ -81,7 +80,7 @@ fn everywhere(arguments: &Arguments) -> anyhow::Result<bool> {
     // What has to be fetched or built comes first: the capsule has no network.
     let obstacle =
         one_node::obstacle().map_or_else(|| one_node::install_packages().err().map(|error| format!("{error:#}")), Some);
-    let program = image::operator()?;
+    let program = build::operator()?;
     helm::find()?;
     say(&table::head());
     let mut holds = true;

@@ -6,7 +6,5 @@ pub mod exchange;
 mod file;
 pub mod journal;
 pub mod output;
-pub mod rollout;
 pub mod schedule;
 pub mod state;
-pub mod window;

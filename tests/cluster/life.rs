@@ -1,7 +1,6 @@
 //! One object's life: drift, suspend, force, seeds, refusals, lost answers, endpoints, outputs, restarts.
 
 mod anew;
-mod bootstrap;
 mod deletion;
 mod drift;
 mod endpoint;
@@ -11,7 +10,6 @@ mod recover;
 mod refused;
 mod reseed;
 mod restart;
-mod rollout;
 mod seed;
 mod suspend;
 mod unknown;

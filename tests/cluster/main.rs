@@ -23,7 +23,6 @@ mod manifest;
 mod metrics;
 mod oidc;
 mod plugin;
-mod providers;
 mod sight;
 mod smoke;
 mod stored;

@@ -24,10 +24,6 @@ mod relics;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
-mod rollout;
-#[cfg(test)]
 mod scenario;
-#[cfg(test)]
-mod windows;
 #[cfg(test)]
 mod world;

@@ -223,8 +223,7 @@ fn words(delivery: &Delivery) -> String {
 async fn child_calls() {
     let url = |name: &str| std::env::var_os(name).unwrap().into_string().unwrap();
     let limits = Connection {
-        reach: Reach::Namespace,
-        tls: TlsMaterial::default(),
+        ca_bundle: None,
         connect_timeout: Timeouts::default().connect(),
         request_timeout: Timeouts::default().request(),
     };

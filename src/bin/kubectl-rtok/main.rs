@@ -23,7 +23,6 @@ mod targets;
 mod time;
 mod usage;
 mod verbs;
-mod windows;
 
 use std::process::ExitCode;
 

@@ -18,7 +18,7 @@ use super::calls::SimulatedCalls;
 use super::clock::{Skew, SkewedClock, Time};
 use super::control::{Control, ControlPlan};
 use super::disk::Disk;
-use super::issuer::{IDENTITY, Issuer, Kind};
+use super::issuer::{Issuer, Kind};
 use super::judge::Judge;
 use super::{NAME, NAMESPACE, OPERATOR_NAMESPACE};
 
@@ -106,10 +106,8 @@ impl World {
         if issuer.refreshes() {
             values.push(("refresh_token", issuer.current()));
         }
-        match setup.kind {
-            Kind::Reissue => {}
-            Kind::Created => values.push(("access_token", IDENTITY)),
-            _ => values.push(("access_token", issuer.access())),
+        if setup.kind != Kind::Reissue {
+            values.push(("access_token", issuer.access()));
         }
         let labels = json!({ "refreshabletoken.io/role": "seed" });
         cluster.put(Resource::Secret, FakeCluster::secret(NAMESPACE, "demo-seed", &labels, &values));
@@ -155,8 +153,6 @@ impl World {
             loop {
                 let parts = Parts {
                     secrets_watch,
-                    rollout: true,
-                    service_account_tokens: false,
                     client: cluster.client(&name, OPERATOR_NAMESPACE),
                     calls: Arc::clone(&calls),
                     clock: Arc::clone(&clock),
@@ -283,17 +279,12 @@ impl World {
 }
 
 fn object(kind: Kind) -> Value {
-    let mut object = json!({
+    json!({
         "metadata": { "name": NAME, "namespace": NAMESPACE },
         "spec": {
             "provider": kind.provider(),
             "credential": { "seedSecretRef": { "name": "demo-seed" } },
             "outputs": [{ "secretName": "demo-token", "opaque": { "accessTokenKey": "access_token" } }],
         },
-    });
-    if kind == Kind::Created {
-        object["spec"]["credential"]["bootstrap"] = "Create".into();
-        object["spec"]["recovery"] = json!({ "onLostChain": "Bootstrap" });
-    }
-    object
+    })
 }
