@@ -18,7 +18,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
-use refreshable_token_operator::api::{RefreshableToken, SpecDuration};
+use refreshable_token_operator::api::{ProviderSpec, RefreshableToken, SpecDuration};
 use testbed::control_plane::{Binaries, ControlPlane};
 use testbed::issuer::{Api as Kind, Issuer, Pair};
 
@@ -254,7 +254,7 @@ async fn table(client: &Client) -> anyhow::Result<String> {
         let line = format!(
             "{:<20} {:<24} {:>10} {:<20} {:>10} {:>12}  {}\n",
             name,
-            object.spec.provider.name(),
+            object.spec.provider.as_ref().map_or("-", ProviderSpec::name),
             status.chain_generation.unwrap_or(0),
             fingerprint,
             until(token.expiration_time),

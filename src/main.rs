@@ -1,7 +1,7 @@
 //! Arguments and start.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -35,12 +35,17 @@ enum Command {
     /// Say whether the operator could run with these arguments: one line for each thing looked at, exit status 1 if one fails.
     Check(Box<Run>),
     /// Print the CustomResourceDefinitions as YAML.
-    Crd,
+    Crd {
+        /// Write each into a file of its own in this folder instead, such as crds.
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+    },
     /// Print the version.
     Version,
 }
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct Run {
     /// Kubeconfig file. Default: the Pod's service account, else ~/.kube/config.
     #[arg(long, env = "RTOK_KUBECONFIG", value_name = "FILE")]
@@ -52,6 +57,12 @@ struct Run {
     /// not list Secrets.
     #[arg(long, env = "RTOK_SECRETS_WATCH", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
     secrets_watch: bool,
+    /// Restart the workloads of `spec.rollout`. Needs get, list and patch of Deployments, StatefulSets and DaemonSets.
+    #[arg(long, env = "RTOK_ROLLOUT")]
+    rollout: bool,
+    /// Ask Kubernetes for tokens of the ServiceAccounts of `credential.serviceAccountRef`. Needs create of serviceaccounts/token.
+    #[arg(long, env = "RTOK_SERVICE_ACCOUNT_TOKENS")]
+    service_account_tokens: bool,
     /// Namespace of the operator's own Secrets. Default: that of the service account or of the kubeconfig's context.
     #[arg(long, env = "RTOK_OPERATOR_NAMESPACE", value_name = "NAME", value_parser = namespace)]
     operator_namespace: Option<String>,
@@ -99,7 +110,8 @@ fn main() -> ExitCode {
             print(&format!("FAILED  {error:#}\n"));
             ExitCode::FAILURE
         }),
-        Command::Crd => print(&crd()),
+        Command::Crd { dir: None } => print(&crds().map(|(_, text)| text).join("---\n")),
+        Command::Crd { dir: Some(folder) } => write_crds(&folder).unwrap_or_else(|error| failed(&error)),
         Command::Version => print(&format!("refreshable-token-operator {}\n", env!("CARGO_PKG_VERSION"))),
     }
 }
@@ -111,9 +123,19 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn crd() -> String {
-    // The schema is made from our own types: it always serialises, as the test of the committed file shows.
-    serde_saphyr::to_string(&api::crd()).unwrap_or_default()
+/// Name of the file and text of each CustomResourceDefinition.
+fn crds() -> [(String, String); 3] {
+    // The schemas are made from our own types: they always serialise, as the test of the committed files shows.
+    api::crds().map(|crd| (format!("{}.yaml", crd.spec.names.plural), serde_saphyr::to_string(&crd).unwrap_or_default()))
+}
+
+fn write_crds(folder: &Path) -> anyhow::Result<ExitCode> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    for (name, text) in crds() {
+        let path = folder.join(name);
+        std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A runtime, and what clients need.
@@ -134,6 +156,8 @@ fn check(arguments: Run) -> anyhow::Result<ExitCode> {
             leader_elect: settings.leader_elect,
             secrets_watch: settings.secrets_watch,
             metrics_auth: settings.metrics_auth,
+            rollout: settings.rollout,
+            service_account_tokens: settings.service_account_tokens,
         };
         anyhow::Ok(check::check(&Cluster::new(client, None, Metrics::default()), &scope).await)
     })?;
@@ -218,6 +242,8 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
         config,
         namespaces: arguments.namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
         secrets_watch: arguments.secrets_watch,
+        rollout: arguments.rollout,
+        service_account_tokens: arguments.service_account_tokens,
         operator_namespace: arguments.operator_namespace.filter(|name| !name.is_empty()),
         endpoint_policy,
         journal_dir: arguments.journal_dir,

@@ -221,6 +221,8 @@ pub struct Login {
     pub client_key: Option<SigningKey>,
     /// The name of that key at the server (`kid`, RFC 7515 section 4.1.4).
     pub client_key_id: Option<SecretText>,
+    /// The token that is exchanged (RFC 8693 section 2.1), or shown as an assertion (RFC 7523 section 2.1).
+    pub subject_token: Option<SecretText>,
 }
 
 /// The keyed name of a secret: `hmac:` and 24 hex digits (96 bits of HMAC-SHA-256).
@@ -312,6 +314,8 @@ pub enum Purpose {
     Content,
     /// The part of a spec that shapes the token.
     Request,
+    /// The contents of all output Secrets together, as hashes.
+    Rollout,
     /// The key itself: tells whether two fingerprints can be compared at all.
     Key,
 }
@@ -322,6 +326,7 @@ impl Purpose {
             Self::Token => "token",
             Self::Content => "content",
             Self::Request => "request",
+            Self::Rollout => "rollout",
             Self::Key => "key",
         }
     }

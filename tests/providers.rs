@@ -42,24 +42,12 @@ fn spec(api: Api, url: &str) -> ProviderSpec {
         Access => ProviderSpec::JfrogAccess(JfrogAccess { url, tls: None, timeouts: None }),
         Distribution => ProviderSpec::JfrogDistribution(JfrogDistribution { url, tls: None, timeouts: None }),
         Ece => ProviderSpec::ElasticCloudEnterprise(ElasticCloudEnterprise { url, tls: None, timeouts: None }),
-        Api::Oauth2 => ProviderSpec::Oauth2(oauth2(&url)),
+        Api::Oauth2 => ProviderSpec::Oauth2(Box::new(oauth2(&url))),
     }
 }
 
 fn oauth2(url: &str) -> Oauth2 {
-    Oauth2 {
-        token_url: url.to_owned(),
-        revocation_url: Some("https://api.example.com/revoke".to_owned()),
-        preset: None,
-        grant: None,
-        assertion_audience: None,
-        client_authentication: None,
-        client_secret_ref: None,
-        rotation: None,
-        grace_seconds: None,
-        tls: None,
-        timeouts: None,
-    }
+    Oauth2 { token_url: url.to_owned(), revocation_url: Some("https://api.example.com/revoke".to_owned()), ..Oauth2::default() }
 }
 
 fn provider(api: Api) -> Provider {
@@ -252,12 +240,13 @@ fn oauth2_clients_authenticate_as_declared() {
         (None, String::new(), Some(encoded.as_str())),
         (Some(ClientAuthentication::Basic), String::new(), Some(encoded.as_str())),
         (Some(ClientAuthentication::Post), "&client_id=my+app&client_secret=s%3Ae%2Bc%25%C3%A4".to_owned(), None),
+        (Some(ClientAuthentication::Tls), "&client_id=my+app".to_owned(), None),
         (Some(ClientAuthentication::None), "&client_id=my+app".to_owned(), None),
     ];
     let wish = RequestSpec { scope: Some("a b".into()), ..RequestSpec::default() };
     for (client_authentication, rest, authorization) in rows {
         let spec = Oauth2 { client_authentication, ..oauth2("https://idp.example.com/token?tenant=a%20b") };
-        let sent = request(ProviderSpec::Oauth2(spec.clone()), wish.clone(), &held(), &login()).unwrap();
+        let sent = request(ProviderSpec::Oauth2(Box::new(spec.clone())), wish.clone(), &held(), &login()).unwrap();
         assert_eq!(sent.url, "https://idp.example.com/token?tenant=a%20b");
         assert_eq!(body(&sent), Some(format!("{form}{rest}").as_str()));
         assert_eq!(header(&sent, "authorization"), authorization);
@@ -265,10 +254,10 @@ fn oauth2_clients_authenticate_as_declared() {
 
         let no_id = Login { client_id: None, ..login() };
         let missing = RequestError::Missing("client_id (Secret of clientSecretRef, or the seed)");
-        assert_eq!(request(ProviderSpec::Oauth2(spec.clone()), wish.clone(), &held(), &no_id), Err(missing));
+        assert_eq!(request(ProviderSpec::Oauth2(Box::new(spec.clone())), wish.clone(), &held(), &no_id), Err(missing));
         let no_secret = Login { client_secret: None, ..login() };
-        let public = client_authentication == Some(ClientAuthentication::None);
-        assert_eq!(request(ProviderSpec::Oauth2(spec), wish.clone(), &held(), &no_secret).is_ok(), public);
+        let public = matches!(client_authentication, Some(ClientAuthentication::Tls | ClientAuthentication::None));
+        assert_eq!(request(ProviderSpec::Oauth2(Box::new(spec)), wish.clone(), &held(), &no_secret).is_ok(), public);
     }
 }
 
@@ -334,7 +323,7 @@ fn a_base_url_keeps_its_prefix_and_loses_its_slashes() {
 fn semantics_are_the_apis_or_as_declared() {
     let declared = |rotation, grace_seconds| {
         let spec = Oauth2 { rotation, grace_seconds, ..oauth2("https://idp.example.com") };
-        Provider::new(ProviderSpec::Oauth2(spec), RequestSpec::default()).semantics()
+        Provider::new(ProviderSpec::Oauth2(Box::new(spec)), RequestSpec::default()).semantics()
     };
     assert_eq!(provider(Access).semantics(), Semantics::SingleUse);
     assert_eq!(provider(Distribution).semantics(), Semantics::SingleUse);

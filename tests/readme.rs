@@ -119,7 +119,7 @@ fn each_manifest_decodes_and_is_valid() {
             serde_saphyr::from_str::<serde_json::Value>(text).unwrap();
         }
     }
-    assert_eq!(seen, 4, "three objects and a policy");
+    assert_eq!(seen, 5, "four objects and a policy");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The operator as a static program, and the image made of it.
+//! What is shown of the program and the image, before anything runs them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,91 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use testbed::image::{Image, Layer, Start, static_program};
+use testbed::image::static_program;
 
+use crate::image::{MOST, NAME, Program, USER, image, target};
 use crate::node::text;
 use crate::table::Table;
-
-const NAME: &str = "refreshable-token-operator";
-/// Registry and repository, as in the chart's default values.
-const REPOSITORY: &str = "ghcr.io/refreshable-token-operator/refreshable-token-operator";
-/// As the Dockerfile has them; a test compares.
-const USER: &str = "65532:65532";
-/// What an image may weigh at most, uncompressed: 15 MB.
-const MOST: usize = 15_000_000;
-
-/// The operator, built for this machine.
-pub struct Program {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Why it is not static, so that no image can be made of it.
-    dynamic: Option<String>,
-}
-
-impl Program {
-    /// Why no node can run it.
-    pub fn obstacle(&self) -> Option<String> {
-        self.dynamic.clone()
-    }
-}
-
-/// Builds the operator: static if this machine can, else as it can.
-pub fn operator() -> anyhow::Result<Program> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = target()?;
-    match static_program(workspace, &target, NAME) {
-        Ok(path) => Ok(Program { path, dynamic: None }),
-        Err(error) => {
-            let why = format!("no static program can be built: {error:#}");
-            let status = Command::new("cargo")
-                .args(["build", "--release", "--locked", "--bin", NAME])
-                .current_dir(workspace)
-                .env("CARGO_TARGET_DIR", &target)
-                .status()
-                .context("start cargo")?;
-            ensure!(status.success(), "cargo build: {status}");
-            Ok(Program { path: target.join("release").join(NAME), dynamic: Some(why) })
-        }
-    }
-}
-
-/// The folder that cargo built this program into.
-fn target() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("find this program")?;
-    // …/target/release/examples/e2e
-    own.ancestors().nth(3).map(Path::to_owned).context("find the target folder")
-}
-
-/// The image: the program and the certificate authorities that Mozilla trusts, and nothing else. No shell, no package, no user database.
-pub fn image(program: &Path) -> anyhow::Result<Image> {
-    let mut layer = Layer::default();
-    for folder in ["etc", "etc/ssl", "etc/ssl/certs"] {
-        layer.folder(folder, 0o755);
-    }
-    layer.file("etc/ssl/certs/ca-certificates.crt", 0o644, authorities().into_bytes());
-    layer.file(NAME, 0o755, fs::read(program).with_context(|| format!("read {}", program.display()))?);
-    let start = Start { entrypoint: vec![format!("/{NAME}")], user: USER.into(), ..Start::default() };
-    Image::new(&format!("{REPOSITORY}:{}", env!("CARGO_PKG_VERSION")), layer, &start)
-}
-
-/// Mozilla's list of a pinned version, so that equal sources are an equal image on every machine. A file and not a part of the program:
-/// scanners see it, and an administrator can mount another one over it.
-fn authorities() -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
-        let encoded = BASE64.encode(certificate);
-        text.push_str("-----BEGIN CERTIFICATE-----\n");
-        for line in encoded.as_bytes().chunks(64) {
-            // Base64 is ASCII, and writing to a String cannot fail.
-            let _ = writeln!(text, "{}", String::from_utf8_lossy(line));
-        }
-        text.push_str("-----END CERTIFICATE-----\n");
-    }
-    text
-}
 
 /// What is shown of a program, a line each.
 type Shown = fn(&Path) -> anyhow::Result<Vec<String>>;
@@ -147,14 +67,16 @@ fn runs(program: &Path) -> anyhow::Result<Vec<String>> {
     let copy = root.path().join(NAME);
     fs::copy(program, &copy)?;
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
-    let output = match Command::new("chroot").arg(root.path()).args([&format!("/{NAME}"), "version"]).output() {
-        Ok(output) if output.status.success() => output,
+    let (output, place) = match Command::new("chroot").arg(root.path()).args([&format!("/{NAME}"), "version"]).output() {
+        Ok(output) if output.status.success() => (output, "in an empty root"),
         // Only root may change the root.
-        _ => Command::new(&copy).arg("version").output().context("start the program")?,
+        _ => {
+            (Command::new(&copy).arg("version").env_clear().output().context("start the program")?, "in the root of this machine")
+        }
     };
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     ensure!(version == format!("{NAME} {}", env!("CARGO_PKG_VERSION")), "`version` says `{version}`");
-    Ok(vec![format!("`version` in an empty root: {version}")])
+    Ok(vec![format!("`version` {place}: {version}")])
 }
 
 /// Builds the product once more, from a copy of the sources in another folder and into another folder, and compares digests.

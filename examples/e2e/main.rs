@@ -6,6 +6,7 @@
 
 mod build;
 mod helm;
+mod image;
 mod judge;
 mod node;
 mod place;
@@ -25,7 +26,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use testbed::one_node::{self, Capsule, OneNode};
 
-use build::Program;
+use image::Program;
 use node::NodePlace;
 use place::Place;
 use process::ProcessPlace;
@@ -80,7 +81,7 @@ fn everywhere(arguments: &Arguments) -> anyhow::Result<bool> {
     // What has to be fetched or built comes first: the capsule has no network.
     let obstacle =
         one_node::obstacle().map_or_else(|| one_node::install_packages().err().map(|error| format!("{error:#}")), Some);
-    let program = build::operator()?;
+    let program = image::operator()?;
     helm::find()?;
     say(&table::head());
     let mut holds = true;

@@ -54,6 +54,8 @@ pub fn prove(extent: Extent, walks: Option<u64>, report: &mut dyn FnMut(Row)) ->
     let seeds = walks.unwrap_or(seeds);
     report(row("two replicas, no election, clocks 10 min and 5 % apart", &walks::two_replicas(worlds, refreshes)));
     report(row("lists and events that lag", &walks::lagging_views(seeds / 100)));
+    let created = walks::CREATED..walks::CREATED + seeds / 10;
+    report(row("random walks of chains that begin anew", &walks::random(created)));
     let mut from = 0;
     while from < seeds {
         let to = (from + ROW_OF_WALKS).min(seeds);

@@ -84,6 +84,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The provider's token API can be reached, and TLS is verified.
+    Reachable = "Reachable",
     /// The token is valid and its next refresh is planned.
     TokenFresh = "TokenFresh",
     /// The access token's expiry has passed.
@@ -98,16 +100,32 @@ reasons! {
     RefreshRetrying = "RefreshRetrying",
     /// The seed was taken as the beginning of a chain.
     SeedAdopted = "SeedAdopted",
+    /// A chain was begun with the credentials in the seed.
+    Bootstrapped = "Bootstrapped",
     /// Every output is written.
     Written = "Written",
     /// An output was put back from state.
     SecretRestored = "SecretRestored",
+    /// Workloads were restarted for the new contents of the outputs.
+    WorkloadRestarted = "WorkloadRestarted",
+    /// A target of `spec.rollout` does not exist; looked for again.
+    RolloutTargetMissing = "RolloutTargetMissing",
+    /// The operator may not restart a target of `spec.rollout`; tried again.
+    RolloutForbidden = "RolloutForbidden",
+    /// A target of `spec.rollout` could not be restarted for another reason; tried again.
+    RolloutFailed = "RolloutFailed",
+    /// This operator restarts nothing, whatever `spec.rollout` says.
+    RolloutDisabled = "RolloutDisabled",
     /// The output Secrets could not be written; repeated.
     WriteFailed = "WriteFailed",
     /// The Kubernetes API refused or did not answer a request before anything was spent; repeated.
     ClusterUnavailable = "ClusterUnavailable",
     /// The spec is not valid.
     InvalidSpec = "InvalidSpec",
+    /// The provider of providerRef does not exist.
+    ProviderMissing = "ProviderMissing",
+    /// The provider of providerRef does not allow the object's namespace.
+    ProviderNotAllowed = "ProviderNotAllowed",
     /// The seed Secret does not exist.
     SeedMissing = "SeedMissing",
     /// The seed Secret lacks the label that opts it in.
@@ -142,6 +160,12 @@ reasons! {
     OutputInvalid = "OutputInvalid",
     /// The certificate authorities cannot be read.
     CaBundleInvalid = "CABundleInvalid",
+    /// The authorization server's metadata cannot be read.
+    DiscoveryFailed = "DiscoveryFailed",
+    /// The client's certificate cannot be read, or the token API refuses it.
+    ClientCertificateInvalid = "ClientCertificateInvalid",
+    /// Kubernetes gives no token of the ServiceAccount that the object names.
+    ServiceAccountTokenUnavailable = "ServiceAccountTokenUnavailable",
     /// The endpoint policy does not allow the provider's address.
     EndpointNotAllowed = "EndpointNotAllowed",
     /// The token API cannot be reached.

@@ -191,7 +191,7 @@ pub(super) fn revoke_has_no_attempt() -> Rule {
 /// What has no refresh token cannot hand it out. A rule of the spec.
 pub(super) fn refresh_token_exists() -> Rule {
     Rule::new(
-        "!has(self.provider.http) || self.provider.http.semantics.rotation != 'RenewsItself' || \
+        "!has(self.provider) || !has(self.provider.http) || self.provider.http.semantics.rotation != 'RenewsItself' || \
          self.outputs.all(o, !has(o.opaque) || !has(o.opaque.refreshTokenKey))",
     )
     .message("with rotation RenewsItself there is no refresh token: leave refreshTokenKey out")
@@ -201,7 +201,8 @@ pub(super) fn refresh_token_exists() -> Rule {
 /// Who can be asked to revoke a token has told how. A rule of the spec.
 pub(super) fn revoke() -> Rule {
     Rule::new(
-        "!has(self.deletionPolicy) || self.deletionPolicy != 'Revoke' || !has(self.provider.http) || has(self.provider.http.revoke)",
+        "!has(self.deletionPolicy) || self.deletionPolicy != 'Revoke' || !has(self.provider) || !has(self.provider.http) || \
+         has(self.provider.http.revoke)",
     )
     .message("must be set with deletionPolicy: Revoke: the request that revokes what is held")
     .field_path(".provider.http.revoke")

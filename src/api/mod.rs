@@ -4,6 +4,7 @@
 //! older than a rule. Nothing here decides or acts.
 
 pub mod condition;
+mod cron;
 mod duration;
 mod file;
 mod http;
@@ -13,12 +14,16 @@ mod oauth2;
 mod object_rule;
 mod output;
 mod provider;
+mod refresh;
+mod rollout;
 mod schema;
 mod spec;
 mod status;
 pub mod template;
+mod token_provider;
 mod validate;
 mod value_rule;
+mod window;
 
 pub use condition::{Condition, ConditionStatus, ConditionType, Reason};
 pub use duration::{DURATION_PATTERN, NotADuration, SpecDuration};
@@ -31,18 +36,26 @@ pub use http::{
 pub use oauth2::{Grant, Preset};
 pub use output::{BasicAuth, CreationPolicy, DockerConfigJson, Opaque, OutputMetadata, OutputSpec};
 pub use provider::{
-    CaBundleKind, CaBundleRef, ClientAuthentication, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution,
-    Oauth2, ProviderSpec, Rotation, Timeouts, Tls,
+    CaBundleKind, CaBundleRef, ClientAuthentication, ClientCertificateRef, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess,
+    JfrogDistribution, Oauth2, ProviderSpec, Rotation, Timeouts, Tls,
 };
-pub use schema::crd;
+pub use refresh::{RefreshSpec, RetrySpec};
+pub use rollout::{RolloutKind, RolloutSelector, RolloutSpec, RolloutTarget, restarted_for_annotation};
+pub use schema::{crd, crds};
 pub use spec::{
-    Credential, DeletionPolicy, RefreshSpec, RefreshableToken, RefreshableTokenSpec, RequestSpec, RetrySpec, SeedSecretRef,
+    Bootstrap, Credential, DeletionPolicy, OnLostChain, RecoverySpec, RefreshableToken, RefreshableTokenSpec, RequestSpec,
+    SeedSecretRef, ServiceAccountRef,
 };
 pub use status::{
-    AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, PreviousTokenStatus, RefreshableTokenStatus, SeedStatus,
-    TokenStatus,
+    AttemptState, AttemptStatus, EffectiveStatus, OutputStatus, PreviousTokenStatus, RefreshableTokenStatus, RolloutStatus,
+    SeedStatus, TokenStatus,
 };
-pub use validate::{Invalid, validate};
+pub use token_provider::{
+    AllowedNamespaces, ClusterTokenProvider, ClusterTokenProviderSpec, Limits, ProviderKind, ProviderRef, TokenProvider,
+    TokenProviderSpec, TokenProviderStatus,
+};
+pub use validate::{Invalid, validate, validate_provider, validate_with};
+pub use window::{NoWindow, RefreshWindow, Window};
 
 /// The API group.
 pub const GROUP: &str = "refreshabletoken.io";
@@ -58,6 +71,8 @@ pub const CONTENT_HASH_ANNOTATION: &str = "refreshabletoken.io/content-hash";
 /// Annotation of an output Secret without owner reference (`Orphan`, `Merge`): the name of the `RefreshableToken` that writes it.
 /// Not the label, which holds 63 characters only.
 pub const WRITER_ANNOTATION: &str = "refreshabletoken.io/writer";
+/// What annotations of a restarted workload's Pod template begin with; see [`restarted_for_annotation`].
+pub const RESTARTED_FOR: &str = "restarted-for.refreshabletoken.io/";
 /// Finalizer of a state Secret while an exchange is open.
 pub const CLAIM_FINALIZER: &str = "refreshabletoken.io/open-claim";
 /// Finalizer of a `RefreshableToken` while its deletion has work to do: `deletionPolicy` `Delete` or `Revoke`.

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What brings a token: `RefreshToken` (default, RFC 6749 section 6), or `ClientCredentials` (section 4.4): the client's own
-/// credentials each time anew, which the seed Secret holds. A lost answer is simply asked for again then.
+/// What brings a token: `RefreshToken` (default, RFC 6749 section 6); `ClientCredentials` (section 4.4): the client's own
+/// credentials; `TokenExchange` (RFC 8693) or `JWTBearer` (RFC 7523 section 2.1): another token. All but the first obtain each token
+/// anew, from what the seed Secret holds or from a ServiceAccount; a lost answer is simply asked for again then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Grant {
     /// The refresh token of the chain.
@@ -12,6 +13,25 @@ pub enum Grant {
     RefreshToken,
     /// The client's own credentials, each time anew; there is no refresh token.
     ClientCredentials,
+    /// Another token is exchanged for one, each time anew.
+    TokenExchange,
+    /// A signed token is shown for one, each time anew.
+    #[serde(rename = "JWTBearer")]
+    JwtBearer,
+}
+
+impl Grant {
+    /// Whether each token is obtained anew, without a refresh token.
+    #[must_use]
+    pub fn obtains_anew(self) -> bool {
+        self != Self::RefreshToken
+    }
+
+    /// Whether another token brings it.
+    #[must_use]
+    pub fn has_subject(self) -> bool {
+        matches!(self, Self::TokenExchange | Self::JwtBearer)
+    }
 }
 
 /// The server or service, if it is one whose ways are known: it fills in `rotation` where that is not set, and tells what the

@@ -30,9 +30,11 @@ pub(super) fn state_is_no_seed() -> Rule {
 /// The state Secret is nobody else's: the client's credentials.
 pub(super) fn state_is_no_client() -> Rule {
     let client = "self.spec.provider.oauth2";
-    Rule::new(format!("!has({client}) || !has({client}.clientSecretRef) || {client}.clientSecretRef.name != {STATE}"))
-        .message("clientSecretRef must not name the state Secret (stateSecretName; default: the object's name and -state)")
-        .field_path(".spec.provider.oauth2.clientSecretRef.name")
+    Rule::new(format!(
+        "!has(self.spec.provider) || !has({client}) || !has({client}.clientSecretRef) || {client}.clientSecretRef.name != {STATE}"
+    ))
+    .message("clientSecretRef must not name the state Secret (stateSecretName; default: the object's name and -state)")
+    .field_path(".spec.provider.oauth2.clientSecretRef.name")
 }
 
 /// The state Secret stays where it is.
@@ -49,8 +51,15 @@ pub(super) fn state_stays() -> Rule {
 // Rules of the spec.
 
 /// Whether each token is obtained anew, without a refresh token.
-const ANEW: &str =
-    "(has(self.provider.oauth2) && has(self.provider.oauth2.grant) && self.provider.oauth2.grant == 'ClientCredentials')";
+const ANEW: &str = "(has(self.provider) && has(self.provider.oauth2) && has(self.provider.oauth2.grant) && \
+                    self.provider.oauth2.grant != 'RefreshToken')";
+/// Which API is asked is not known here: the operator looks at the rules of that API once it knows.
+const REFERS: &str = "!has(self.provider)";
+
+/// The provider is the object's own or somebody else's.
+pub(super) fn one_provider() -> Rule {
+    Rule::new("has(self.provider) != has(self.providerRef)").message("must have exactly one of provider and providerRef")
+}
 
 /// An output is not the seed.
 pub(super) fn seed_is_no_output() -> Rule {
@@ -61,17 +70,17 @@ pub(super) fn seed_is_no_output() -> Rule {
 
 /// An output is not the Secret of the client's credentials.
 pub(super) fn client_is_no_output() -> Rule {
-    Rule::new(
-        "!has(self.provider.oauth2) || !has(self.provider.oauth2.clientSecretRef) || \
-         self.outputs.all(o, o.secretName != self.provider.oauth2.clientSecretRef.name)",
-    )
+    Rule::new(format!(
+        "{REFERS} || !has(self.provider.oauth2) || !has(self.provider.oauth2.clientSecretRef) || \
+         self.outputs.all(o, o.secretName != self.provider.oauth2.clientSecretRef.name)"
+    ))
     .message("an output must not be the Secret of clientSecretRef: give it another secretName")
     .field_path(".outputs")
 }
 
 /// JFrog Distribution is always told a lifetime.
 pub(super) fn distribution_lifetime() -> Rule {
-    Rule::new("!has(self.provider.jfrogDistribution) || (has(self.request) && has(self.request.lifetime))")
+    Rule::new(format!("{REFERS} || !has(self.provider.jfrogDistribution) || (has(self.request) && has(self.request.lifetime))"))
         .message("must be set with jfrogDistribution, such as 1h: without it the API gives a token that never expires")
         .field_path(".request.lifetime")
         .reason(Reason::FieldValueRequired)
@@ -79,35 +88,45 @@ pub(super) fn distribution_lifetime() -> Rule {
 
 /// Who can be asked for a lifetime.
 pub(super) fn lifetime_asked() -> Rule {
-    Rule::new(
-        "!has(self.request) || !has(self.request.lifetime) || has(self.provider.jfrogAccess) || has(self.provider.jfrogDistribution)",
+    Rule::new(format!(
+        "{REFERS} || !has(self.request) || !has(self.request.lifetime) || has(self.provider.jfrogAccess) || \
+         has(self.provider.jfrogDistribution)"
+    ))
+    .message(
+        "lifetime can be asked for with jfrogAccess and jfrogDistribution only: leave it out, the other APIs decide themselves",
     )
-    .message("lifetime can be asked for with jfrogAccess and jfrogDistribution only: leave it out, the other APIs decide themselves")
     .field_path(".request.lifetime")
 }
 
 /// Who can be asked for a scope.
 pub(super) fn scope_asked() -> Rule {
-    Rule::new("!has(self.request) || !has(self.request.scope) || has(self.provider.jfrogAccess) || has(self.provider.oauth2)")
+    Rule::new(format!(
+        "{REFERS} || !has(self.request) || !has(self.request.scope) || has(self.provider.jfrogAccess) || has(self.provider.oauth2)"
+    ))
         .message("scope can be asked for with jfrogAccess and oauth2 only: leave it out")
         .field_path(".request.scope")
 }
 
 /// What only JFrog Access can be asked for.
 pub(super) fn access_asked() -> Rule {
-    Rule::new(
-        "!has(self.request) || has(self.provider.jfrogAccess) || (!has(self.request.username) && \
-         !has(self.request.description) && !has(self.request.includeReferenceToken) && !has(self.request.projectKey))",
-    )
+    Rule::new(format!(
+        "{REFERS} || !has(self.request) || has(self.provider.jfrogAccess) || (!has(self.request.username) && \
+         !has(self.request.description) && !has(self.request.includeReferenceToken) && !has(self.request.projectKey))"
+    ))
     .message("username, description, includeReferenceToken and projectKey can be asked for with jfrogAccess only: leave them out")
     .field_path(".request")
 }
 
 /// Who can be asked for an audience.
 pub(super) fn audience_asked() -> Rule {
-    Rule::new(format!("!has(self.request) || !has(self.request.audience) || has(self.provider.jfrogAccess) || {ANEW}"))
-        .message("audience can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials only: leave it out")
-        .field_path(".request.audience")
+    Rule::new(format!(
+        "{REFERS} || !has(self.request) || !has(self.request.audience) || has(self.provider.jfrogAccess) || \
+         ({ANEW} && self.provider.oauth2.grant != 'JWTBearer')"
+    ))
+    .message(
+        "audience can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials or TokenExchange only: leave it out",
+    )
+    .field_path(".request.audience")
 }
 
 /// A reference token is there only if asked for.
@@ -122,32 +141,71 @@ pub(super) fn reference_token_asked() -> Rule {
 
 /// Elastic Cloud Enterprise has one token only.
 pub(super) fn refresh_token_exists() -> Rule {
-    Rule::new(
-        "!has(self.provider.elasticCloudEnterprise) || self.outputs.all(o, !has(o.opaque) || !has(o.opaque.refreshTokenKey))",
-    )
+    Rule::new(format!(
+        "{REFERS} || !has(self.provider.elasticCloudEnterprise) || \
+         self.outputs.all(o, !has(o.opaque) || !has(o.opaque.refreshTokenKey))"
+    ))
     .message("elasticCloudEnterprise has no refresh token: leave refreshTokenKey out")
     .field_path(".outputs")
 }
 
-/// Client credentials bring an access token only (RFC 6749 section 4.4.3).
+/// What is obtained anew needs no refresh token (RFC 6749 section 4.4.3; in RFC 8693 section 2.2.1 one may come, and is not used).
 pub(super) fn grant_refreshes() -> Rule {
     Rule::new(format!("!({ANEW}) || self.outputs.all(o, !has(o.opaque) || !has(o.opaque.refreshTokenKey))"))
-        .message("there is no refresh token with grant: ClientCredentials: leave refreshTokenKey out")
+        .message("there is a refresh token with grant: RefreshToken only: leave refreshTokenKey out")
         .field_path(".outputs")
+}
+
+/// Whose token is shown, where one is.
+pub(super) fn service_account_is_shown() -> Rule {
+    Rule::new(format!(
+        "{REFERS} || !has(self.credential.serviceAccountRef) || \
+         ({ANEW} && self.provider.oauth2.grant in ['TokenExchange', 'JWTBearer'])"
+    ))
+    .message("serviceAccountRef belongs to oauth2 with grant: TokenExchange or JWTBearer: leave it out")
+    .field_path(".credential.serviceAccountRef")
+}
+
+/// Who gives first tokens for credentials.
+pub(super) fn who_bootstraps() -> Rule {
+    Rule::new(format!(
+        "{REFERS} || !has(self.credential.bootstrap) || has(self.provider.jfrogAccess) || has(self.provider.elasticCloudEnterprise)"
+    ))
+    .message("bootstrap belongs to jfrogAccess and elasticCloudEnterprise: leave it out")
+    .field_path(".credential.bootstrap")
+}
+
+/// A chain can begin anew only where it can be begun at all.
+pub(super) fn recovery_bootstraps() -> Rule {
+    Rule::new("!has(self.recovery) || self.recovery.onLostChain != 'Bootstrap' || has(self.credential.bootstrap)")
+        .message("must be set with recovery.onLostChain: Bootstrap: Create")
+        .field_path(".credential.bootstrap")
+        .reason(Reason::FieldValueRequired)
 }
 
 /// Who can be asked to revoke a token has told where.
 pub(super) fn revocation_url() -> Rule {
-    Rule::new(
-        "!has(self.deletionPolicy) || self.deletionPolicy != 'Revoke' || !has(self.provider.oauth2) || \
-         has(self.provider.oauth2.revocationURL)",
-    )
+    Rule::new(format!(
+        "{REFERS} || !has(self.deletionPolicy) || self.deletionPolicy != 'Revoke' || !has(self.provider.oauth2) || \
+         has(self.provider.oauth2.revocationURL) || has(self.provider.oauth2.issuerURL)"
+    ))
     .message("must be set with deletionPolicy: Revoke, such as https://idp.example.com/oauth2/revoke")
     .field_path(".provider.oauth2.revocationURL")
     .reason(Reason::FieldValueRequired)
 }
 
 // Rules of smaller objects.
+
+/// A provider of the cluster says whose it is.
+pub(super) fn some_namespace() -> Rule {
+    Rule::new("(has(self.names) && self.names.size() > 0) || has(self.matchLabels)")
+        .message("must have names or matchLabels (matchLabels: {} allows every namespace)")
+}
+
+/// An empty object would look as if it limited something.
+pub(super) fn some_limit() -> Rule {
+    Rule::new("has(self.maxConcurrent) || has(self.requestsPerMinute)").message("must have maxConcurrent or requestsPerMinute")
+}
 
 /// The grace period is given where there is one.
 pub(super) fn grace() -> Rule {
@@ -175,16 +233,51 @@ pub(super) fn grant_rotates() -> Rule {
 
 /// A public client has no credentials that could bring a token (RFC 6749 section 4.4).
 pub(super) fn grant_authenticates() -> Rule {
-    Rule::new(format!("{REFRESHES} || !has(self.clientAuthentication) || self.clientAuthentication != 'None'"))
-        .message("grant: ClientCredentials needs a client that authenticates: not clientAuthentication: None")
-        .field_path(".clientAuthentication")
+    Rule::new(
+        "!has(self.grant) || self.grant != 'ClientCredentials' || !has(self.clientAuthentication) || \
+         self.clientAuthentication != 'None'",
+    )
+    .message("grant: ClientCredentials needs a client that authenticates: not clientAuthentication: None")
+    .field_path(".clientAuthentication")
 }
 
 /// Where there is no first token, the client's credentials are the seed.
 pub(super) fn grant_seeds() -> Rule {
     Rule::new(format!("{REFRESHES} || !has(self.clientSecretRef)"))
-        .message("with grant: ClientCredentials the seed Secret holds the client's credentials: leave clientSecretRef out")
+        .message(
+            "clientSecretRef belongs to grant: RefreshToken: with the others the seed Secret holds the client's credentials too",
+        )
         .field_path(".clientSecretRef")
+}
+
+/// The endpoint is named, or the server that names it.
+pub(super) fn one_endpoint() -> Rule {
+    Rule::new("has(self.tokenURL) != has(self.issuerURL)").message("must have exactly one of tokenURL and issuerURL")
+}
+
+/// What only an exchange has.
+pub(super) fn exchange_types() -> Rule {
+    Rule::new(
+        "(has(self.grant) && self.grant == 'TokenExchange') || (!has(self.subjectTokenType) && !has(self.requestedTokenType))",
+    )
+    .message("subjectTokenType and requestedTokenType belong to grant: TokenExchange: leave them out")
+}
+
+/// Without a certificate there is nothing that authenticates (RFC 8705 section 2).
+pub(super) fn tls_authenticates() -> Rule {
+    Rule::new(
+        "!has(self.clientAuthentication) || self.clientAuthentication != 'TLS' || \
+         (has(self.tls) && has(self.tls.clientCertificateRef))",
+    )
+    .message("clientAuthentication: TLS needs tls.clientCertificateRef")
+    .field_path(".clientAuthentication")
+}
+
+/// An empty object would look as if it switched something.
+pub(super) fn tls_says_something() -> Rule {
+    Rule::new("has(self.caBundleRef) || has(self.clientCertificateRef)").message(
+        "must have caBundleRef or clientCertificateRef: leave tls out for the authorities that the operator's image trusts",
+    )
 }
 
 /// Each credential of a client has a key of its own.
@@ -256,6 +349,11 @@ pub(super) fn grace_of_previous() -> Rule {
 pub(super) fn one_shape() -> Rule {
     Rule::new("[has(self.opaque), has(self.dockerConfigJSON), has(self.basicAuth)].exists_one(x, x)")
         .message("must have exactly one of opaque, dockerConfigJSON and basicAuth")
+}
+
+/// A target of a roll-out.
+pub(super) fn name_or_selector() -> Rule {
+    Rule::new("has(self.name) != has(self.selector)").message("must have exactly one of name and selector")
 }
 
 /// Before or beforePercent.

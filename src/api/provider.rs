@@ -21,7 +21,7 @@ pub enum ProviderSpec {
     /// token.
     ElasticCloudEnterprise(ElasticCloudEnterprise),
     /// Any OAuth 2.0 authorization server: the refresh token grant of RFC 6749 section 6, or client credentials (section 4.4).
-    Oauth2(Oauth2),
+    Oauth2(Box<Oauth2>),
     /// Any other API, declared: one request, how its answer is read, and what the API promises.
     Http(Box<Http>),
 }
@@ -39,6 +39,9 @@ impl ProviderSpec {
         }
     }
 
+    /// The keys of all providers.
+    pub const NAMES: [&'static str; 5] = ["jfrogAccess", "jfrogDistribution", "elasticCloudEnterprise", "oauth2", "http"];
+
     /// The URL that the operator will call or that the call's URL is made from.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -46,7 +49,10 @@ impl ProviderSpec {
             Self::JfrogAccess(spec) => &spec.url,
             Self::JfrogDistribution(spec) => &spec.url,
             Self::ElasticCloudEnterprise(spec) => &spec.url,
-            Self::Oauth2(spec) => &spec.token_url,
+            Self::Oauth2(spec) => match &spec.issuer_url {
+                Some(issuer) if spec.token_url.is_empty() => issuer,
+                Some(_) | None => &spec.token_url,
+            },
             Self::Http(spec) => &spec.request.url,
         }
     }
@@ -74,6 +80,20 @@ impl ProviderSpec {
             Self::Http(spec) => spec.timeouts,
         };
         timeouts.unwrap_or_default()
+    }
+
+    /// The Secret with the client's certificate, where one is named.
+    #[must_use]
+    pub fn client_certificate_ref(&self) -> Option<&ClientCertificateRef> {
+        self.tls()?.client_certificate_ref.as_ref()
+    }
+
+    /// The names of the Secrets that a person keeps for this provider: of credentials, certificate and authorities.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let bundle = self.tls().and_then(|tls| tls.ca_bundle_ref.as_ref()).filter(|bundle| bundle.kind == CaBundleKind::Secret);
+        let client = self.client_secret_ref().map(|client| client.name.as_str());
+        let certificate = self.client_certificate_ref().map(|certificate| certificate.name.as_str());
+        [client, certificate, bundle.map(|bundle| bundle.name.as_str())].into_iter().flatten()
     }
 
     /// The Secret with the OAuth 2.0 client's credentials, where one is named.
@@ -135,30 +155,52 @@ pub struct ElasticCloudEnterprise {
 }
 
 /// An OAuth 2.0 authorization server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = object_rule::grace(),
     validation = object_rule::key_belongs(),
     validation = object_rule::grant_rotates(),
     validation = object_rule::grant_authenticates(),
-    validation = object_rule::grant_seeds()
+    validation = object_rule::grant_seeds(),
+    validation = object_rule::exchange_types(),
+    validation = object_rule::one_endpoint(),
+    validation = object_rule::tls_authenticates()
 )]
 pub struct Oauth2 {
     /// The server or service, if it is one whose ways are known: it fills in `rotation` where that is not set, and tells what the
     /// error codes mean that the server uses in its own way. docs/providers.md has what each of them says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
-    /// What brings a token: `RefreshToken` (default, RFC 6749 section 6), or `ClientCredentials` (section 4.4): the client's own
-    /// credentials each time anew, which the seed Secret holds (keys `client_id` and `client_secret` or `private_key`). A lost
-    /// answer is simply asked for again then.
+    /// What brings a token: `RefreshToken` (default, RFC 6749 section 6); `ClientCredentials` (section 4.4): the client's own
+    /// credentials, which the seed Secret holds (keys `client_id` and `client_secret` or `private_key`); `TokenExchange` (RFC 8693)
+    /// or `JWTBearer` (RFC 7523 section 2.1): another token, from key `subject_token` of the seed Secret or from
+    /// `credential.serviceAccountRef`. All but the first obtain each token anew, and a lost answer is simply asked for again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Grant>,
-    /// The token endpoint (RFC 6749 section 3.2), such as `https://idp.example.com/oauth2/token`.
-    #[serde(rename = "tokenURL")]
+    /// With `grant: TokenExchange`: what the token is that is exchanged (`subject_token_type`, RFC 8693 section 3). Default:
+    /// `urn:ietf:params:oauth:token-type:jwt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = value_rule::one_line())]
+    pub subject_token_type: Option<String>,
+    /// With `grant: TokenExchange`: what is wanted for it (`requested_token_type`, RFC 8693 section 2.1). Default: the server chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = value_rule::one_line())]
+    pub requested_token_type: Option<String>,
+    /// The token endpoint (RFC 6749 section 3.2), such as `https://idp.example.com/oauth2/token`. Either this or `issuerURL`.
+    #[serde(rename = "tokenURL", default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]
     #[x_kube(validation = value_rule::token_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
     pub token_url: String,
+    /// The server's issuer identifier, such as `https://idp.example.com/realms/build`, in place of `tokenURL`: its metadata (OpenID
+    /// Connect Discovery 1.0, RFC 8414) then tell the token endpoint, and the revocation endpoint where `revocationURL` is not set.
+    /// They are read again each hour; while they cannot be read, those of the last time count.
+    #[serde(rename = "issuerURL", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    #[x_kube(validation = value_rule::token_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
+    pub issuer_url: Option<String>,
     /// The revocation endpoint (RFC 7009 section 2), such as `https://idp.example.com/oauth2/revoke`. For
     /// `deletionPolicy: Revoke`, which needs it.
     #[serde(rename = "revocationURL", default, skip_serializing_if = "Option::is_none")]
@@ -167,7 +209,8 @@ pub struct Oauth2 {
     pub revocation_url: Option<String>,
     /// How the client authenticates (RFC 6749 section 2.3.1): `Basic` (default) sends `client_id` and `client_secret` in the
     /// Authorization header, `Post` in the body, `PrivateKeyJWT` sends `client_id` and a token that it signs anew for each request
-    /// with `private_key` (RFC 7523 section 2.2), `None` sends only `client_id` (a public client).
+    /// with `private_key` (RFC 7523 section 2.2), `TLS` sends `client_id` and shows the certificate of `tls.clientCertificateRef`
+    /// (RFC 8705 section 2), `None` sends only `client_id` (a public client).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_authentication: Option<ClientAuthentication>,
     /// Whom the tokens of `PrivateKeyJWT` are addressed to (`aud`), as the server wants it: its issuer identifier, such as
@@ -217,6 +260,9 @@ pub enum ClientAuthentication {
     /// `private_key_jwt`.
     #[serde(rename = "PrivateKeyJWT")]
     PrivateKeyJwt,
+    /// `tls_client_auth` or `self_signed_tls_client_auth`: `client_id`, and the certificate of the connection.
+    #[serde(rename = "TLS")]
+    Tls,
     /// A public client: `client_id` only.
     None,
 }
@@ -283,10 +329,27 @@ impl ClientSecretRef {
 /// How a connection is verified. There is no way to switch verification off.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = object_rule::tls_says_something())]
 pub struct Tls {
     /// Certificate authorities to trust instead of the image's: a key of a ConfigMap or Secret in the object's namespace, in PEM
     /// form, at most 64 KiB.
-    pub ca_bundle_ref: CaBundleRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle_ref: Option<CaBundleRef>,
+    /// What is shown to a server that asks for a certificate (mutual TLS).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_ref: Option<ClientCertificateRef>,
+}
+
+/// A Secret with the keys `tls.crt` (the client's certificate and its chain, in PEM form) and `tls.key` (its private key, not
+/// encrypted), as those of type `kubernetes.io/tls` have them; in the object's namespace, with the label
+/// `refreshabletoken.io/role: seed`. A renewed certificate is used from the next request on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCertificateRef {
+    /// Name of the Secret.
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::name())]
+    pub name: String,
 }
 
 /// A key of a ConfigMap or Secret in the object's namespace.

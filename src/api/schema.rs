@@ -6,12 +6,21 @@ use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
-use super::RefreshableToken;
+use super::{ClusterTokenProvider, RefreshableToken, TokenProvider};
 
 /// The CustomResourceDefinition of `RefreshableToken`.
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
-    let crd = RefreshableToken::crd();
+    finished(RefreshableToken::crd())
+}
+
+/// All CustomResourceDefinitions, in the order in which they are printed.
+#[must_use]
+pub fn crds() -> [CustomResourceDefinition; 3] {
+    [crd(), finished(TokenProvider::crd()), finished(ClusterTokenProvider::crd())]
+}
+
+fn finished(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let Ok(mut value) = serde_json::to_value(&crd) else { return crd };
     join_lines(&mut value);
     serde_json::from_value(value).unwrap_or(crd)
@@ -40,6 +49,20 @@ fn join_lines(schema: &mut Value) {
 /// Labels: at most 16 (our choice), with values of at most 63 characters (Kubernetes label syntax).
 pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "maxProperties": 16, "additionalProperties": { "type": "string", "maxLength": 63 } })
+}
+
+/// As [`labels`], and may be left out.
+pub(super) fn optional_labels(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = labels(generator);
+    schema.insert("nullable".to_owned(), true.into());
+    schema
+}
+
+/// Labels to select by: as [`labels`], and one at least, for none would select everything.
+pub(super) fn match_labels(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = labels(generator);
+    schema.insert("minProperties".to_owned(), 1.into());
+    schema
 }
 
 /// Annotations: at most 16, with values of at most 1024 characters (our choice).

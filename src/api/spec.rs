@@ -1,13 +1,14 @@
 //! `RefreshableToken`: the refresh policy of one token.
 
-use std::time::Duration;
-
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::value_rule::LONGEST;
-use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, http_rule, object_rule, value_rule};
+use super::{
+    OutputSpec, ProviderRef, ProviderSpec, RefreshSpec, RefreshableTokenStatus, RolloutSpec, SpecDuration, http_rule,
+    object_rule, value_rule,
+};
 
 /// The refresh policy of one token: where it comes from, when it is refreshed, and which Secrets it is written to.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -39,6 +40,7 @@ use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, http
     printcolumn(json_path = ".spec.suspend", name = "Suspended", type_ = "boolean", priority = 1)
 )]
 #[x_kube(
+    validation = object_rule::one_provider(),
     validation = object_rule::seed_is_no_output(),
     validation = object_rule::client_is_no_output(),
     validation = object_rule::distribution_lifetime(),
@@ -49,6 +51,9 @@ use super::{OutputSpec, ProviderSpec, RefreshableTokenStatus, SpecDuration, http
     validation = object_rule::reference_token_asked(),
     validation = object_rule::refresh_token_exists(),
     validation = object_rule::grant_refreshes(),
+    validation = object_rule::service_account_is_shown(),
+    validation = object_rule::who_bootstraps(),
+    validation = object_rule::recovery_bootstraps(),
     validation = object_rule::revocation_url(),
     validation = http_rule::refresh_token_exists(),
     validation = http_rule::revoke()
@@ -58,10 +63,17 @@ pub struct RefreshableTokenSpec {
     /// moving a token elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
-    /// The token API that refreshes this token. Exactly one key.
-    pub provider: ProviderSpec,
+    /// The token API that refreshes this token. Exactly one key. Either this or `providerRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderSpec>,
+    /// A `TokenProvider` or `ClusterTokenProvider` that names the token API. Either this or `provider`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_ref: Option<ProviderRef>,
     /// What the chain of tokens begins with.
     pub credential: Credential,
+    /// What is done about a chain that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoverySpec>,
     /// Name of the Secret in which the operator keeps the newest pair. Never mount or edit it. Default: the object's name and
     /// `-state`. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +90,12 @@ pub struct RefreshableTokenSpec {
     #[schemars(length(min = 1, max = 20))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["secretName".into()]))]
     pub outputs: Vec<OutputSpec>,
+    /// Workloads that are restarted, as by `kubectl rollout restart`, once for each change of the outputs' contents: for programs
+    /// that read a token at their start only (environment variables, `subPath`). A workload that was created after the change is
+    /// left alone. A target that cannot be restarted is told in status.rollouts and by an event, and holds up no refresh. The
+    /// operator must be started with `--rollout` (chart: rollout.enabled).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutSpec>,
     /// What becomes of the chain when this object is deleted. `Retain` (default): nothing; the state Secret stays, and the tokens
     /// stay valid. `Delete`: the state Secret is deleted. `Revoke`: the tokens are revoked at the token API too; if that does not
     /// come about within a minute, the deletion goes on and an event says so. The output Secrets always go with the object.
@@ -101,7 +119,14 @@ impl RefreshableTokenSpec {
     /// When to refresh, default filled in.
     #[must_use]
     pub fn refresh(&self) -> RefreshSpec {
-        self.refresh.unwrap_or_default()
+        self.refresh.clone().unwrap_or_default()
+    }
+
+    /// Whether a new chain is begun where one is lost.
+    #[must_use]
+    pub fn recovers(&self) -> bool {
+        let wanted = self.recovery.is_some_and(|recovery| recovery.on_lost_chain == OnLostChain::Bootstrap);
+        wanted && self.credential.bootstrap.is_some()
     }
 
     /// Whether the object is suspended.
@@ -129,6 +154,32 @@ pub enum DeletionPolicy {
     Revoke,
 }
 
+/// What is done about a chain that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoverySpec {
+    /// When the chain is lost (`ChainLost`, `StateLost`): `WaitForSeed` (default): a person puts new tokens into the seed Secret.
+    /// `Bootstrap`: a new chain is begun with the credentials in the seed Secret, as `credential.bootstrap` says.
+    pub on_lost_chain: OnLostChain,
+}
+
+/// What is done when a chain is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum OnLostChain {
+    /// A person puts new tokens into the seed Secret.
+    #[default]
+    WaitForSeed,
+    /// A new chain is begun with the credentials in the seed Secret.
+    Bootstrap,
+}
+
+/// How a chain is begun where the seed Secret holds no tokens of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Bootstrap {
+    /// The first tokens are asked for with the credentials in the seed Secret.
+    Create,
+}
+
 /// What a chain of tokens begins with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -137,6 +188,29 @@ pub struct Credential {
     /// read, never written, and counts once: the operator continues from its own state. Put a new token into it to begin a new
     /// chain.
     pub seed_secret_ref: SeedSecretRef,
+    /// With `grant: TokenExchange` or `JWTBearer`: whose token is shown, in place of `subject_token` of the seed Secret. Kubernetes is
+    /// asked for a new one for each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_ref: Option<ServiceAccountRef>,
+    /// `Create`: where the seed Secret holds no refresh token (elasticCloudEnterprise: no access token), the first tokens are asked
+    /// for with its credentials. jfrogAccess: a refreshable token is created with `access_token` (such as an identity token), or with
+    /// `username` and `password`. elasticCloudEnterprise: a login with `username` and `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<Bootstrap>,
+}
+
+/// A ServiceAccount in the object's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccountRef {
+    /// Name of the ServiceAccount.
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = value_rule::name())]
+    pub name: String,
+    /// Whom its token is for (`aud`): what the authorization server calls itself, such as `https://idp.example.com`.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = value_rule::one_line())]
+    pub audience: String,
 }
 
 /// A Secret in the object's namespace, labelled `refreshabletoken.io/role: seed`.
@@ -153,8 +227,8 @@ pub struct SeedSecretRef {
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
     pub access_token_key: Option<String>,
-    /// Key of the refresh token. Default: `refresh_token`. Not read for elasticCloudEnterprise, for oauth2 with
-    /// `grant: ClientCredentials`, and for http with rotation RenewsItself.
+    /// Key of the refresh token. Default: `refresh_token`. Read for oauth2 with
+    /// `grant: RefreshToken` only, and not for elasticCloudEnterprise and for http with rotation RenewsItself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
@@ -184,7 +258,7 @@ pub struct RequestSpec {
     #[schemars(length(min = 1, max = 500))]
     #[x_kube(validation = value_rule::one_line())]
     pub scope: Option<String>,
-    /// Audience (jfrogAccess, oauth2 with `grant: ClientCredentials`: `audience`).
+    /// Audience (jfrogAccess, oauth2 with `grant: ClientCredentials` or `TokenExchange`: `audience`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     #[x_kube(validation = value_rule::one_line())]
@@ -207,88 +281,4 @@ pub struct RequestSpec {
     #[schemars(length(min = 1, max = 255))]
     #[x_kube(validation = value_rule::one_line())]
     pub project_key: Option<String>,
-}
-
-/// When to refresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = object_rule::one_before(),
-    validation = value_rule::ordered(("minInterval", "1m"), ("maxInterval", "24h"))
-)]
-pub struct RefreshSpec {
-    /// How long before its expiry a token is refreshed. Default: the last third of its real lifetime. More than two thirds of the
-    /// real lifetime counts as two thirds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = value_rule::duration("1s", LONGEST))]
-    pub before: Option<SpecDuration>,
-    /// The same in percent of the real lifetime, 1 to 66.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 66))]
-    pub before_percent: Option<i32>,
-    /// How much earlier at most a refresh may be, in percent of the time until it is due, so that many tokens do not refresh at
-    /// once. Fixed for an object. Default: 10.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 50))]
-    pub jitter_percent: Option<i32>,
-    /// Shortest time between two scheduled refreshes. Default: 1m. A token that lives less than three times as long is refreshed
-    /// after two thirds of its own lifetime instead, at most every 2 seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = value_rule::duration("1m", LONGEST))]
-    pub min_interval: Option<SpecDuration>,
-    /// Time between two refreshes when neither the answer nor the token names an expiry. Default: 24h.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = value_rule::duration("1m", LONGEST))]
-    pub max_interval: Option<SpecDuration>,
-    /// How refreshes that failed without spending anything are repeated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<RetrySpec>,
-}
-
-/// How refreshes that failed without spending anything are repeated: after initialDelay, then twice as long each time up to
-/// maxDelay, and sooner when the token's remaining life is short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = value_rule::ordered(("initialDelay", "5s"), ("maxDelay", "10m")))]
-pub struct RetrySpec {
-    /// Delay after the first failure. Default: 5s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = value_rule::duration("1s", "1h"))]
-    pub initial_delay: Option<SpecDuration>,
-    /// Longest delay. Default: 10m.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = value_rule::duration("1s", "24h"))]
-    pub max_delay: Option<SpecDuration>,
-}
-
-impl RefreshSpec {
-    /// Shortest time between two scheduled refreshes. The default is our choice: no token API expects calls more often.
-    #[must_use]
-    pub fn min_interval(&self) -> Duration {
-        self.min_interval.map_or(Duration::from_secs(60), SpecDuration::get)
-    }
-
-    /// Time between refreshes without a known expiry. The default is our choice: once a day is seen by the people on duty.
-    #[must_use]
-    pub fn max_interval(&self) -> Duration {
-        self.max_interval.map_or(Duration::from_secs(24 * 3600), SpecDuration::get)
-    }
-
-    /// Jitter in percent, `0..=50`.
-    #[must_use]
-    pub fn jitter_percent(&self) -> u32 {
-        self.jitter_percent.and_then(|percent| u32::try_from(percent).ok()).map_or(10, |percent| percent.min(50))
-    }
-
-    /// Delay after the first failure.
-    #[must_use]
-    pub fn initial_delay(&self) -> Duration {
-        self.retry.and_then(|retry| retry.initial_delay).map_or(Duration::from_secs(5), SpecDuration::get)
-    }
-
-    /// Longest delay between two tries.
-    #[must_use]
-    pub fn max_delay(&self) -> Duration {
-        self.retry.and_then(|retry| retry.max_delay).map_or(Duration::from_secs(600), SpecDuration::get)
-    }
 }

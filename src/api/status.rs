@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Condition;
+use super::{Condition, RolloutKind, RolloutTarget};
 
 /// What the operator reports. Times are in whole seconds, UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
@@ -60,6 +60,10 @@ pub struct RefreshableTokenStatus {
     #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["secretName".into()]))]
     pub outputs: Vec<OutputStatus>,
+    /// The targets of spec.rollout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub rollouts: Vec<RolloutStatus>,
 }
 
 impl RefreshableTokenStatus {
@@ -179,8 +183,62 @@ pub struct OutputStatus {
     pub type_: String,
     /// Keyed hash of the contents.
     pub content_hash: String,
+    /// The same hash without the previous access token, while the contents show one: it goes by itself, and no workload is
+    /// restarted for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasting_hash: Option<String>,
     /// When the contents were last written.
     pub last_write_time: DateTime<Utc>,
+}
+
+/// A target of spec.rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStatus {
+    /// Kind of the workload.
+    pub kind: RolloutKind,
+    /// Name of the workload, for a target by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Labels, such as `app=web,tier=ci`, for a target by selector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// What the outputs held when the target was last brought up to date, as a keyed hash of them all: it is not restarted for
+    /// the same contents again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_hash: Option<String>,
+    /// When it was last restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_restart_time: Option<DateTime<Utc>>,
+    /// Why it could not be restarted for what the outputs hold now, in one word for programs; it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The same for people: what happened and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl RolloutStatus {
+    /// An entry for a target of which nothing is known.
+    #[must_use]
+    pub fn new(target: &RolloutTarget) -> Self {
+        Self {
+            kind: target.kind,
+            name: target.name.clone(),
+            selector: target.selector.as_ref().map(super::RolloutSelector::text),
+            content_hash: None,
+            last_restart_time: None,
+            reason: None,
+            message: None,
+        }
+    }
+
+    /// Whether this is about that target.
+    #[must_use]
+    pub fn is_of(&self, target: &RolloutTarget) -> bool {
+        let selector = target.selector.as_ref().map(super::RolloutSelector::text);
+        (self.kind, &self.name, &self.selector) == (target.kind, &target.name, &selector)
+    }
 }
 
 #[cfg(test)]

@@ -85,6 +85,18 @@ pub(super) fn duration(least: &str, most: &str) -> Rule {
         .message(format!("must be from {least} to {most}, written like 1h30m, 20m or 45s").as_str())
 }
 
+/// The five fields of cron. What stands in them is read by the operator.
+pub(super) fn cron() -> Rule {
+    Rule::new("self.matches('^[0-9A-Za-z*/,-]+( [0-9A-Za-z*/,-]+){4}$')")
+        .message("must have the five fields of cron, such as 0 2 * * 1-5: minute, hour, day of month, month, day of week")
+}
+
+/// The name of a time zone. Whether there is one of that name is known to the operator.
+pub(super) fn time_zone() -> Rule {
+    Rule::new("self.matches('^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$')")
+        .message("must be a time zone of the IANA database, such as Europe/Berlin or UTC")
+}
+
 /// Two durations of one object in order; each is the name of a field and its default.
 pub(super) fn ordered((low, low_default): (&str, &str), (high, high_default): (&str, &str)) -> Rule {
     let lower = format!("(has(self.{low}) ? self.{low} : '{low_default}')");
@@ -179,6 +191,12 @@ pub(super) fn metadata_names() -> Rule {
     let domain = NAME_PATTERN.trim_start_matches('^').trim_end_matches('$');
     Rule::new(format!("self.all(k, size(k) <= 253 && k.matches('^({domain}/)?{name}$'))"))
         .message("each name must be written like team or example.com/team")
+}
+
+/// A workload stands among the targets by name once.
+pub(super) fn targets_once() -> Rule {
+    Rule::new("self.all(t, !has(t.name) || self.exists_one(o, has(o.name) && o.name == t.name && o.kind == t.kind))")
+        .message("each workload may stand only once")
 }
 
 /// Names that mean something to a program are not for tenants.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::cluster::{Cluster, Trouble};
 use super::key;
 use super::leader::LEASE;
-use crate::api::{self, GROUP};
+use crate::api::{self, GROUP, RolloutKind};
 
 /// How many missing fields are named. Our choice: the first ones tell which version is installed.
 const NAMED: usize = 5;
@@ -20,6 +20,7 @@ const TRIES: u32 = 10;
 
 /// How the operator is to run.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Scope {
     /// Namespaces to watch; none: all.
     pub namespaces: Vec<String>,
@@ -31,6 +32,10 @@ pub struct Scope {
     pub secrets_watch: bool,
     /// Who asks for metrics is looked up.
     pub metrics_auth: bool,
+    /// The workloads of `spec.rollout` are restarted.
+    pub rollout: bool,
+    /// Tokens of ServiceAccounts are asked for.
+    pub service_account_tokens: bool,
 }
 
 /// One thing that was looked at.
@@ -52,7 +57,7 @@ pub struct Permission {
     /// Resource, with its subresource after a slash.
     pub resource: &'static str,
     /// Of this object only.
-    pub name: Option<&'static str>,
+    pub name: Option<String>,
     /// What is done to it.
     pub verb: &'static str,
 }
@@ -79,11 +84,16 @@ impl std::fmt::Display for Finding {
 pub fn permissions(scope: &Scope) -> Vec<Permission> {
     let own = Some(scope.operator_namespace.clone());
     let mut all = Vec::new();
-    let mut ask = |namespace: Option<&String>, group, resource, name, verbs: &[&'static str]| {
-        all.extend(verbs.iter().map(|verb| Permission { namespace: namespace.cloned(), group, resource, name, verb }));
+    let mut ask = |namespace: Option<&String>, group, resource, name: Option<&str>, verbs: &[&'static str]| {
+        let name = name.map(str::to_owned);
+        let one = |verb: &&'static str| Permission { namespace: namespace.cloned(), group, resource, name: name.clone(), verb };
+        all.extend(verbs.iter().map(one));
     };
     ask(None, "", "namespaces", Some("kube-system"), &["get"]);
+    ask(None, GROUP, "clustertokenproviders", None, &["get", "list", "watch"]);
+    ask(None, GROUP, "clustertokenproviders/status", None, &["patch"]);
     ask(own.as_ref(), "", "secrets", None, &["get", "list", "create", "delete"]);
+    ask(own.as_ref(), "", "configmaps", None, &["get"]);
     if scope.leader_elect {
         ask(own.as_ref(), "coordination.k8s.io", "leases", Some(LEASE), &["get", "update"]);
         ask(own.as_ref(), "coordination.k8s.io", "leases", None, &["create"]);
@@ -95,6 +105,9 @@ pub fn permissions(scope: &Scope) -> Vec<Permission> {
     let watched: Vec<Option<&String>> =
         if scope.namespaces.is_empty() { vec![None] } else { scope.namespaces.iter().map(Some).collect() };
     for namespace in watched {
+        ask(None, "", "namespaces", namespace.map(String::as_str), &["get"]);
+        ask(namespace, GROUP, "tokenproviders", None, &["get", "list", "watch"]);
+        ask(namespace, GROUP, "tokenproviders/status", None, &["patch"]);
         ask(namespace, GROUP, "refreshabletokens", None, &["get", "list", "watch", "patch"]);
         ask(namespace, GROUP, "refreshabletokens/status", None, &["update", "patch"]);
         ask(namespace, GROUP, "refreshabletokens/finalizers", None, &["update"]);
@@ -104,6 +117,14 @@ pub fn permissions(scope: &Scope) -> Vec<Permission> {
         }
         ask(namespace, "", "configmaps", None, &["get"]);
         ask(namespace, "events.k8s.io", "events", None, &["create", "patch"]);
+        if scope.service_account_tokens {
+            ask(namespace, "", "serviceaccounts/token", None, &["create"]);
+        }
+        if scope.rollout {
+            for kind in RolloutKind::ALL {
+                ask(namespace, "apps", kind.resource(), None, &["get", "list", "patch"]);
+            }
+        }
     }
     all
 }
@@ -205,8 +226,12 @@ async fn granted(cluster: &Cluster, scope: &Scope) -> Vec<Finding> {
             }
         }
         let dot = if thing.group.is_empty() { "" } else { "." };
-        let what =
-            format!("{}{dot}{}{}", thing.resource, thing.group, thing.name.map(|name| format!(" {name}")).unwrap_or_default());
+        let what = format!(
+            "{}{dot}{}{}",
+            thing.resource,
+            thing.group,
+            thing.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default()
+        );
         let place = thing.namespace.map_or_else(|| "everywhere".to_owned(), |namespace| format!("in namespace {namespace}"));
         findings.push(if refused.is_empty() {
             Finding::good(format!("may {} {what} {place}", verbs.join(", ")))
@@ -227,7 +252,7 @@ fn attributes(permission: &Permission) -> ResourceAttributes {
         group: Some(permission.group.to_owned()),
         resource: Some(resource.to_owned()),
         subresource,
-        name: permission.name.map(str::to_owned),
+        name: permission.name.clone(),
         verb: Some(permission.verb.to_owned()),
         ..ResourceAttributes::default()
     }
@@ -278,10 +303,24 @@ mod tests {
             leader_elect: true,
             secrets_watch: false,
             metrics_auth: false,
+            rollout: false,
+            service_account_tokens: false,
         };
         let permissions = permissions(&scope);
-        let everywhere: Vec<_> = permissions.iter().filter(|permission| permission.namespace.is_none()).collect();
-        assert!(matches!(everywhere.as_slice(), [Permission { resource: "namespaces", name: Some("kube-system"), .. }]));
+        let everywhere = permissions.iter().filter(|permission| permission.namespace.is_none());
+        let everywhere: Vec<_> = everywhere.map(|p| (p.resource, p.name.as_deref(), p.verb)).collect();
+        let providers = "clustertokenproviders";
+        assert_eq!(
+            everywhere,
+            [
+                ("namespaces", Some("kube-system"), "get"),
+                (providers, None, "get"),
+                (providers, None, "list"),
+                (providers, None, "watch"),
+                ("clustertokenproviders/status", None, "patch"),
+                ("namespaces", Some("build"), "get"),
+            ]
+        );
         let build = |verb| {
             permissions.iter().any(|p| p.namespace.as_deref() == Some("build") && p.resource == "secrets" && p.verb == verb)
         };

@@ -1,11 +1,14 @@
 //! All requests to Kubernetes. Each has a deadline, none is repeated here: what an answer proves is the protocol's business.
 
 mod access;
+mod account;
 mod cleanup;
 mod escrow;
 pub(super) mod lease;
 mod output;
+mod provider;
 mod review;
+mod workload;
 
 pub use output::{output_view, role};
 

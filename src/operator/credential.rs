@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::cluster::{Cluster, Trouble};
-use super::transport::CaBundle;
-use crate::api::{ClientAuthentication, ClientSecretRef, ProviderSpec, ROLE_LABEL, Reason, RefreshableTokenSpec, SeedSecretRef};
+use super::transport::{CaBundle, ClientCertificate, TlsMaterial};
+use crate::api::{
+    CaBundleRef, ClientAuthentication, ClientCertificateRef, ClientSecretRef, Credential, ProviderSpec, ROLE_LABEL, Reason,
+    SeedSecretRef, ServiceAccountRef,
+};
 use crate::provider::{NotSent, Provider, Semantics};
 use crate::refresh::exchange::{Seed, spendable};
 use crate::token::{AccessToken, FingerprintKey, HeldTokens, Login, Purpose, RefreshToken, SecretText, SigningKey, jwt_claims};
@@ -38,11 +42,10 @@ pub(super) async fn opted_in(cluster: &Cluster, namespace: &str, name: &str) -> 
         ),
         Trouble::Conflict | Trouble::Unclear => Unusable::Unavailable,
     })?;
-    let role = secret.metadata.labels.as_ref().and_then(|labels| labels.get(ROLE_LABEL)).map(String::as_str);
     // Such as bootstrap.kubernetes.io/token too.
     let plain =
         secret.type_.as_deref().is_none_or(|type_| !type_.contains("kubernetes.io/") || type_ == "kubernetes.io/basic-auth");
-    if role == Some("seed") && plain {
+    if is_seed(&secret) && plain {
         return Ok(secret);
     }
     let what = if plain {
@@ -57,14 +60,15 @@ pub(super) async fn opted_in(cluster: &Cluster, namespace: &str, name: &str) -> 
 pub(super) fn seed(
     secret: &Secret,
     name: &str,
-    spec: &RefreshableTokenSpec,
-    semantics: Semantics,
+    provider: &Provider,
+    credential: &Credential,
     key: &FingerprintKey,
 ) -> Result<Seed, Unusable> {
+    let reference = &credential.seed_secret_ref;
+    let semantics = provider.semantics();
     if semantics == Semantics::Reissue {
-        return credentials(secret, name, spec, key);
+        return credentials(secret, name, provider.spec(), reference, key);
     }
-    let reference = &spec.credential.seed_secret_ref;
     let access = value(secret, reference.access_token_key.as_deref().unwrap_or("access_token"))?.map(AccessToken);
     let refresh = match semantics {
         Semantics::RenewsItself | Semantics::Reissue => None,
@@ -80,21 +84,71 @@ pub(super) fn seed(
     let tokens = HeldTokens { access_token: access, refresh_token: refresh, expiration_time, ..HeldTokens::default() };
     match spendable(&tokens, semantics, key) {
         Some(fingerprint) => Ok(Seed { tokens, fingerprint }),
+        None if credential.bootstrap.is_some() => creating_seed(secret, name, provider.spec(), reference, key),
         None => Err(missing(secret, reference, semantics)),
     }
 }
 
+/// The seed of a chain that credentials begin: no token of it, but what brings the first ones.
+fn creating_seed(
+    secret: &Secret,
+    name: &str,
+    provider: &ProviderSpec,
+    reference: &SeedSecretRef,
+    key: &FingerprintKey,
+) -> Result<Seed, Unusable> {
+    let login = creating_login(secret, provider, reference)?;
+    let text = |text: &Option<SecretText>| text.as_ref().map(|text| text.reveal().to_owned());
+    let [username, password, token] = [&login.username, &login.password, &login.subject_token].map(text);
+    if token.is_none() && (username.is_none() || password.is_none()) {
+        let secret = secret.metadata.name.as_deref().unwrap_or_default();
+        let message = format!(
+            "Secret {secret} has neither tokens nor what brings the first ones (username and password; jfrogAccess: or access_token)"
+        );
+        return Err(Unusable::Refused(Reason::SeedInvalid, message));
+    }
+    let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
+    let all = Zeroizing::new(serde_json::json!(["bootstrap", namespace, name, username, password, token]).to_string());
+    Ok(Seed { tokens: HeldTokens::default(), fingerprint: key.fingerprint(Purpose::Token, all.as_bytes()) })
+}
+
+/// What brings the first tokens of a chain.
+pub(super) fn creating_login(secret: &Secret, provider: &ProviderSpec, reference: &SeedSecretRef) -> Result<Login, Unusable> {
+    let username = value(secret, reference.username_key.as_deref().unwrap_or("username"))?;
+    let password = value(secret, reference.password_key.as_deref().unwrap_or("password"))?;
+    let subject_token = match provider {
+        ProviderSpec::JfrogAccess(_) => value(secret, reference.access_token_key.as_deref().unwrap_or("access_token"))?,
+        ProviderSpec::JfrogDistribution(_)
+        | ProviderSpec::ElasticCloudEnterprise(_)
+        | ProviderSpec::Oauth2(_)
+        | ProviderSpec::Http(_) => None,
+    };
+    Ok(Login { username, password, subject_token, ..Login::default() })
+}
+
 /// The seed of a chain whose tokens are obtained anew: no token, but the credentials, so that new ones begin it anew. Objects
 /// share credentials, so each has a fingerprint of its own.
-fn credentials(secret: &Secret, name: &str, spec: &RefreshableTokenSpec, key: &FingerprintKey) -> Result<Seed, Unusable> {
-    let login = login(Some(secret), None, spec)?;
-    if login.client_id.is_none() {
-        return Err(missing(secret, &spec.credential.seed_secret_ref, Semantics::Reissue));
+fn credentials(
+    secret: &Secret,
+    name: &str,
+    provider: &ProviderSpec,
+    reference: &SeedSecretRef,
+    key: &FingerprintKey,
+) -> Result<Seed, Unusable> {
+    let login = login(Some(secret), None, provider, reference)?;
+    let ProviderSpec::Oauth2(oauth2) = provider else { return Err(missing(secret, reference, Semantics::Reissue)) };
+    // What is missing besides, the request says before it is sent.
+    if login.client_id.is_none() && oauth2.client_authentication != Some(ClientAuthentication::None) {
+        return Err(missing(secret, reference, Semantics::Reissue));
     }
     let text = |text: &Option<SecretText>| text.as_ref().map(|text| text.reveal().to_owned());
     let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
     let thumbprint = login.client_key.as_ref().map(SigningKey::thumbprint);
-    let all = serde_json::json!([namespace, name, text(&login.client_id), text(&login.client_secret), thumbprint]);
+    let mut all = vec![namespace.into(), name.into(), text(&login.client_id).into(), text(&login.client_secret).into()];
+    all.push(thumbprint.into());
+    // Objects from before there were subjects keep their fingerprints.
+    all.extend(text(&login.subject_token).map(Value::from));
+    let all = Value::Array(all);
     let fingerprint = key.fingerprint(Purpose::Token, Zeroizing::new(all.to_string()).as_bytes());
     Ok(Seed { tokens: HeldTokens::default(), fingerprint })
 }
@@ -112,12 +166,16 @@ fn missing(secret: &Secret, reference: &SeedSecretRef, semantics: Semantics) -> 
 }
 
 /// The credentials beside the tokens, as far as the provider uses them.
-pub(super) fn login(seed: Option<&Secret>, client: Option<&Secret>, spec: &RefreshableTokenSpec) -> Result<Login, Unusable> {
-    let reference = &spec.credential.seed_secret_ref;
+pub(super) fn login(
+    seed: Option<&Secret>,
+    client: Option<&Secret>,
+    provider: &ProviderSpec,
+    reference: &SeedSecretRef,
+) -> Result<Login, Unusable> {
     let from = |secret: Option<&Secret>, key: &str| secret.map_or(Ok(None), |secret| value(secret, key));
-    let client_ref = spec.provider.client_secret_ref();
+    let client_ref = provider.client_secret_ref();
     let client = if client_ref.is_some() { client } else { seed };
-    Ok(match &spec.provider {
+    Ok(match provider {
         ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => Login {
             username: from(seed, reference.username_key.as_deref().unwrap_or("username"))?,
             password: from(seed, reference.password_key.as_deref().unwrap_or("password"))?,
@@ -126,11 +184,13 @@ pub(super) fn login(seed: Option<&Secret>, client: Option<&Secret>, spec: &Refre
         ProviderSpec::Oauth2(oauth2) => {
             let [id, secret, key, key_id] = client_ref.map_or(CLIENT_KEYS, ClientSecretRef::keys);
             let client_id = from(client, id)?;
+            let subject_token = if oauth2.grant().has_subject() { from(seed, "subject_token")? } else { None };
+            let found = Login { client_id, subject_token, ..Login::default() };
             if oauth2.client_authentication != Some(ClientAuthentication::PrivateKeyJwt) {
-                return Ok(Login { client_id, client_secret: from(client, secret)?, ..Login::default() });
+                return Ok(Login { client_secret: from(client, secret)?, ..found });
             }
             let client_key = client.map_or(Ok(None), |client| private_key(client, key))?;
-            Login { client_id, client_key, client_key_id: from(client, key_id)?, ..Login::default() }
+            Login { client_key, client_key_id: from(client, key_id)?, ..found }
         }
         ProviderSpec::ElasticCloudEnterprise(_) => Login::default(),
         ProviderSpec::Http(http) => {
@@ -140,6 +200,24 @@ pub(super) fn login(seed: Option<&Secret>, client: Option<&Secret>, spec: &Refre
             }
             Login { named, ..Login::default() }
         }
+    })
+}
+
+/// A token of the ServiceAccount that an object names, with which it asks for its own.
+pub(super) async fn service_account_token(
+    cluster: &Cluster,
+    namespace: &str,
+    reference: &ServiceAccountRef,
+) -> Result<SecretText, Unusable> {
+    let name = &reference.name;
+    let refuse = |what: String| Unusable::Refused(Reason::ServiceAccountTokenUnavailable, what);
+    cluster.service_account_token(namespace, name, &reference.audience).await.map_err(|trouble| match trouble {
+        Trouble::Missing => refuse(format!("ServiceAccount {name} does not exist: create it")),
+        Trouble::Denied => refuse(format!(
+            "the API server gives the operator no token of ServiceAccount {name}: allow it to create serviceaccounts/token (chart: \
+             serviceAccountTokens.enabled=true), and mend the audience if the API server refuses it"
+        )),
+        Trouble::Conflict | Trouble::Unclear => Unusable::Unavailable,
     })
 }
 
@@ -180,10 +258,20 @@ fn value(secret: &Secret, key: &str) -> Result<Option<SecretText>, Unusable> {
     Ok((!text.is_empty()).then(|| SecretText::new(text)))
 }
 
-/// The certificate authorities of a provider.
-pub(super) async fn ca_bundle(cluster: &Cluster, namespace: &str, provider: &ProviderSpec) -> Result<Option<CaBundle>, Unusable> {
-    let Some(tls) = provider.tls() else { return Ok(None) };
-    let reference = &tls.ca_bundle_ref;
+/// What connections to a provider are made with.
+pub(super) async fn tls(cluster: &Cluster, namespace: &str, provider: &ProviderSpec) -> Result<TlsMaterial, Unusable> {
+    let mut material = TlsMaterial::default();
+    let Some(tls) = provider.tls() else { return Ok(material) };
+    if let Some(reference) = &tls.ca_bundle_ref {
+        material.ca_bundle = Some(ca_bundle(cluster, namespace, reference).await?);
+    }
+    if let Some(reference) = &tls.client_certificate_ref {
+        material.client_certificate = Some(client_certificate(cluster, namespace, reference).await?);
+    }
+    Ok(material)
+}
+
+async fn ca_bundle(cluster: &Cluster, namespace: &str, reference: &CaBundleRef) -> Result<CaBundle, Unusable> {
     let refuse = |what: String| Unusable::Refused(Reason::CaBundleInvalid, what);
     let place = format!("{:?} {}, key {}", reference.kind, reference.name, reference.key());
     let pem = match cluster.ca_bundle(namespace, reference).await {
@@ -194,10 +282,33 @@ pub(super) async fn ca_bundle(cluster: &Cluster, namespace: &str, provider: &Pro
         Err(Trouble::Denied) => return Err(refuse(format!("the API server does not let the operator read {place}"))),
         Err(Trouble::Conflict | Trouble::Unclear) => return Err(Unusable::Unavailable),
     };
-    CaBundle::parse(&pem).map(Some).map_err(|why: NotSent| refuse(format!("{place}: {why}")))
+    CaBundle::parse(&pem).map_err(|why: NotSent| refuse(format!("{place}: {why}")))
 }
 
-/// The provider of a spec.
-pub(super) fn provider(spec: &RefreshableTokenSpec) -> Provider {
-    Provider::new(spec.provider.clone(), spec.request())
+async fn client_certificate(
+    cluster: &Cluster,
+    namespace: &str,
+    reference: &ClientCertificateRef,
+) -> Result<ClientCertificate, Unusable> {
+    let name = &reference.name;
+    let refuse = |what: String| Unusable::Refused(Reason::ClientCertificateInvalid, what);
+    let secret = cluster.secret(namespace, name).await.map_err(|trouble| match trouble {
+        Trouble::Missing => {
+            refuse(format!("Secret {name} does not exist: create it with tls.crt and tls.key, labelled {ROLE_LABEL}=seed"))
+        }
+        Trouble::Denied => {
+            refuse(format!("the API server does not let the operator read Secret {name}: check the operator's permissions"))
+        }
+        Trouble::Conflict | Trouble::Unclear => Unusable::Unavailable,
+    })?;
+    if !is_seed(&secret) {
+        return Err(refuse(format!("Secret {name} is not opted in: kubectl label secret {name} {ROLE_LABEL}=seed")));
+    }
+    let value = |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map_or(&[][..], |bytes| &bytes.0);
+    ClientCertificate::parse(value("tls.crt"), value("tls.key")).map_err(|why| refuse(format!("Secret {name}: {why}")))
+}
+
+/// Whether somebody who may write the Secret has given it to this operator.
+fn is_seed(secret: &Secret) -> bool {
+    secret.metadata.labels.as_ref().and_then(|labels| labels.get(ROLE_LABEL)).is_some_and(|role| role == "seed")
 }

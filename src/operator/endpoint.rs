@@ -17,7 +17,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 use url::{Host, Url};
 
-use address::{Standing, destination, hidden, standing};
+use address::{Standing, destination, hidden, private, standing};
 pub use file::PolicyError;
 use host::HostPattern;
 
@@ -50,6 +50,17 @@ use host::HostPattern;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EndpointPolicy {
     rules: Vec<Rule>,
+    reach: Reach,
+}
+
+/// Whose word it is that an address may be called.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Reach {
+    /// Somebody's who may write objects in a namespace: private addresses need a rule.
+    #[default]
+    Namespace,
+    /// An administrator's, in a `ClusterTokenProvider`: private addresses of RFC 1918 and RFC 4193 need none.
+    Cluster,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,6 +115,12 @@ impl EndpointPolicy {
         file::parse(text)
     }
 
+    /// The same rules for somebody else's word.
+    #[must_use]
+    pub fn reaching(&self, reach: Reach) -> Self {
+        Self { rules: self.rules.clone(), reach }
+    }
+
     /// Everything that can be told without DNS; literal addresses are judged here.
     ///
     /// The host must be written as it is understood, so that no second reader of the same text (CRD rule, resolver, log) sees
@@ -152,7 +169,8 @@ impl EndpointPolicy {
     }
 
     fn lists(&self, host: &str, ip: IpAddr) -> bool {
-        self.matching(host).any(|rule| rule.networks.iter().any(|net| net.contains(&ip)))
+        let own = self.reach == Reach::Cluster && private(ip);
+        own || self.matching(host).any(|rule| rule.networks.iter().any(|net| net.contains(&ip)))
     }
 
     fn names(&self, name: &str) -> bool {

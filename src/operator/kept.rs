@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 use super::Context;
 use super::cluster::Owner;
 use super::drive::Job;
+use super::endpoint::Reach;
 use super::journal::JournalStore;
-use super::transport::Connection;
+use super::transport::{Connection, TlsMaterial};
 use crate::refresh::exchange::{Brief, Exchange, Memento, Outcome};
 use crate::refresh::journal::{Entry, Place};
 use crate::refresh::state::Claim;
@@ -96,7 +97,14 @@ pub(super) async fn replay(context: &Arc<Context>) {
             let own = Claim::new(context.clock.unique_name(), &context.pod, &context.process);
             let brief = Brief::replay(&entry, Claim { journal: context.kept.id(), ..own }, context.key.clone());
             let provider = entry.provider.name();
-            let connection = Connection { ca_bundle: None, connect_timeout: Duration::ZERO, request_timeout: Duration::ZERO };
+            // Nothing is sent.
+            let reach = Reach::Namespace;
+            let connection = Connection {
+                reach,
+                tls: TlsMaterial::default(),
+                connect_timeout: Duration::ZERO,
+                request_timeout: Duration::ZERO,
+            };
             let first = Exchange::replay(brief, entry);
             let job = Job {
                 context: Arc::clone(&context),

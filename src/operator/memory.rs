@@ -7,9 +7,10 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 
 use super::seen::number;
-use super::transport::CaBundle;
+use super::transport::TlsMaterial;
 use crate::api::RefreshableToken;
 use crate::refresh::decide::{Memory, SeedView};
+use crate::refresh::rollout::Tries;
 use crate::token::Login;
 
 /// What is remembered about one object.
@@ -22,8 +23,11 @@ pub(super) struct Remembered {
     pub(super) watched: Option<(String, Duration)>,
     /// When a status was last written for which nothing had been done, on the clock that counts suspend.
     pub(super) restated: Option<Duration>,
-    pub(super) ca_bundle: Option<CaBundle>,
+    /// What connections to the token API are made with, and the resourceVersion of the client certificate's Secret.
+    pub(super) tls: Option<(Option<String>, TlsMaterial)>,
     pub(super) login: Option<(LoginVersions, Login)>,
+    /// Roll-outs that failed.
+    pub(super) rollouts: Tries,
 }
 
 /// What a login was read from.

@@ -18,8 +18,10 @@ mod memory;
 pub mod metrics;
 mod poll;
 pub mod process;
+mod provider;
 pub mod reconcile;
 mod rival;
+mod rollout;
 mod run;
 pub mod seen;
 mod start;
@@ -34,8 +36,8 @@ pub use start::{JournalPlace, Parts, READ_TIMEOUT, Settings, StartError};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::Store;
-use tokio::sync::Semaphore;
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,8 +48,12 @@ use cluster::Cluster;
 use kept::KeptAnswers;
 use memory::Memories;
 use metrics::Metrics;
+use provider::Providers;
 use seen::SeenSecrets;
 use transport::TokenCalls;
+
+/// A watched namespace, none for all, and where its controller can be told to look at an object.
+type Wake = (Option<String>, mpsc::UnboundedSender<ObjectRef<DeserializeGuard<RefreshableToken>>>);
 
 /// What every look at an object uses.
 pub struct Context {
@@ -59,6 +65,9 @@ pub struct Context {
     memory: Arc<Memories>,
     metrics: Metrics,
     stores: Mutex<Vec<Store<DeserializeGuard<RefreshableToken>>>>,
+    /// Where a controller can be told to look at an object: of each watched namespace, or of all at once.
+    wakes: Mutex<Vec<Wake>>,
+    providers: Providers,
     /// How many exchanges may run at once: so many tokens are at risk when the process dies.
     in_flight: Arc<Semaphore>,
     /// Exchanges under way; nothing cancels them.
@@ -72,6 +81,10 @@ pub struct Context {
     namespaces: Vec<String>,
     /// Secrets are listed and watched; otherwise they are asked for by name.
     secrets_watch: bool,
+    /// Workloads may be restarted.
+    rollout: bool,
+    /// Tokens of ServiceAccounts may be asked for.
+    service_account_tokens: bool,
     pod: String,
     process: String,
 }
@@ -88,6 +101,8 @@ impl Context {
             memory: Arc::clone(&self.memory),
             metrics: self.metrics.clone(),
             stores: Mutex::default(),
+            wakes: Mutex::default(),
+            providers: Providers::default(),
             in_flight: Arc::clone(&self.in_flight),
             exchanges: self.exchanges.clone(),
             stopping,
@@ -96,9 +111,21 @@ impl Context {
             operator_namespace: self.operator_namespace.clone(),
             namespaces: self.namespaces.clone(),
             secrets_watch: self.secrets_watch,
+            rollout: self.rollout,
+            service_account_tokens: self.service_account_tokens,
             pod: self.pod.clone(),
             process: self.process.clone(),
         })
+    }
+
+    /// Has an object looked at.
+    fn wake(&self, object: ObjectRef<DeserializeGuard<RefreshableToken>>) {
+        let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |(scope, _): &&Wake| scope.is_none() || *scope == object.namespace;
+        if let Some((_, wake)) = wakes.iter().find(fits) {
+            // The receiver is gone only while the operator stops.
+            let _ = wake.send(object);
+        }
     }
 
     /// Every object that the watches hold.

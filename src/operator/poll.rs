@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 
 use super::Context;
 use super::cluster::Trouble;
-use crate::api::{ROLE_LABEL, RefreshableToken};
+use crate::api::{ProviderSpec, ROLE_LABEL, RefreshableToken};
 
 /// How long an answer counts as new. Our choice: the looks that follow on our own writes need no other.
 const NEW: Duration = Duration::from_secs(10);
@@ -25,9 +25,9 @@ impl Context {
         let namespace = object.namespace().unwrap_or_default();
         let spec = &object.spec;
         let seed = Some(spec.credential.seed_secret_ref.name.as_str());
-        let client = spec.provider.client_secret_ref().map(|client| client.name.as_str());
+        let provider = spec.provider.iter().flat_map(ProviderSpec::secrets);
         let outputs = spec.outputs.iter().map(|output| output.secret_name.as_str());
-        let names = seed.into_iter().chain(client).chain(outputs);
+        let names = seed.into_iter().chain(provider).chain(outputs);
         join_all(names.map(|name| self.look_at(&namespace, name))).await;
     }
 

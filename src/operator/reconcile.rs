@@ -1,5 +1,7 @@
 //! One object's turn: gather facts, decide, run what was decided, report. Nothing is decided here.
 
+mod report;
+
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,31 +18,36 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use super::Context;
-use super::cluster::{Owner, Trouble, is_owned_by, output_view};
+use super::cluster::{Owner, output_view};
 use super::credential::{self, Unusable};
 use super::deletion;
 use super::drive::{Driven, Job};
+use super::endpoint::Reach;
 use super::memory::{LoginVersions, Remembered};
 use super::metrics::CONTROLLER;
+use super::provider::{Pass, ProviderKey, Resolved};
 use super::rival;
 use super::telemetry;
-use super::transport::Connection;
-use crate::api::{OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
+use super::transport::{Connection, TlsMaterial};
+use crate::api::{Limits, OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
+use crate::provider::{Provider, Semantics};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
-use crate::refresh::decide::{Facts, OutputView, Plan, Rival, SeedView, Trigger, decide, previous_ends};
+use crate::refresh::decide::{Facts, OutputView, Plan, ProviderView, Rival, SeedView, Trigger, decide};
 use crate::refresh::exchange::{Brief, KnownChain, Outcome, Task};
 use crate::refresh::journal::Place;
+use crate::refresh::schedule::after;
 use crate::refresh::state::{Claim, Owner as ChainOwner};
 use crate::token::Login;
 
-/// Longest sleep before an object is looked at again. kube sleeps on the monotonic clock, which stops during suspend, so that
-/// a long sleep could outlast an expiry.
-const LONGEST_SLEEP: Duration = Duration::from_secs(300);
 /// Pause before an object is looked at again after the API server did not answer.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Pause between two statuses for which nothing was done. Our choice: nobody waits for them, and an expiry is told at once.
 const RESTATE_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long after its creation an object whose token has no known end counts as ending where others wait too. Our choice: tokens that
+/// end sooner go first, and whoever has just made an object is not kept waiting by all others.
+const NEWCOMER: Duration = Duration::from_secs(300);
 
 /// A reconciliation that broke down; the object is looked at again.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +62,10 @@ pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context:
         match &object.0 {
             Ok(object) => {
                 context.look_at_secrets(object).await;
-                Box::pin(Turn::new(object.clone(), context).run()).await
+                match Box::pin(Turn::begin(object.clone(), context)).await {
+                    Ok(turn) => Box::pin(turn.run()).await,
+                    Err(action) => action,
+                }
             }
             Err(invalid) => Box::pin(undecodable(&context, invalid)).await,
         }
@@ -119,6 +129,9 @@ async fn undecodable(context: &Context, invalid: &InvalidObject) -> Action {
 struct Turn {
     context: Arc<Context>,
     object: RefreshableToken,
+    provider: Result<Resolved, (Reason, String)>,
+    /// Changes with the provider and with the Secrets that it names.
+    version: Option<String>,
     uid: String,
     name: String,
     namespace: String,
@@ -130,7 +143,7 @@ struct Turn {
 }
 
 impl Turn {
-    fn new(object: RefreshableToken, context: Arc<Context>) -> Self {
+    async fn begin(object: RefreshableToken, context: Arc<Context>) -> Result<Self, Action> {
         let uid = object.uid().unwrap_or_default();
         let mut remembered = context.memory.recall(&uid);
         // Our own last write may not have come back through the watch yet. Once it has, one copy is enough.
@@ -146,7 +159,26 @@ impl Turn {
             Some(seen) if seen.role == "seed" => SeedView::Seen(seen.resource_version),
             Some(_) | None => SeedView::NotSeen,
         };
-        Self { context, object, uid, name, namespace, remembered, status, seed, seed_secret: None, rival: None }
+        let provider = match context.resolve(&object).await {
+            Ok(resolved) => Ok(resolved),
+            Err(Unusable::Refused(reason, message)) => Err((reason, message)),
+            Err(Unusable::Unavailable) => return Err(Action::requeue(UNAVAILABLE_PAUSE)),
+        };
+        let version = provider.as_ref().ok().and_then(|provider| context.version(provider));
+        Ok(Self {
+            context,
+            object,
+            provider,
+            version,
+            uid,
+            name,
+            namespace,
+            remembered,
+            status,
+            seed,
+            seed_secret: None,
+            rival: None,
+        })
     }
 
     async fn run(mut self) -> Action {
@@ -154,8 +186,10 @@ impl Turn {
             return action;
         }
         let mut plan = self.decide();
+        // Nothing but a halt, a wait or a leave is planned without one.
+        let Ok(resolved) = self.provider.clone() else { return self.stand(plan).await };
         if plan == Plan::ReadSeed {
-            if let Err(action) = self.read_seed().await {
+            if let Err(action) = self.read_seed(&resolved).await {
                 return action;
             }
             plan = self.decide();
@@ -165,19 +199,32 @@ impl Turn {
                 SeedView::Read { seed, .. } => Some(&seed.fingerprint),
                 SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
             };
-            self.rival = rival::find(&self.object, fingerprint, &self.context.objects());
+            let reissued = self.offer(&resolved).semantics() == Semantics::Reissue;
+            self.rival = rival::find(&self.object, reissued, fingerprint, &self.context.objects());
             plan = self.decide();
         }
         match plan {
+            Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(resolved, task, trigger, preflight)).await,
+            plan => self.stand(plan).await,
+        }
+    }
+
+    /// Follows a plan that begins nothing.
+    async fn stand(self, plan: Plan) -> Action {
+        match plan {
             Plan::Leave => Action::await_change(),
-            Plan::ReadSeed => Action::requeue(UNAVAILABLE_PAUSE),
+            Plan::ReadSeed | Plan::Exchange { .. } => Action::requeue(UNAVAILABLE_PAUSE),
             Plan::Wait { until } => {
                 let conclusion = conclude_wait(&self.facts(), self.context.clock.now());
                 Box::pin(self.restate(conclusion, until)).await
             }
             Plan::Halt { reason, message } => Box::pin(self.halt(reason, &message)).await,
-            Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(task, trigger, preflight)).await,
         }
+    }
+
+    /// The token API with what this object asks of it.
+    fn offer(&self, resolved: &Resolved) -> Provider {
+        Provider::new(resolved.spec.clone(), self.object.spec.request())
     }
 
     async fn halt(self, reason: Reason, message: &str) -> Action {
@@ -194,7 +241,7 @@ impl Turn {
             }
             self.remembered.restated = Some(self.context.clock.since_boot());
         }
-        self.report(conclusion, until).await
+        Box::pin(self.report(conclusion, until)).await
     }
 
     /// For how long a status waits that follows from nothing but facts and the clock. Two replicas without an election whose clocks
@@ -212,6 +259,10 @@ impl Turn {
             request: self.object.annotations().get(REFRESH_REQUESTED_ANNOTATION).map(String::as_str),
             deleting: self.object.metadata.deletion_timestamp.is_some(),
             spec: &self.object.spec,
+            provider: match &self.provider {
+                Ok(resolved) => ProviderView::Known { spec: &resolved.spec, version: self.version.as_deref() },
+                Err((reason, message)) => ProviderView::Unusable { reason: *reason, message },
+            },
             status: &self.status,
             rival: self.rival.clone(),
             seed: self.seed.clone(),
@@ -238,12 +289,14 @@ impl Turn {
         Owner { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() }
     }
 
-    async fn read_seed(&mut self) -> Result<(), Action> {
-        let name = self.object.spec.credential.seed_secret_ref.name.clone();
-        let spec = &self.object.spec;
-        let semantics = credential::provider(spec).semantics();
-        let read = match credential::opted_in(&self.context.cluster, &self.namespace, &name).await {
-            Ok(secret) => credential::seed(&secret, &self.name, spec, semantics, &self.context.key).map(|seed| (secret, seed)),
+    async fn read_seed(&mut self, resolved: &Resolved) -> Result<(), Action> {
+        let reference = &self.object.spec.credential.seed_secret_ref;
+        let provider = self.offer(resolved);
+        let read = match credential::opted_in(&self.context.cluster, &self.namespace, &reference.name).await {
+            Ok(secret) => {
+                let seed = credential::seed(&secret, &self.name, &provider, &self.object.spec.credential, &self.context.key);
+                seed.map(|seed| (secret, seed))
+            }
             Err(unusable) => Err(unusable),
         };
         self.seed = match read {
@@ -258,15 +311,24 @@ impl Turn {
         Ok(())
     }
 
-    async fn exchange(mut self, task: Task, trigger: Trigger, preflight: bool) -> Action {
+    async fn exchange(mut self, resolved: Resolved, task: Task, trigger: Trigger, preflight: bool) -> Action {
         if self.context.stopping.is_cancelled() {
             return Action::await_change();
         }
-        let credentials = self.credentials(task, preflight).await;
+        // What is under way already must not wait: a grace may end.
+        let begins = self.status.attempt.is_none() && task != Task::Publish;
+        let _pass = match resolved.limits.as_ref().filter(|_| begins).map(|limits| self.ask(limits)) {
+            Some(Ok(pass)) => Some(pass),
+            Some(Err(pause)) => return Box::pin(self.queue(pause)).await,
+            None => None,
+        };
+        let provider = self.offer(&resolved);
+        let creates = trigger == Trigger::Bootstrap;
+        let credentials = self.credentials(&resolved, task, preflight, creates).await;
         let (login, connection) = match credentials {
             Ok(found) => found,
             // Publishing needs none, and an open exchange can often be ended without.
-            Err(_) if task == Task::Publish => (Login::default(), self.connection()),
+            Err(_) if task == Task::Publish => (Login::default(), self.connection(&resolved)),
             Err(Unusable::Unavailable) => return Action::requeue(UNAVAILABLE_PAUSE),
             Err(Unusable::Refused(reason, message)) => return Box::pin(self.halt(reason, &message)).await,
         };
@@ -274,14 +336,14 @@ impl Turn {
         let Some(_adopting) = context.memory.adopt_alone(&self.seed, &self.uid) else {
             return Action::requeue(UNAVAILABLE_PAUSE);
         };
-        let brief = self.brief(task, login, preflight);
-        let semantics = brief.provider.semantics();
+        let semantics = provider.semantics();
+        let brief = Brief { creates, ..self.brief(provider, task, login, preflight) };
         let job = Job {
             context: Arc::clone(&self.context),
             object: Some(self.object.clone()),
             owner: self.owner(),
             place: self.place(),
-            provider: self.object.spec.provider.name(),
+            provider: resolved.spec.name(),
             connection,
             claimed: None,
             permit: None,
@@ -296,10 +358,27 @@ impl Turn {
         let until = conclusion.memory.retry_time;
         self.object = object.unwrap_or(self.object);
         self.watch(&finished.outcome);
-        self.report(conclusion, until).await
+        Box::pin(self.report(conclusion, until)).await
     }
 
     /// Notes since when this process sees another's claim, on the clock that nobody sets.
+    /// Asks for a turn at a provider that has limits; or says how soon to ask again.
+    fn ask(&self, (provider, limits): &(ProviderKey, Limits)) -> Result<Pass, Duration> {
+        let known = self.status.token.as_ref().and_then(|token| token.expiration_time);
+        let created = self.object.metadata.creation_timestamp.as_ref();
+        let created = created.and_then(|time| DateTime::from_timestamp(time.0.as_second(), 0));
+        let ends = known.or(created.map(|created| after(created, NEWCOMER)));
+        self.context.providers.turnstiles.ask(provider, *limits, &self.uid, ends, self.context.clock.since_boot())
+    }
+
+    /// Waits for its turn; says what the passing of time makes of the token.
+    async fn queue(self, pause: Duration) -> Action {
+        let now = self.context.clock.now();
+        tracing::debug!(?pause, "the provider's limits are reached: others go first");
+        let conclusion = conclude_wait(&self.facts(), now);
+        self.restate(conclusion, Some(after(now, pause))).await
+    }
+
     fn watch(&mut self, outcome: &Outcome) {
         let Outcome::Held { claim, .. } = outcome else { return self.remembered.watched = None };
         if self.remembered.watched.as_ref().is_none_or(|(watched, _)| watched != claim) {
@@ -307,56 +386,95 @@ impl Turn {
         }
     }
 
-    fn connection(&self) -> Connection {
-        let timeouts = self.object.spec.provider.timeouts();
-        let longest = credential::provider(&self.object.spec).semantics().longest_request().unwrap_or(Duration::MAX);
-        let request_timeout = timeouts.request().min(longest);
-        Connection { ca_bundle: None, connect_timeout: timeouts.connect(), request_timeout }
+    fn connection(&self, resolved: &Resolved) -> Connection {
+        let connection = resolved.connection();
+        let longest = self.offer(resolved).semantics().longest_request().unwrap_or(Duration::MAX);
+        Connection { request_timeout: connection.request_timeout.min(longest), ..connection }
     }
 
-    async fn credentials(&mut self, task: Task, preflight: bool) -> Result<(Login, Connection), Unusable> {
-        let spec = self.object.spec.clone();
-        let mut connection = self.connection();
+    async fn credentials(
+        &mut self,
+        resolved: &Resolved,
+        task: Task,
+        preflight: bool,
+        creates: bool,
+    ) -> Result<(Login, Connection), Unusable> {
+        let Resolved { spec: provider, home, .. } = resolved;
+        let reference = self.object.spec.credential.seed_secret_ref.clone();
+        let mut connection = self.connection(resolved);
         if task == Task::Publish && self.status.attempt.is_none() {
             return Ok((Login::default(), connection));
         }
-        if spec.provider.tls().is_some() {
-            connection.ca_bundle = match &self.remembered.ca_bundle {
-                Some(bundle) if !preflight => Some(bundle.clone()),
-                Some(_) | None => credential::ca_bundle(&self.context.cluster, &self.namespace, &spec.provider).await?,
-            };
-            self.remembered.ca_bundle.clone_from(&connection.ca_bundle);
+        if provider.tls().is_some() {
+            connection.tls = self.tls(resolved, preflight).await?;
         }
-        if !credential::needs_login(&spec.provider) {
+        if creates {
+            let secret = credential::opted_in(&self.context.cluster, &self.namespace, &reference.name).await?;
+            return Ok((credential::creating_login(&secret, provider, &reference)?, connection));
+        }
+        if !credential::needs_login(provider) {
             return Ok((Login::default(), connection));
         }
-        let seed_name = &spec.credential.seed_secret_ref.name;
-        let client_name = spec.provider.client_secret_ref().map(|client| client.name.clone());
-        let version = |name: &str| self.context.seen.get(&self.namespace, name).map(|seen| seen.resource_version);
-        let versions = LoginVersions { seed: version(seed_name), client: client_name.as_deref().and_then(version) };
+        let seed_name = &reference.name;
+        let client_name = provider.client_secret_ref().map(|client| client.name.clone());
+        let version = |home: &str, name: &str| self.context.seen.get(home, name).map(|seen| seen.resource_version);
+        let client_version = client_name.as_deref().and_then(|name| version(home, name));
+        // Of a Secret that no watch shows nobody can tell whether it is still the same.
+        let told = client_name.is_none() || client_version.is_some() || resolved.reach == Reach::Namespace;
+        let versions = LoginVersions { seed: version(&self.namespace, seed_name), client: client_version };
         if let Some((known, login)) = &self.remembered.login
             && *known == versions
+            && told
             && !preflight
         {
-            return Ok((login.clone(), connection));
+            return Ok((self.showing(login.clone()).await?, connection));
         }
         let client = match &client_name {
-            Some(name) => Some(credential::opted_in(&self.context.cluster, &self.namespace, name).await?),
+            Some(name) => Some(credential::opted_in(&self.context.cluster, home, name).await?),
             None => None,
         };
         if self.seed_secret.is_none() && versions.seed.is_some() && client.is_none() {
             self.seed_secret = Some(credential::opted_in(&self.context.cluster, &self.namespace, seed_name).await?);
         }
-        let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), &spec)?;
+        let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), provider, &reference)?;
         self.remembered.login = Some((versions, login.clone()));
-        Ok((login, connection))
+        Ok((self.showing(login).await?, connection))
+    }
+
+    /// Adds the token of the ServiceAccount that the object names: a new one each time, which is kept nowhere.
+    async fn showing(&self, login: Login) -> Result<Login, Unusable> {
+        let Some(account) = &self.object.spec.credential.service_account_ref else { return Ok(login) };
+        if !self.context.service_account_tokens {
+            let message = "this operator asks for no tokens of ServiceAccounts: it was started without --service-account-tokens (chart: \
+                           serviceAccountTokens.enabled=true)";
+            return Err(Unusable::Refused(Reason::ServiceAccountTokenUnavailable, message.to_owned()));
+        }
+        let token = credential::service_account_token(&self.context.cluster, &self.namespace, account).await?;
+        Ok(Login { subject_token: Some(token), ..login })
+    }
+
+    /// What the connection is made with: as it was read last, unless that may have changed.
+    async fn tls(&mut self, resolved: &Resolved, preflight: bool) -> Result<TlsMaterial, Unusable> {
+        let Resolved { spec: provider, home, .. } = resolved;
+        let shown = provider.client_certificate_ref();
+        let version = shown.and_then(|shown| self.context.seen.get(home, &shown.name)).map(|seen| seen.resource_version);
+        // Of a certificate that no watch shows nobody can tell whether it is still the same.
+        let told = shown.is_none() || version.is_some();
+        match &self.remembered.tls {
+            Some((known, tls)) if *known == version && told && !preflight => Ok(tls.clone()),
+            Some(_) | None => {
+                let tls = credential::tls(&self.context.cluster, home, provider).await?;
+                self.remembered.tls = Some((version, tls.clone()));
+                Ok(tls)
+            }
+        }
     }
 
     fn place(&self) -> Place {
         Place { namespace: self.namespace.clone(), state_secret: self.object.spec.state_secret_name(&self.name) }
     }
 
-    fn brief(&self, task: Task, login: Login, preflight: bool) -> Brief {
+    fn brief(&self, provider: Provider, task: Task, login: Login, preflight: bool) -> Brief {
         let facts = self.facts();
         let context = &self.context;
         let claim = Claim::new(context.clock.unique_name(), &context.pod, &context.process);
@@ -367,7 +485,7 @@ impl Turn {
             place: self.place(),
             claim: Claim { journal: context.kept.id(), ..claim },
             watched: watched.map(|(claim, since)| (claim, context.clock.since_boot().saturating_sub(since))),
-            provider: credential::provider(&self.object.spec),
+            provider,
             login,
             seed: match &self.seed {
                 SeedView::Read { seed, .. } => Some(seed.clone()),
@@ -377,79 +495,10 @@ impl Turn {
             seen: facts.outputs.into_iter().map(|view| view.map(|view| view.seen)).collect(),
             known: KnownChain::of(&self.status, self.remembered.memory.generation),
             preflight,
+            creates: false,
             expects_state: self.status.seed.is_some() || self.status.attempt.is_some(),
             void_claims: self.remembered.memory.void_claims.clone(),
             key: self.context.key.clone(),
         }
-    }
-
-    /// Stores the status if it changed, tells people, and says when to look again.
-    async fn report(mut self, conclusion: Conclusion, until: Option<DateTime<Utc>>) -> Action {
-        self.remembered.memory = conclusion.memory;
-        let same = self.object.status.as_ref() == Some(&conclusion.status);
-        let stored = same || self.store(&conclusion.status).await;
-        if !same {
-            self.remembered.latest = Some(self.object.clone());
-        } else if conclusion.again
-            // What was decided rests on an object that has changed since: the watch may show that much later.
-            && let Ok(live) = self.context.cluster.object(&self.namespace, &self.name).await
-            && is_owned_by(&live, &self.uid)
-        {
-            self.remembered.latest = Some(live);
-        }
-        self.context.memory.remember(&self.uid, self.remembered);
-        for note in &conclusion.events {
-            if note.warning {
-                tracing::warn!(reason = note.reason.as_str(), message = note.message);
-            } else {
-                tracing::info!(reason = note.reason.as_str(), message = note.message);
-            }
-            self.context.cluster.publish_event(&self.object.object_ref(&()), note).await;
-        }
-        if !stored {
-            return Action::requeue(UNAVAILABLE_PAUSE);
-        }
-        if conclusion.again {
-            return Action::requeue(Duration::from_millis(500));
-        }
-        let now = self.context.clock.now();
-        let previous = previous_ends(&self.object.spec, &conclusion.status);
-        let times = [until, conclusion.status.next_refresh_time].into_iter().flatten().chain(previous);
-        let next = times.filter(|time| *time > now).min();
-        let expiry = conclusion.status.token.and_then(|token| token.expiration_time).filter(|time| *time > now);
-        let wake = next.into_iter().chain(expiry).min();
-        // The clock is read in whole seconds by the decision: a millisecond more makes sure that the time has come.
-        let sleep = wake.map(|time| (time - now).to_std().unwrap_or_default() + Duration::from_millis(1));
-        Action::requeue(sleep.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP))
-    }
-
-    /// PUT the status. Somebody who wrote to the object in between is no reason to lose what we know; another replica that has
-    /// written about the chain knows more, and its mark must not be written over.
-    async fn store(&mut self, status: &RefreshableTokenStatus) -> bool {
-        let base = self.object.status.clone().unwrap_or_default();
-        for _ in 0..3 {
-            self.object.status = Some(status.clone());
-            match self.context.cluster.put_status(&self.namespace, &self.object).await {
-                Ok(object) => {
-                    self.object = object;
-                    return true;
-                }
-                Err(Trouble::Conflict) => match self.context.cluster.object(&self.namespace, &self.name).await {
-                    Ok(object) if is_owned_by(&object, &self.uid) => {
-                        let same = object.status.as_ref().is_none_or(|live| live.same_chain(&base));
-                        self.object = object;
-                        if !same {
-                            break;
-                        }
-                    }
-                    Ok(_) | Err(Trouble::Missing) => return true,
-                    Err(Trouble::Conflict | Trouble::Denied | Trouble::Unclear) => break,
-                },
-                Err(Trouble::Missing) => return true,
-                Err(Trouble::Denied | Trouble::Unclear) => break,
-            }
-        }
-        tracing::warn!("the status could not be stored; it is computed again");
-        false
     }
 }

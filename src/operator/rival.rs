@@ -5,23 +5,24 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 
-use super::credential;
 use crate::api::{Reason, RefreshableToken, RefreshableTokenStatus};
-use crate::provider::Semantics;
 use crate::refresh::decide::Rival;
 use crate::token::Fingerprint;
 
 /// The object that stands in the way of `mine` beginning a chain with the seed of that fingerprint.
 ///
+/// `reissued`: `mine` has credentials that bring each token anew, which many can use.
+///
 /// Names belong to the object whose chain has begun, else to the older one. A token belongs to whoever has taken it, however
 /// young that object is.
 pub(super) fn find(
     mine: &RefreshableToken,
+    reissued: bool,
     seed: Option<&Fingerprint>,
     objects: &[Arc<DeserializeGuard<RefreshableToken>>],
 ) -> Option<Rival> {
     let others = objects.iter().filter_map(|other| other.0.as_ref().ok()).filter(|other| other.uid() != mine.uid());
-    others.into_iter().find_map(|other| same_token(other, seed).or_else(|| same_name(mine, other)))
+    others.into_iter().find_map(|other| same_token(other, seed).or_else(|| same_name(mine, reissued, other)))
 }
 
 fn who(object: &RefreshableToken) -> String {
@@ -39,15 +40,13 @@ fn same_token(other: &RefreshableToken, seed: Option<&Fingerprint>) -> Option<Ri
     (begun_with || status.spent_fingerprints.iter().any(|spent| spent == seed)).then(|| seed_in_use(other))
 }
 
-fn same_name(mine: &RefreshableToken, other: &RefreshableToken) -> Option<Rival> {
+fn same_name(mine: &RefreshableToken, reissued: bool, other: &RefreshableToken) -> Option<Rival> {
     if other.namespace() != mine.namespace() || rank(other) > rank(mine) {
         return None;
     }
     let state = mine.spec.state_secret_name(&mine.name_any());
-    // Credentials that bring each token anew can be used by many.
-    let used_up = |object: &RefreshableToken| credential::provider(&object.spec).semantics() != Semantics::Reissue;
     let same_seed = other.spec.credential.seed_secret_ref.name == mine.spec.credential.seed_secret_ref.name;
-    if same_seed && used_up(mine) && used_up(other) {
+    if same_seed && !reissued {
         return Some(seed_in_use(other));
     }
     if other.spec.state_secret_name(&other.name_any()) == state {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::ObjectRef;
@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Context;
 use super::leader::Election;
+use super::provider;
 use super::reconcile::{after_breakdown, reconcile};
 use super::watch::watch_secrets;
 use crate::api::RefreshableToken;
@@ -89,13 +90,18 @@ async fn work(context: &Arc<Context>) {
     let controllers = context.apis::<Guarded>().into_iter().zip(context.apis::<PartialObjectMeta<Secret>>()).enumerate();
     // Closed when each controller has let go of its end.
     let (listing, mut listed) = mpsc::channel(1);
-    let (mut running, mut stores) = (Vec::new(), Vec::new());
+    let (mut running, mut stores, mut wakes) = (Vec::new(), Vec::new(), Vec::new());
     for (number, ((scope, objects), (_, secrets))) in controllers {
         let controller = Controller::new(objects, watcher::Config::default());
         stores.push(controller.store());
-        running.push(control(context, number, scope, controller, secrets, listing.clone()));
+        let (wake, woken) = mpsc::unbounded_channel();
+        wakes.push((scope.clone(), wake.clone()));
+        let woken = futures::stream::unfold(woken, |mut woken| async move { woken.recv().await.map(|object| (object, woken)) });
+        let controller = controller.reconcile_on(woken);
+        running.push(control(context, number, scope, controller, secrets, wake, listing.clone()));
     }
     drop(listing);
+    *context.wakes.lock().unwrap_or_else(PoisonError::into_inner) = wakes;
     context.stores.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&stores);
     context.metrics.begin_term(stores, context.stopping.clone());
     tracing::info!(namespaces = ?context.namespaces, "watching");
@@ -103,7 +109,7 @@ async fn work(context: &Arc<Context>) {
         listed.recv().await;
         context.metrics.set_ready();
     };
-    tokio::join!(futures::future::join_all(running), ready);
+    tokio::join!(futures::future::join_all(running), provider::run(context), ready);
     context.metrics.end_term();
 }
 
@@ -114,11 +120,11 @@ async fn control(
     scope: Option<String>,
     controller: Controller<Guarded>,
     secrets: Api<PartialObjectMeta<Secret>>,
+    wake: mpsc::UnboundedSender<ObjectRef<Guarded>>,
     listing: mpsc::Sender<Infallible>,
 ) {
-    let (wake, woken) = mpsc::unbounded_channel();
     let store = controller.store();
-    let watch = if context.secrets_watch { Some(begin_watch(context, number, scope, secrets, wake.clone()).await) } else { None };
+    let watch = if context.secrets_watch { Some(begin_watch(context, number, scope, secrets, wake).await) } else { None };
     let stopping = context.stopping.clone();
     let listed = async {
         // An error says that the controller has ended.
@@ -126,7 +132,6 @@ async fn control(
         drop(listing);
     };
     let controller = controller
-        .reconcile_on(futures::stream::unfold(woken, |mut woken| async move { woken.recv().await.map(|object| (object, woken)) }))
         .graceful_shutdown_on(async move { stopping.cancelled().await })
         .run(reconcile, after_breakdown, Arc::clone(context))
         .for_each(|result| {
@@ -136,8 +141,18 @@ async fn control(
             forget(context);
             std::future::ready(())
         });
-    tokio::join!(controller, listed);
-    drop(wake);
+    // kube's controller ends only once its store was ready, and nothing was looked at before that.
+    let stopping = &context.stopping;
+    let unlisted = async {
+        stopping.cancelled().await;
+        if store.wait_until_ready().now_or_never().is_some() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = async { tokio::join!(controller, listed); } => {}
+        () = unlisted => {}
+    }
     if let Some(watch) = watch {
         watch.abort();
     }

@@ -23,6 +23,7 @@ use super::key::{KeyError, keys};
 use super::leader::{Election, Timing};
 use super::memory::Memories;
 use super::metrics::{Gate, Listener, Metrics};
+use super::provider::Providers;
 use super::run::{Listening, Operator};
 use super::seen::SeenSecrets;
 use super::transport::{TokenCalls, Transport};
@@ -38,6 +39,7 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(295);
 
 /// How the operator runs.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Settings {
     /// How the API server is reached.
     pub config: Config,
@@ -45,6 +47,10 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// Secrets are listed and watched; otherwise they are asked for by name, at least every five minutes.
     pub secrets_watch: bool,
+    /// The workloads of `spec.rollout` are restarted.
+    pub rollout: bool,
+    /// Tokens of ServiceAccounts are asked for, where an object names one.
+    pub service_account_tokens: bool,
     /// Where the operator keeps what is its own; none: the namespace that `config` names.
     pub operator_namespace: Option<String>,
     /// Which addresses may be called.
@@ -64,6 +70,7 @@ pub struct Settings {
 }
 
 /// What an operator is made of: the machine's parts, or those of a simulation.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Parts {
     /// The API server. It must not repeat requests by itself.
     pub client: Client,
@@ -77,6 +84,10 @@ pub struct Parts {
     pub namespaces: Vec<String>,
     /// Secrets are listed and watched; otherwise they are asked for by name, at least every five minutes.
     pub secrets_watch: bool,
+    /// The workloads of `spec.rollout` are restarted.
+    pub rollout: bool,
+    /// Tokens of ServiceAccounts are asked for, where an object names one.
+    pub service_account_tokens: bool,
     /// Where the operator keeps what is its own.
     pub operator_namespace: String,
     /// Only one replica works at a time: the one that holds the Lease.
@@ -148,11 +159,13 @@ impl Operator {
         };
         let operator = Self::assemble(Parts {
             client,
-            calls: Arc::new(Transport::new(settings.endpoint_policy)),
+            calls: Arc::new(Transport::new(&settings.endpoint_policy)),
             clock: Arc::new(SystemClock),
             journal: settings.journal_dir.map_or(JournalPlace::None, JournalPlace::Folder),
             namespaces: settings.namespaces,
             secrets_watch: settings.secrets_watch,
+            rollout: settings.rollout,
+            service_account_tokens: settings.service_account_tokens,
             operator_namespace,
             leader_elect: settings.leader_elect,
             max_in_flight: settings.max_in_flight,
@@ -181,6 +194,8 @@ impl Operator {
             memory: Arc::new(Memories::default()),
             metrics: parts.metrics,
             stores: Mutex::default(),
+            wakes: Mutex::default(),
+            providers: Providers::default(),
             in_flight: Arc::new(Semaphore::new(parts.max_in_flight)),
             exchanges: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -191,6 +206,8 @@ impl Operator {
             process: parts.clock.unique_name(),
             namespaces: parts.namespaces,
             secrets_watch: parts.secrets_watch,
+            rollout: parts.rollout,
+            service_account_tokens: parts.service_account_tokens,
             clock: parts.clock,
         };
         context.check_kind().await?;

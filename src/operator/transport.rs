@@ -26,10 +26,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-use crate::operator::endpoint::EndpointPolicy;
+use crate::operator::endpoint::{EndpointPolicy, Reach};
 use crate::provider::{Delivery, Lost, NotSent, TokenRequest};
 use lookup::{Lookup, Resolver};
-pub use tls::CaBundle;
+pub use tls::{CaBundle, ClientCertificate, TlsMaterial, UnusableCertificate};
 
 /// Most clients kept. Our choice: as many different authorities and time limits as one cluster plausibly has.
 const MOST_CLIENTS: usize = 32;
@@ -37,8 +37,10 @@ const MOST_CLIENTS: usize = 32;
 /// How one provider is connected to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Connection {
-    /// The certificate authorities to trust; none: the system's.
-    pub ca_bundle: Option<CaBundle>,
+    /// Whose word the address is.
+    pub reach: Reach,
+    /// Whom it trusts, and what it shows of itself.
+    pub tls: TlsMaterial,
     /// Until the connection stands, DNS and TLS included.
     pub connect_timeout: Duration,
     /// Until the whole answer is there, counted from the start.
@@ -79,8 +81,8 @@ pub struct Transport {
 }
 
 struct Shared {
-    policy: Arc<EndpointPolicy>,
-    resolver: Resolver,
+    /// For the word of a namespace, and of the cluster.
+    resolvers: [Resolver; 2],
     load_roots: fn() -> RootCertStore,
     system_roots: Mutex<Option<Arc<RootCertStore>>>,
     clients: Mutex<VecDeque<(Connection, Client)>>,
@@ -96,22 +98,32 @@ struct Client {
 impl Transport {
     /// A transport that calls only what `policy` allows.
     #[must_use]
-    pub fn new(policy: EndpointPolicy) -> Self {
-        Self::with(policy, lookup::system(), tls::system_roots)
+    pub fn new(policy: &EndpointPolicy) -> Self {
+        Self::with(policy, &lookup::system(), tls::system_roots)
     }
 
-    fn with(policy: EndpointPolicy, lookup: Lookup, load_roots: fn() -> RootCertStore) -> Self {
-        let policy = Arc::new(policy);
-        let resolver = Resolver::new(Arc::clone(&policy), lookup);
-        let shared = Shared { policy, resolver, load_roots, system_roots: Mutex::default(), clients: Mutex::default() };
+    fn with(policy: &EndpointPolicy, lookup: &Lookup, load_roots: fn() -> RootCertStore) -> Self {
+        let resolvers =
+            [Reach::Namespace, Reach::Cluster].map(|reach| Resolver::new(Arc::new(policy.reaching(reach)), Arc::clone(lookup)));
+        let shared = Shared { resolvers, load_roots, system_roots: Mutex::default(), clients: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
     /// Sends the request once and waits for the whole answer.
     ///
     /// Dropping the future closes the connection and loses the answer: for a single-use token call this in a task of its own.
+    ///
+    /// Where a client certificate is shown, a connection of its own asks first whether it is taken: in TLS 1.3 the server says so only
+    /// after the client may have sent its request, and what it says can be lost with the connection.
     pub async fn send(&self, request: &TokenRequest, connection: &Connection) -> Delivery {
-        let delivery = self.exchange(request, connection).await.unwrap_or_else(Delivery::NotSent);
+        let taken = match &connection.tls.client_certificate {
+            Some(_) => self.connect(&request.url, connection).await,
+            None => Ok(()),
+        };
+        let delivery = match taken {
+            Ok(()) => self.exchange(request, connection).await.unwrap_or_else(Delivery::NotSent),
+            Err(why) => Delivery::NotSent(why),
+        };
         let host = Url::parse(&request.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
         match &delivery {
             Delivery::Answered(_) => tracing::debug!(host, class = "Answered", "token API called"),
@@ -123,10 +135,10 @@ impl Transport {
 
     /// Connects as [`send`](Self::send) would, with DNS, policy, TCP and TLS, and hangs up without a byte of HTTP.
     pub async fn connect(&self, url: &str, connection: &Connection) -> Result<(), NotSent> {
-        let url = self.allowed(url)?;
+        let url = self.allowed(url, connection.reach)?;
         let client = self.client(connection, &url)?;
         let connected = async {
-            let addresses = self.shared.addresses(&url).await?;
+            let addresses = self.shared.addresses(&url, connection.reach).await?;
             let tcp = TcpStream::connect(addresses.as_slice()).await.map_err(|error| outcome::handshake(&error))?;
             if url.scheme() == "http" {
                 return Ok(());
@@ -134,15 +146,16 @@ impl Transport {
             let name = server_name(&url).ok_or(NotSent::TlsRejected)?;
             let connector = TlsConnector::from(Arc::clone(&client.tls));
             let mut tls = connector.connect(name, tcp).await.map_err(|error| outcome::handshake(&error))?;
+            let taken = outcome::taken(&mut tls).await;
             // A polite end; whether it arrives changes nothing.
             let _ = tls.shutdown().await;
-            Ok(())
+            taken
         };
         timeout(connection.connect_limit(), connected).await.unwrap_or(Err(NotSent::ConnectTimeout))
     }
 
     async fn exchange(&self, request: &TokenRequest, connection: &Connection) -> Result<Delivery, NotSent> {
-        let url = self.allowed(&request.url)?;
+        let url = self.allowed(&request.url, connection.reach)?;
         let client = self.client(connection, &url)?;
         // The clock of tokio looks at the answer before it looks at the time; the client's own looks at the time first and
         // would throw away an answer that is there when a busy process comes back late.
@@ -158,8 +171,8 @@ impl Transport {
         Ok(http::read(answer, deadline).await)
     }
 
-    fn allowed(&self, url: &str) -> Result<Url, NotSent> {
-        self.shared.policy.check_url(url).map_err(|why| {
+    fn allowed(&self, url: &str, reach: Reach) -> Result<Url, NotSent> {
+        self.shared.resolver(reach).policy().check_url(url).map_err(|why| {
             tracing::warn!(class = ?why, "the endpoint policy refuses a URL");
             NotSent::EndpointNotAllowed
         })
@@ -174,7 +187,7 @@ impl Transport {
             kept.push_back((key, client.clone()));
             return Ok(client);
         }
-        let roots = connection.ca_bundle.as_ref().map_or_else(|| self.shared.roots(), CaBundle::roots);
+        let roots = connection.tls.ca_bundle.as_ref().map_or_else(|| self.shared.roots(), CaBundle::roots);
         let empty = roots.is_empty();
         if empty && url.scheme() == "https" {
             tracing::error!("the image has no certificate authorities: mount some or give the provider a bundle");
@@ -192,8 +205,9 @@ impl Transport {
 
     fn build(&self, roots: Arc<RootCertStore>, connection: &Connection) -> Result<Client, NotSent> {
         // Neither step fails with settings that are the same for every connection.
-        let tls = tls::config(roots).map_err(|_| NotSent::TlsRejected)?;
-        let http = http::client(tls.clone(), self.shared.resolver.clone(), connection.connect_limit());
+        let tls = tls::config(roots, connection.tls.client_certificate.as_ref()).map_err(|_| NotSent::TlsRejected)?;
+        let resolver = self.shared.resolver(connection.reach).clone();
+        let http = http::client(tls.clone(), resolver, connection.connect_limit());
         Ok(Client { http: http.map_err(|_| NotSent::TlsRejected)?, tls: Arc::new(tls) })
     }
 }
@@ -207,10 +221,18 @@ impl Shared {
         roots
     }
 
-    async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, NotSent> {
+    fn resolver(&self, reach: Reach) -> &Resolver {
+        let [namespace, cluster] = &self.resolvers;
+        match reach {
+            Reach::Namespace => namespace,
+            Reach::Cluster => cluster,
+        }
+    }
+
+    async fn addresses(&self, url: &Url, reach: Reach) -> Result<Vec<SocketAddr>, NotSent> {
         let port = url.port_or_known_default().unwrap_or(443);
         let found: Vec<IpAddr> = match url.host() {
-            Some(Host::Domain(name)) => self.resolver.addresses(name).await?,
+            Some(Host::Domain(name)) => self.resolver(reach).addresses(name).await?,
             // Literal addresses were judged with the URL.
             Some(Host::Ipv4(ip)) => vec![ip.into()],
             Some(Host::Ipv6(ip)) => vec![ip.into()],

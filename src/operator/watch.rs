@@ -42,7 +42,7 @@ pub(super) async fn watch_secrets(
         if let Some(((namespace, name), secret)) = context.seen.take(number, scope.as_deref(), &event) {
             for object in concerned(&context, &namespace, &name, &secret) {
                 // The receiver is gone only while the operator stops.
-                let _ = wake.send(ObjectRef::new(&object).within(&namespace));
+                let _ = wake.send(object);
             }
         }
         if let Some(first) = first.take_if(|_| listed) {
@@ -63,19 +63,29 @@ fn only_metadata(event: watcher::Event<PartialObjectMeta<Secret>>) -> watcher::E
     }
 }
 
-/// Names of the objects that a Secret concerns: its owner, or those that name it as seed, client or output.
-fn concerned(context: &Context, namespace: &str, name: &str, secret: &SeenSecret) -> Vec<String> {
+/// The objects that a Secret concerns: its owner, or those that name it as seed or output, or whose provider names it.
+fn concerned(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    secret: &SeenSecret,
+) -> Vec<ObjectRef<DeserializeGuard<RefreshableToken>>> {
     // A label holds at most 63 characters: a longer name stands there cut, and the spec has to tell.
     if let Some(label) = secret.name_label.as_ref().filter(|label| secret.role != "seed" && label.len() < LONGEST_LABEL) {
-        return vec![label.clone()];
+        return vec![ObjectRef::new(label).within(namespace)];
     }
     let names = |object: &RefreshableToken| {
-        let client = object.spec.provider.client_secret_ref().map(|client| client.name.as_str());
+        if context.provider_names(object, namespace, name) {
+            return true;
+        }
+        if object.namespace().as_deref() != Some(namespace) {
+            return false;
+        }
         let output = secret.role != "seed" && object.spec.outputs.iter().any(|output| output.secret_name == name);
         let owner = object.uid().is_some_and(|uid| secret.owners.contains(&uid));
-        owner || output || object.spec.credential.seed_secret_ref.name == name || client == Some(name)
+        owner || output || object.spec.credential.seed_secret_ref.name == name
     };
     let objects = context.objects();
-    let objects = objects.iter().filter(|object| object.namespace().as_deref() == Some(namespace));
-    objects.filter_map(|object| object.0.as_ref().ok()).filter(|object| names(object)).map(kube::ResourceExt::name_any).collect()
+    let objects = objects.iter().filter(|object| object.0.as_ref().is_ok_and(names));
+    objects.map(|object| ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default())).collect()
 }

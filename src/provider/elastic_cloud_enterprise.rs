@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 
 use super::reply::{Members, error, error_codes, has_object, revoked, token_set};
 use super::request::{bearer, below, needed, post};
-use super::{Class, RefreshInput, Reply, RequestError, TokenError, TokenRequest};
+use super::{Body, Class, RefreshInput, Reply, RequestError, TokenError, TokenRequest};
 use crate::api::ElasticCloudEnterprise;
-use crate::token::TokenSet;
+use crate::token::{SecretText, TokenSet};
 
 /// `TokenResponse` of the vendor page; there is no refresh token and no relative expiry.
 const MEMBERS: Members = Members { access_token: "token", refresh_token: None, expiration_time: Some("session_expiration_time") };
@@ -17,6 +17,16 @@ const MEMBERS: Members = Members { access_token: "token", refresh_token: None, e
 pub(super) fn request(spec: &ElasticCloudEnterprise, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
     let token = needed(input.held.access_token.as_ref().map(|token| &token.0), "access_token (seed or state Secret)")?;
     Ok(post(below(&spec.url, "/api/v1/users/auth/_refresh")?, Some(bearer(token, "access_token")?), None))
+}
+
+/// The request that begins a session: `POST {url}/api/v1/users/auth/_login` with user name and password (vendor's API page "Login to
+/// ECE").
+pub(super) fn login(spec: &ElasticCloudEnterprise, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+    let username = needed(input.login.username.as_ref(), "username (seed Secret)")?;
+    let password = needed(input.login.password.as_ref(), "password (seed Secret)")?;
+    let content = serde_json::json!({ "username": username.reveal(), "password": password.reveal() });
+    let body = Body { content_type: "application/json", content: SecretText::new(content.to_string()) };
+    Ok(post(below(&spec.url, "/api/v1/users/auth/_login")?, None, Some(body)))
 }
 
 pub(super) fn read(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {

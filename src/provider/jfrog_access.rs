@@ -18,17 +18,34 @@ use crate::token::{SecretText, TokenSet};
 /// refresh token, and JFrog's own Vault plug-in leaves it out too. (jfrog-client-go sends `refreshable=true`.)
 pub(super) fn request(spec: &JfrogAccess, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
     let refresh_token = input.held.refresh_token.as_ref().map(|token| &token.0);
+    let form = wishes(Form::refresh(needed(refresh_token, "refresh_token (seed or state Secret)")?)?, wish);
+    Ok(post(below(&spec.url, "/access/api/v1/tokens")?, Some(authorization(input)?), Some(form.body())))
+}
+
+/// The request for the first pair of a chain: `POST {url}/access/api/v1/tokens` without a grant (JFrog's REST reference, "Create
+/// Token"), with a token that the seed holds, such as an identity token, or with user name and password.
+pub(super) fn creation(spec: &JfrogAccess, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+    const NEEDED: &str = "access_token, or username and password (seed Secret)";
+    let login = input.login;
+    let authorization = match present(login.subject_token.as_ref()) {
+        Some(token) => bearer(token, "access_token")?,
+        None => basic(needed(login.username.as_ref(), NEEDED)?, needed(login.password.as_ref(), NEEDED)?)?,
+    };
+    let form = wishes(Form::empty(), wish).wish("refreshable", Some("true"));
+    Ok(post(below(&spec.url, "/access/api/v1/tokens")?, Some(authorization), Some(form.body())))
+}
+
+/// What is asked for beside the grant.
+fn wishes(form: Form, wish: &RequestSpec) -> Form {
     // 0 would ask for a token that never expires; the CRD refuses it, and here it is as if nothing was wished.
     let seconds = wish.lifetime.map(|lifetime| lifetime.get().as_secs()).filter(|seconds| *seconds > 0);
-    let form = Form::refresh(needed(refresh_token, "refresh_token (seed or state Secret)")?)?
-        .wish("expires_in", seconds.map(|seconds| seconds.to_string()).as_deref())
+    form.wish("expires_in", seconds.map(|seconds| seconds.to_string()).as_deref())
         .wish("include_reference_token", wish.include_reference_token.filter(|wished| *wished).map(|_| "true"))
         .wish("scope", wish.scope.as_deref())
         .wish("audience", wish.audience.as_deref())
         .wish("username", wish.username.as_deref())
         .wish("description", wish.description.as_deref())
-        .wish("project_key", wish.project_key.as_deref());
-    Ok(post(below(&spec.url, "/access/api/v1/tokens")?, Some(authorization(input)?), Some(form.body())))
+        .wish("project_key", wish.project_key.as_deref())
 }
 
 /// The access token while it lives, or the reference token where there is none (company guide: "can be used in place of").

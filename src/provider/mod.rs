@@ -4,6 +4,7 @@
 //! recorded replies in `tests/providers.rs`.
 
 mod assertion;
+mod discovery;
 mod elastic_cloud_enterprise;
 mod http;
 mod jfrog_access;
@@ -24,12 +25,16 @@ use crate::api::{ProviderSpec, RequestSpec};
 use crate::token::{HeldTokens, Login, SecretText, TokenSet};
 
 pub use assertion::Assertion;
+pub use discovery::{Endpoints, NoEndpoints, endpoints, metadata_requests};
 
 /// A token API, ready to build requests for one `RefreshableToken`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Provider {
     spec: ProviderSpec,
     wish: RequestSpec,
+    /// The first tokens of a chain are asked for. Never kept: what is asked for so spends nothing.
+    #[serde(skip)]
+    creates: bool,
 }
 
 /// What a token API promises about a token that was presented; only this decides what a lost answer means.
@@ -102,6 +107,8 @@ pub struct TokenRequest {
 /// The methods that token APIs use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Method {
+    /// HTTP GET: a server's metadata.
+    Get,
     /// HTTP POST.
     Post,
     /// HTTP PUT.
@@ -232,6 +239,9 @@ pub enum NotSent {
     /// The bundle of certificate authorities cannot be used.
     #[error("the bundle of certificate authorities is not PEM, is empty or is over 64 KiB")]
     CaBundleInvalid,
+    /// The server does not take the client's certificate, or wants one and was shown none.
+    #[error("the server refuses the client's certificate, or asks for one: see tls.clientCertificateRef")]
+    ClientCertificateRejected,
     /// The client's private key did not sign.
     #[error("the client's private key could not sign")]
     NotSigned,
@@ -286,7 +296,25 @@ impl Provider {
     /// The provider of a spec with the wishes of the same spec.
     #[must_use]
     pub fn new(spec: ProviderSpec, wish: RequestSpec) -> Self {
-        Self { spec, wish }
+        Self { spec, wish, creates: false }
+    }
+
+    /// The same API, asked for the first tokens of a chain: with credentials beside the tokens, so that nothing is spent.
+    #[must_use]
+    pub fn creating(self) -> Self {
+        Self { creates: true, ..self }
+    }
+
+    /// Whether the first tokens of a chain are asked for.
+    #[must_use]
+    pub fn creates(&self) -> bool {
+        self.creates
+    }
+
+    /// What the manifest says of the token API.
+    #[must_use]
+    pub fn spec(&self) -> &ProviderSpec {
+        &self.spec
     }
 
     /// The key of the token API in the manifest.
@@ -304,6 +332,9 @@ impl Provider {
     /// What the API promises about a presented token.
     #[must_use]
     pub fn semantics(&self) -> Semantics {
+        if self.creates {
+            return Semantics::Reissue;
+        }
         match &self.spec {
             ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => Semantics::SingleUse,
             ProviderSpec::ElasticCloudEnterprise(_) => Semantics::RenewsItself,
@@ -325,8 +356,17 @@ impl Provider {
         }
     }
 
-    /// The one request of a refresh.
+    /// The one request of a refresh, or for the first tokens.
     pub fn request(&self, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+        if self.creates {
+            return match &self.spec {
+                ProviderSpec::JfrogAccess(spec) => jfrog_access::creation(spec, &self.wish, input),
+                ProviderSpec::ElasticCloudEnterprise(spec) => elastic_cloud_enterprise::login(spec, input),
+                ProviderSpec::JfrogDistribution(_) | ProviderSpec::Oauth2(_) | ProviderSpec::Http(_) => {
+                    Err(RequestError::Declared("this provider gives no first tokens for credentials"))
+                }
+            };
+        }
         match &self.spec {
             ProviderSpec::JfrogAccess(spec) => jfrog_access::request(spec, &self.wish, input),
             ProviderSpec::JfrogDistribution(spec) => jfrog_distribution::request(spec, &self.wish, input),
@@ -340,13 +380,14 @@ impl Provider {
     ///
     /// After [`Class::Unknown`] the raw answer must be kept: tokens may be in it that could not be read.
     pub fn read(&self, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
-        match &self.spec {
+        let read = match &self.spec {
             ProviderSpec::JfrogAccess(_) => jfrog_access::read(reply, sent),
             ProviderSpec::JfrogDistribution(_) => jfrog_distribution::read(reply, sent),
             ProviderSpec::ElasticCloudEnterprise(_) => elastic_cloud_enterprise::read(reply, sent),
             ProviderSpec::Oauth2(spec) => oauth2::read(spec, &self.wish, reply, sent),
             ProviderSpec::Http(spec) => http::read(spec, reply, sent),
-        }
+        };
+        if self.creates { read.map_err(created) } else { read }
     }
 
     /// The one request that revokes what is held, for a chain that ends with its object; none if there is nothing to revoke or
@@ -375,5 +416,15 @@ impl Provider {
             ProviderSpec::Oauth2(_) => oauth2::read_revocation(reply, sent),
             ProviderSpec::Http(spec) => http::read_revocation(spec, reply, sent),
         }
+    }
+}
+
+/// What a refusal of first tokens proves: no chain can be over that has not begun.
+fn created(error: TokenError) -> TokenError {
+    match error.class {
+        Class::ChainOver => {
+            TokenError { class: Class::Configuration, detail: "the credentials in the seed are not accepted", ..error }
+        }
+        Class::Transient | Class::Throttled | Class::Configuration | Class::Unknown => error,
     }
 }

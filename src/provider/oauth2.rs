@@ -1,4 +1,5 @@
-//! OAuth 2.0 at any server: the grants of RFC 6749 sections 6 and 4.4; it must not read more into an answer than codes say.
+//! OAuth 2.0 at any server: the grants of RFC 6749 sections 6 and 4.4, of RFC 8693 and of RFC 7523 section 2.1; it must not read
+//! more into an answer than codes say.
 
 mod preset;
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::reply::{Fields, Members, error, revoked, spending_refusal, tokens};
-use super::request::{Form, absolute, client_basic, needed, post};
+use super::request::{Form, absolute, client_basic, needed, post, present};
 use super::{Assertion, Class, RefreshInput, Reply, RequestError, Semantics, TokenError, TokenRequest};
 use crate::api::{ClientAuthentication, Grant, Oauth2, RequestSpec, Rotation};
 use crate::token::{SecretText, TokenSet};
@@ -59,6 +60,13 @@ const CODES: [(&str, Class, &str); 17] = [
 /// and not in the quotes of the draft's structured field.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
+/// RFC 8693 section 2.1.
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 7523 section 2.1.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// RFC 8693 section 3: what ServiceAccounts have.
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+
 /// The request for a token.
 pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
     let form = match spec.grant() {
@@ -70,6 +78,13 @@ pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_
         Grant::ClientCredentials => {
             Form::empty().wish("grant_type", Some("client_credentials")).wish("audience", wish.audience.as_deref())
         }
+        Grant::TokenExchange => Form::empty()
+            .wish("grant_type", Some(TOKEN_EXCHANGE))
+            .secret("subject_token", subject(input)?)?
+            .wish("subject_token_type", Some(spec.subject_token_type.as_deref().unwrap_or(JWT)))
+            .wish("requested_token_type", spec.requested_token_type.as_deref())
+            .wish("audience", wish.audience.as_deref()),
+        Grant::JwtBearer => Form::empty().wish("grant_type", Some(JWT_BEARER)).secret("assertion", subject(input)?)?,
     };
     let mut request = authenticated(spec, absolute(&spec.token_url)?.into(), form.wish("scope", wish.scope.as_deref()), input)?;
     if semantics(spec) == Semantics::IdempotencyKey {
@@ -78,9 +93,18 @@ pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_
     Ok(request)
 }
 
+fn subject<'a>(input: &RefreshInput<'a>) -> Result<&'a SecretText, RequestError> {
+    needed(input.login.subject_token.as_ref(), "subject_token (seed Secret, or credential.serviceAccountRef)")
+}
+
 /// A form with the client's credentials (RFC 6749 section 2.3).
 fn authenticated(spec: &Oauth2, url: String, form: Form, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
     let login = input.login;
+    // Whoever shows another token may be no client at all (RFC 8693 section 2.1, RFC 7521 section 4.1).
+    let nobody = spec.grant().has_subject() && spec.client_authentication == Some(ClientAuthentication::None);
+    if nobody && present(login.client_id.as_ref()).is_none() {
+        return Ok(post(url, None, Some(form.body())));
+    }
     let id = needed(login.client_id.as_ref(), "client_id (Secret of clientSecretRef, or the seed)")?;
     let secret = || needed(login.client_secret.as_ref(), "client_secret (Secret of clientSecretRef, or the seed)");
     Ok(match spec.client_authentication.unwrap_or_default() {
@@ -96,7 +120,7 @@ fn authenticated(spec: &Oauth2, url: String, form: Form, input: &RefreshInput<'_
             let assertion = Some(Assertion { key, key_id, client, audience, attempt });
             TokenRequest { assertion, ..post(url, None, Some(form.secret("client_id", id)?.body())) }
         }
-        ClientAuthentication::None => post(url, None, Some(form.secret("client_id", id)?.body())),
+        ClientAuthentication::Tls | ClientAuthentication::None => post(url, None, Some(form.secret("client_id", id)?.body())),
     })
 }
 
@@ -152,9 +176,10 @@ impl Codes<'_> {
         })?;
         // There is no chain that could be over: whoever mends the client gets tokens again.
         match (class, semantics(self.spec)) {
-            (Class::ChainOver, Semantics::Reissue) => {
-                Some((Class::Configuration, "the server gives this client no token for its credentials"))
-            }
+            (Class::ChainOver, Semantics::Reissue) => Some((
+                Class::Configuration,
+                "the server gives this client no token for its credentials, or for the token that was shown",
+            )),
             _ => Some((class, detail)),
         }
     }
@@ -163,7 +188,7 @@ impl Codes<'_> {
 /// What the server promises: as the spec declares it, else as its preset does, else the strict reading, which is that of `Grace`
 /// without a time too (the CRD refuses it).
 pub(super) fn semantics(spec: &Oauth2) -> Semantics {
-    if spec.grant() == Grant::ClientCredentials {
+    if spec.grant().obtains_anew() {
         return Semantics::Reissue;
     }
     let grace = spec.grace_seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);

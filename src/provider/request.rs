@@ -19,6 +19,11 @@ pub(super) fn post(url: String, authorization: Option<SecretText>, body: Option<
     TokenRequest { method: Method::Post, url, headers, body, assertion: None }
 }
 
+/// A GET of `url`, with nothing of anybody's in it.
+pub(super) fn get(url: String) -> TokenRequest {
+    TokenRequest { method: Method::Get, ..post(url, None, None) }
+}
+
 /// A DELETE of `url`.
 pub(super) fn delete(url: String, authorization: SecretText) -> TokenRequest {
     TokenRequest { method: Method::Delete, ..post(url, Some(authorization), None) }

@@ -164,7 +164,11 @@ impl<'a> Draft<'a> {
         let mut status = facts.status.clone();
         status.observed_generation = facts.generation;
         let effective = status.effective.get_or_insert_with(EffectiveStatus::default);
-        facts.spec.provider.name().clone_into(&mut effective.provider);
+        if let Some(provider) = facts.provider.spec() {
+            provider.name().clone_into(&mut effective.provider);
+        }
+        let targets = facts.spec.rollout.iter().flat_map(|rollout| &rollout.targets);
+        status.rollouts.retain(|known| targets.clone().any(|target| known.is_of(target)));
         let memory = facts.memory.clone();
         Self { facts, now, status, memory, events: Vec::new(), unsynced: None, published: false, unwritten: false, again: false }
     }
@@ -241,13 +245,15 @@ impl<'a> Draft<'a> {
         let Some(issued) = issued else { return };
         let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
         let policy = self.facts.spec.refresh();
-        let plan = schedule(&policy, issued, expiration, self.facts.uid);
+        let plan = schedule(&policy, issued, expiration, self.facts.uid, self.now);
         let planned = paced(&policy, plan.refresh_time, self.status.last_refresh_time, self.status.token.as_ref());
         if let Some(effective) = &mut self.status.effective {
             effective.before = plan.before.map(readable);
             effective.jitter = Some(readable(plan.jitter));
-            let note = if planned == plan.refresh_time { plan.note } else { Some(NO_NEWER_TOKEN) };
-            effective.note = note.map(str::to_owned);
+            let moved = plan.wait.and_then(|wait| wait.note());
+            let notes = if planned == plan.refresh_time { [plan.note, moved] } else { [Some(NO_NEWER_TOKEN), None] };
+            let notes: Vec<&str> = notes.into_iter().flatten().collect();
+            effective.note = Some(notes.join("; ")).filter(|note| !note.is_empty());
         }
         if self.facts.spec.suspended() {
             self.status.next_refresh_time = None;
@@ -291,6 +297,7 @@ impl<'a> Draft<'a> {
             secret_name: output.name.clone(),
             type_: output.type_.to_owned(),
             content_hash: output.content_hash.to_string(),
+            lasting_hash: output.lasting_hash.as_ref().map(Fingerprint::to_string),
             last_write_time: whole_seconds(self.now),
         };
         match self.status.outputs.iter_mut().find(|known| known.secret_name == output.name) {

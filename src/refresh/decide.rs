@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 
 use crate::api::{
     AttemptState, AttemptStatus, ConditionStatus, ConditionType, CreationPolicy, Grant, Opaque, OutputMetadata, OutputSpec,
-    ProviderSpec, Reason, RefreshableTokenSpec, RefreshableTokenStatus, validate,
+    ProviderSpec, Reason, RefreshableTokenSpec, RefreshableTokenStatus, RequestSpec, validate, validate_with,
 };
-use crate::token::{Fingerprint, FingerprintKey, PreviousToken, Purpose};
+use crate::token::{Fingerprint, FingerprintKey, HeldTokens, PreviousToken, Purpose};
 
 use super::exchange::{Seed, SeenOutput, Task};
 use super::schedule::{paced, schedule};
@@ -26,6 +26,8 @@ pub struct Facts<'a> {
     pub deleting: bool,
     /// The spec.
     pub spec: &'a RefreshableTokenSpec,
+    /// The token API: of the spec, or of the provider that it names.
+    pub provider: ProviderView<'a>,
     /// The status as stored.
     pub status: &'a RefreshableTokenStatus,
     /// Another object has the better right to a Secret that this one names.
@@ -38,6 +40,43 @@ pub struct Facts<'a> {
     pub memory: &'a Memory,
     /// Key of all fingerprints.
     pub key: &'a FingerprintKey,
+}
+
+/// The token API of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderView<'a> {
+    /// It is known.
+    Known {
+        /// What it is.
+        spec: &'a ProviderSpec,
+        /// What changes whenever it may have been mended; none for one that is part of the object.
+        version: Option<&'a str>,
+    },
+    /// The object names a provider that cannot be used.
+    Unusable {
+        /// Why.
+        reason: Reason,
+        /// What to do.
+        message: &'a str,
+    },
+}
+
+impl<'a> ProviderView<'a> {
+    /// The token API, if it is known.
+    #[must_use]
+    pub fn spec(self) -> Option<&'a ProviderSpec> {
+        match self {
+            Self::Known { spec, .. } => Some(spec),
+            Self::Unusable { .. } => None,
+        }
+    }
+
+    fn version(self) -> Option<&'a str> {
+        match self {
+            Self::Known { version, .. } => version,
+            Self::Unusable { .. } => None,
+        }
+    }
 }
 
 /// Another object has the better right to a Secret that this one names.
@@ -101,10 +140,11 @@ pub struct Memory {
     pub sight: Option<Sight>,
 }
 
-/// What the watch shows of an object's Secrets, as far as a refusal can hang on it: the version of the seed, and of each
-/// output whose it is.
+/// What the watches show beside the object, as far as a refusal can hang on it: the version of the provider and of the seed, and
+/// of each output whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sight {
+    provider: Option<String>,
     seed: Option<String>,
     outputs: Vec<Option<(String, bool, bool)>>,
 }
@@ -118,7 +158,8 @@ impl Sight {
             SeedView::NotSeen | SeedView::Unusable { .. } => None,
         };
         let output = |view: &OutputView| (view.seen.uid.clone(), view.seen.owned, view.seen.immutable);
-        Self { seed, outputs: facts.outputs.iter().map(|view| view.as_ref().map(output)).collect() }
+        let provider = facts.provider.version().map(str::to_owned);
+        Self { provider, seed, outputs: facts.outputs.iter().map(|view| view.as_ref().map(output)).collect() }
     }
 }
 
@@ -135,6 +176,8 @@ pub enum Trigger {
     Spec,
     /// A new seed.
     Seed,
+    /// The credentials in the seed begin a chain, the first or another after one that was lost.
+    Bootstrap,
     /// An output differs from what it shall be, or an attempt has to be looked at.
     Drift,
     /// The access token has expired, and what became of its last refresh is not known.
@@ -180,6 +223,13 @@ pub fn decide(facts: &Facts<'_>, now: DateTime<Utc>) -> Plan {
     if let Err(invalid) = validate(facts.name, facts.spec) {
         return Plan::Halt { reason: Reason::InvalidSpec, message: invalid.to_string() };
     }
+    let provider = match facts.provider {
+        ProviderView::Known { spec, .. } => spec,
+        ProviderView::Unusable { reason, message } => return Plan::Halt { reason, message: message.to_owned() },
+    };
+    if let Err(invalid) = validate_with(facts.name, facts.spec, provider) {
+        return Plan::Halt { reason: Reason::InvalidSpec, message: invalid.to_string() };
+    }
     if let Some(rival) = &facts.rival {
         return Plan::Halt { reason: rival.reason, message: rival.message.clone() };
     }
@@ -189,7 +239,7 @@ pub fn decide(facts: &Facts<'_>, now: DateTime<Utc>) -> Plan {
     if let Some(plan) = seed(facts) {
         return plan;
     }
-    if let Some(plan) = refresh(facts, now) {
+    if let Some(plan) = refresh(facts, provider, now) {
         return plan;
     }
     if let Some(plan) = publish(facts, now) {
@@ -226,6 +276,12 @@ pub(super) fn new_seed(facts: &Facts<'_>) -> bool {
         && !facts.status.spent_fingerprints.iter().any(|spent| spent == seed.fingerprint.as_str())
 }
 
+/// The seed that was read holds no token of a chain, but what brings the first ones.
+fn seed_creates(facts: &Facts<'_>) -> bool {
+    let SeedView::Read { seed, .. } = &facts.seed else { return false };
+    facts.spec.credential.bootstrap.is_some() && seed.tokens == HeldTokens::default()
+}
+
 /// A seed that was read because it changed, and holds the token that is known.
 fn seed_edited(facts: &Facts<'_>) -> bool {
     let SeedView::Read { resource_version, seed } = &facts.seed else { return false };
@@ -235,11 +291,12 @@ fn seed_edited(facts: &Facts<'_>) -> bool {
     })
 }
 
-fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
+fn refresh(facts: &Facts<'_>, provider: &ProviderSpec, now: DateTime<Utc>) -> Option<Plan> {
     let status = facts.status;
-    let exchange = |trigger, preflight| {
-        let task = if trigger == Trigger::Seed { Task::Adopt } else { Task::Refresh };
-        Some(Plan::Exchange { task, trigger, preflight })
+    let exchange = |trigger, preflight| Some(Plan::Exchange { task: Task::Refresh, trigger, preflight });
+    let adopt = || {
+        let trigger = if seed_creates(facts) { Trigger::Bootstrap } else { Trigger::Seed };
+        Some(Plan::Exchange { task: Task::Adopt, trigger, preflight: true })
     };
     let failed = status.consecutive_failures.unwrap_or(0) > 0;
     let changed = status.observed_generation != facts.generation;
@@ -251,7 +308,7 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     // A seed that no exchange of this process was begun with does not wait.
     let untried = facts.memory.sight.is_none();
     if new_seed(facts) && (untried || !put_off(facts, facts.memory.retry_time.max(planned), now)) {
-        return exchange(Trigger::Seed, true);
+        return adopt();
     }
     if let Some(attempt) = &status.attempt {
         return last_try(facts, attempt, now);
@@ -259,24 +316,37 @@ fn refresh(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
     if requested(facts) {
         return exchange(Trigger::Manual, preflight);
     }
+    if lost(status) && facts.spec.recovers() {
+        let waits = put_off(facts, facts.memory.retry_time.max(planned), now);
+        return if waits { None } else { exchange(Trigger::Bootstrap, true) };
+    }
     if ended(status) || put_off(facts, facts.memory.retry_time, now) {
         return None;
     }
     if !begun(facts) {
-        return if put_off(facts, planned, now) { None } else { exchange(Trigger::Seed, true) };
+        return if put_off(facts, planned, now) { None } else { adopt() };
     }
     let asked_with = status.effective.as_ref().and_then(|effective| effective.request_fingerprint.as_deref());
-    if asked_with.is_some_and(|known| known != request_fingerprint(facts.spec, facts.key).as_str()) && (changed || !failed) {
+    if asked_with.is_some_and(|known| known != request_fingerprint(provider, &facts.spec.request(), facts.key).as_str())
+        && (changed || !failed)
+    {
         return exchange(Trigger::Spec, true);
     }
     // A changed object, or a seed with another password, may have mended what was refused.
-    if failed && (changed || seed_edited(facts) && facts.memory.sight != Some(Sight::of(facts))) {
+    if failed && (changed || mended(facts)) {
         return exchange(Trigger::Retry, true);
     }
     if due(facts, now).is_some_and(|due| now >= due) {
         return exchange(if failed { Trigger::Retry } else { Trigger::Scheduled }, preflight);
     }
     None
+}
+
+/// The provider, or the password in the seed, is another than when the last try failed.
+fn mended(facts: &Facts<'_>) -> bool {
+    let now = Sight::of(facts);
+    let before = facts.memory.sight.as_ref();
+    seed_edited(facts) && before != Some(&now) || before.is_some_and(|before| before.provider != now.provider)
 }
 
 /// The one late repeat, planned when the outcome was found to be unknown.
@@ -389,7 +459,7 @@ pub fn lapsed<'a>(facts: &Facts<'a>, now: DateTime<Utc>) -> Vec<&'a str> {
     facts.spec.outputs.iter().filter(over).map(|output| output.secret_name.as_str()).collect()
 }
 
-fn synced(status: &RefreshableTokenStatus) -> bool {
+pub(super) fn synced(status: &RefreshableTokenStatus) -> bool {
     let synced = |c: &&crate::api::Condition| c.type_ == ConditionType::SecretsSynced;
     status.conditions.iter().find(synced).is_some_and(|c| c.status == ConditionStatus::True)
 }
@@ -408,6 +478,11 @@ fn lasting(reason: &str) -> bool {
         .any(|lasting| lasting.as_str() == reason)
 }
 
+/// The chain is over or gone, as far as the status knows, and nothing but a new one helps.
+pub(super) fn lost(status: &RefreshableTokenStatus) -> bool {
+    stalled(status).is_some_and(|reason| reason == Reason::ChainLost.as_str() || reason == Reason::StateLost.as_str())
+}
+
 /// The chain is over, as far as the status knows.
 fn ended(status: &RefreshableTokenStatus) -> bool {
     stalled(status).is_some_and(|reason| reason == Reason::ChainLost.as_str() || reason == Reason::RefreshOutcomeUnknown.as_str())
@@ -422,11 +497,12 @@ fn due(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     // A time to come was written by hand, and must not let a token die; after a failure there is a pause of its own.
     let failed = facts.status.consecutive_failures.unwrap_or(0) > 0;
     let last = facts.status.last_refresh_time.filter(|last| *last <= now && !failed);
-    Some(paced(&facts.spec.refresh(), planned(facts)?, last, facts.status.token.as_ref()))
+    Some(paced(&facts.spec.refresh(), planned(facts, now)?, last, facts.status.token.as_ref()))
 }
 
-/// When the next refresh is planned: as the status says, or, when the spec has changed since, as the schedule says now.
-fn planned(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
+/// When the next refresh is planned: as the status says; or as the schedule says now, when the spec has changed since, or a window
+/// may have gone by.
+fn planned(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let status = facts.status;
     let planned = status.next_refresh_time;
     let issued = status.token.as_ref().and_then(|token| token.issued_time);
@@ -434,10 +510,10 @@ fn planned(facts: &Facts<'_>) -> Option<DateTime<Utc>> {
         // No next try is planned while a person has to act; once that is over, it is overdue.
         return planned.or(Some(DateTime::UNIX_EPOCH));
     }
+    let policy = facts.spec.refresh();
+    let anew = status.observed_generation != facts.generation || planned.is_none() || !policy.windows.is_empty();
     match issued {
-        Some(issued) if status.observed_generation != facts.generation || planned.is_none() => {
-            Some(schedule(&facts.spec.refresh(), issued, expiry(facts), facts.uid).refresh_time)
-        }
+        Some(issued) if anew => Some(schedule(&policy, issued, expiry(facts), facts.uid, now).refresh_time),
         // A status that was edited by hand must not let a token die.
         Some(_) => planned.into_iter().chain(expiry(facts)).min(),
         None => planned.or(Some(DateTime::UNIX_EPOCH)),
@@ -454,14 +530,13 @@ fn wake(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 
 /// Keyed fingerprint of what shapes the token: the provider's address and what is asked for.
 #[must_use]
-pub fn request_fingerprint(spec: &RefreshableTokenSpec, key: &FingerprintKey) -> Fingerprint {
-    let wish = spec.request();
-    let shaping = match &spec.provider {
+pub fn request_fingerprint(provider: &ProviderSpec, wish: &RequestSpec, key: &FingerprintKey) -> Fingerprint {
+    let shaping = match provider {
         // As it was before there was a choice where the default is meant.
         ProviderSpec::Oauth2(oauth2) if oauth2.grant() != Grant::RefreshToken => {
-            serde_json::json!([spec.provider.name(), spec.provider.url(), wish, oauth2.grant()])
+            serde_json::json!([provider.name(), provider.url(), wish, oauth2.grant()])
         }
-        _ => serde_json::json!([spec.provider.name(), spec.provider.url(), wish]),
+        _ => serde_json::json!([provider.name(), provider.url(), wish]),
     };
     key.fingerprint(Purpose::Request, shaping.to_string().as_bytes())
 }

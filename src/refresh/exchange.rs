@@ -162,7 +162,7 @@ impl Exchange {
         let exchange = Self::new(brief);
         // Creating the claim is a live question by itself: it cannot succeed where a state Secret exists. The light path
         // writes only after the answer, which is too late to ask.
-        let asks = exchange.semantics().spends() && exchange.brief.task != Task::Publish;
+        let asks = exchange.semantics().spends() && exchange.brief.task != Task::Publish && !exchange.brief.creates;
         if asks && !exchange.brief.expects_state && exchange.brief.known.generation == 0 {
             let footing = look::at_nothing(&exchange.brief);
             return exchange.stand(footing, now);
@@ -267,6 +267,10 @@ impl Exchange {
         self.state = footing.state;
         self.adopted = footing.adopted;
         self.claimed = footing.claimed;
+        if footing.creates {
+            let brief = Arc::make_mut(&mut self.brief);
+            brief.provider = brief.provider.clone().creating();
+        }
         self.stands = self.adopted.is_none();
         if self.claimed {
             return self.open_claim();

@@ -6,5 +6,7 @@ pub mod exchange;
 mod file;
 pub mod journal;
 pub mod output;
+pub mod rollout;
 pub mod schedule;
 pub mod state;
+pub mod window;

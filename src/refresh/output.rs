@@ -34,6 +34,8 @@ pub struct Rendered {
     pub policy: CreationPolicy,
     /// Keyed hash of type and data.
     pub content_hash: Fingerprint,
+    /// The same without the previous access token, if there is one in the data: what stays when that token's time is over.
+    pub lasting_hash: Option<Fingerprint>,
 }
 
 /// The object whose outputs are rendered.
@@ -164,8 +166,9 @@ fn one(
         return Err(RenderError::TooLarge { output: name.clone() });
     }
     let content_hash = content_hash(type_, &data, key);
+    let lasting_hash = lasting_hash(output, type_, &data, key);
     let (metadata, policy) = (output.metadata.clone().unwrap_or_default(), output.creation_policy());
-    Ok(Rendered { name: name.clone(), type_, data, metadata, policy, content_hash })
+    Ok(Rendered { name: name.clone(), type_, data, metadata, policy, content_hash, lasting_hash })
 }
 
 /// Lengths stand before contents, so that no two contents give the same bytes.
@@ -181,6 +184,13 @@ fn content_hash(type_: &str, data: &BTreeMap<String, Vec<u8>>, key: &Fingerprint
         part(value);
     }
     key.fingerprint(Purpose::Content, &bytes)
+}
+
+fn lasting_hash(output: &OutputSpec, type_: &str, data: &BTreeMap<String, Vec<u8>>, key: &FingerprintKey) -> Option<Fingerprint> {
+    let previous = output.opaque.as_ref()?.previous_access_token_key.as_ref()?;
+    let mut lasting = data.clone();
+    lasting.remove(previous)?;
+    Some(content_hash(type_, &lasting, key))
 }
 
 fn opaque_data(
@@ -361,6 +371,12 @@ mod tests {
             assert!(last.is_none_or(|last| !shown(grace, expires, last + 1)), "{grace:?} {expires:?}");
         }
         assert!(!show(&previous(None), &tokens()).unwrap()[0].data.contains_key("previous"), "there is none");
+        let hashes = |now| {
+            let rendered = render(&previous(Some(60)), object, &held(None), &key(), time(now)).unwrap().remove(0);
+            (rendered.content_hash, rendered.lasting_hash)
+        };
+        let ((shown, lasting), (after, none)) = (hashes(1059), hashes(1060));
+        assert!(shown != after && lasting.as_ref() == Some(&after) && none.is_none(), "what lasts is what stands afterwards");
         assert!(show(&previous(Some(1)), &largest_tokens(&tokens())).unwrap()[0].data["previous"].len() == LARGEST_TOKEN);
         assert!(wants_previous(&previous(None)) && !wants_previous(&[output("a")]));
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::window::{Wait, keep_to_windows};
 use crate::api::{RefreshSpec, TokenStatus};
 use crate::token::unit_interval;
 
@@ -22,23 +23,37 @@ pub struct Schedule {
     pub before: Option<Duration>,
     /// How much earlier because of jitter.
     pub jitter: Duration,
-    /// What shortened or moved the policy.
+    /// What shortened or moved the policy, windows aside.
     pub note: Option<&'static str>,
+    /// How it keeps to the windows; none: there are none, or the lifetime is too short for them.
+    pub wait: Option<Wait>,
 }
 
-/// When the token issued at `issued` is refreshed.
+/// When the token issued at `issued` is refreshed, as it looks at `now`: which window is the next one hangs on that, and nothing
+/// else does. [`super::window`] says what windows do.
+#[must_use]
+pub fn schedule(
+    policy: &RefreshSpec,
+    issued: DateTime<Utc>,
+    expiration: Option<DateTime<Utc>>,
+    uid: &str,
+    now: DateTime<Utc>,
+) -> Schedule {
+    keep_to_windows(policy, without_windows(policy, issued, expiration, uid), (issued, expiration), uid, now)
+}
+
+/// When the token issued at `issued` would be refreshed without windows.
 ///
 /// Without an expiry: `maxInterval` after its issue. With one: `before` the expiry (default: the last third of the real
 /// lifetime, at most two thirds of it), minus jitter, but no sooner than `minInterval` after its issue; a lifetime under three
 /// `minInterval`s is refreshed after two thirds of itself, though never sooner than [`FASTEST`]. Jitter depends on `uid` only.
-#[must_use]
-pub fn schedule(policy: &RefreshSpec, issued: DateTime<Utc>, expiration: Option<DateTime<Utc>>, uid: &str) -> Schedule {
+fn without_windows(policy: &RefreshSpec, issued: DateTime<Utc>, expiration: Option<DateTime<Utc>>, uid: &str) -> Schedule {
     let jitter_of = |wait: Duration| wait.mul_f64(f64::from(policy.jitter_percent()) / 100.0 * unit_interval(uid));
     let Some(expiration) = expiration else {
         let jitter = jitter_of(policy.max_interval());
         let refresh_time = after(issued, policy.max_interval().saturating_sub(jitter));
         let note = Some("neither the answer nor the token names an expiry: refreshed every maxInterval");
-        return Schedule { refresh_time, before: None, jitter, note };
+        return Schedule { refresh_time, before: None, jitter, note, wait: None };
     };
     let lifetime = (expiration - issued).to_std().unwrap_or_default();
     let least = policy.min_interval();
@@ -46,7 +61,7 @@ pub fn schedule(policy: &RefreshSpec, issued: DateTime<Utc>, expiration: Option<
         let wait = (lifetime * 2 / 3).max(FASTEST);
         let note = Some("the lifetime is under three times minInterval: refreshed after two thirds of it");
         let before = Some(lifetime.saturating_sub(wait));
-        return Schedule { refresh_time: after(issued, wait), before, jitter: Duration::ZERO, note };
+        return Schedule { refresh_time: after(issued, wait), before, jitter: Duration::ZERO, note, wait: None };
     }
     let wished = match (policy.before, policy.before_percent) {
         (Some(before), _) => before.get(),
@@ -67,7 +82,7 @@ pub fn schedule(policy: &RefreshSpec, issued: DateTime<Utc>, expiration: Option<
         jitter = wait.saturating_sub(least);
         note = note.or(Some("moved to minInterval after the last refresh"));
     }
-    Schedule { refresh_time: after(issued, wait_with_jitter), before: Some(before), jitter, note }
+    Schedule { refresh_time: after(issued, wait_with_jitter), before: Some(before), jitter, note, wait: None }
 }
 
 /// When a refresh planned for `planned` is made, after one at `last`: a plan that is not after it came with an older access token.
@@ -163,14 +178,14 @@ mod tests {
             ),
         ];
         for (name, policy, lifetime, expected) in rows {
-            let got = schedule(&policy, at(0), lifetime.map(at), "uid").refresh_time;
+            let got = schedule(&policy, at(0), lifetime.map(at), "uid", at(0)).refresh_time;
             assert_eq!(got, at(expected), "{name}");
         }
     }
 
     #[test]
     fn an_expiry_in_the_past_is_due_but_does_not_spin() {
-        let got = schedule(&plain(), at(1000), Some(at(10)), "uid");
+        let got = schedule(&plain(), at(1000), Some(at(10)), "uid", at(1000));
         assert_eq!(got.refresh_time, at(1002));
     }
 
@@ -204,12 +219,13 @@ mod tests {
                 min_interval: Some(SpecDuration::from_secs(least)),
                 ..RefreshSpec::default()
             };
-            let got = schedule(&policy, at(0), Some(at(lifetime)), &uid);
-            prop_assert!(got.refresh_time <= at(lifetime));
-            prop_assert!(got.refresh_time >= at(2));
-            let unjittered = schedule(&RefreshSpec { jitter_percent: Some(0), ..policy }, at(0), Some(at(lifetime)), &uid);
-            prop_assert!(got.refresh_time <= unjittered.refresh_time, "jitter is only ever earlier");
-            prop_assert_eq!(got.refresh_time, schedule(&policy, at(0), Some(at(lifetime)), &uid).refresh_time);
+            let of = |policy: &RefreshSpec, now| schedule(policy, at(0), Some(at(lifetime)), &uid, at(now)).refresh_time;
+            let got = of(&policy, 0);
+            prop_assert!(got <= at(lifetime));
+            prop_assert!(got >= at(2));
+            prop_assert_eq!(got, of(&policy, lifetime), "the same at any time");
+            let unjittered = of(&RefreshSpec { jitter_percent: Some(0), ..policy }, 0);
+            prop_assert!(got <= unjittered, "jitter is only ever earlier");
         }
     }
 }

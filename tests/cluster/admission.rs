@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 
 mod bad;
+mod consumers;
 mod good;
 mod http;
 mod kubectl;
@@ -167,12 +168,13 @@ fn what_admission_refuses_the_operator_refuses_too() {
         decoded += 1;
         let name = object.metadata.name.unwrap();
         // Whether an address may be called, the endpoint rules tell.
-        let revocation = match &object.spec.provider {
+        let Some(provider) = &object.spec.provider else { continue };
+        let revocation = match provider {
             ProviderSpec::Oauth2(oauth2) => oauth2.revocation_url.as_deref(),
             ProviderSpec::Http(http) => http.revoke.as_ref().map(|revoke| revoke.request.url.as_str()),
             _ => None,
         };
-        let mut urls = std::iter::once(object.spec.provider.url()).chain(revocation);
+        let mut urls = std::iter::once(provider.url()).chain(revocation);
         let allowed = urls.all(|url| EndpointPolicy::default().check_url(url).is_ok());
         if allowed && validate(&name, &object.spec).is_ok() {
             complaints.push(case.name);

@@ -1,6 +1,7 @@
 //! One object's life: drift, suspend, force, seeds, refusals, lost answers, endpoints, outputs, restarts.
 
 mod anew;
+mod bootstrap;
 mod deletion;
 mod drift;
 mod endpoint;
@@ -10,6 +11,7 @@ mod recover;
 mod refused;
 mod reseed;
 mod restart;
+mod rollout;
 mod seed;
 mod suspend;
 mod unknown;

@@ -23,6 +23,7 @@ mod manifest;
 mod metrics;
 mod oidc;
 mod plugin;
+mod providers;
 mod sight;
 mod smoke;
 mod stored;

@@ -85,7 +85,7 @@ apiVersion: refreshabletoken.io/v1alpha1
 kind: RefreshableToken
 metadata: {{name: oidc}}
 spec:
-  provider: {{oauth2: {{tokenURL: "{url}/token", clientAuthentication: Basic}}}}
+  provider: {{oauth2: {{issuerURL: "{url}", clientAuthentication: Basic}}}}
   credential: {{seedSecretRef: {{name: oidc-seed}}}}
   outputs:
   - secretName: oidc-token

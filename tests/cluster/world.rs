@@ -46,7 +46,7 @@ impl World {
 
     /// The same without an operator, for tests that start and stop their own.
     pub async fn bare() -> anyhow::Result<Self> {
-        let plane = ControlPlane::builder().audit().user("operator", &["system:masters"]).start().await?;
+        let plane = ControlPlane::builder().audit().user("operator", &["system:masters"]).user("limited", &[]).start().await?;
         stage::install(&plane).await?;
         let issuer = issuer().await?;
         let client = Client::try_from(stage::config(plane.kubeconfig_yaml()).await?)?;

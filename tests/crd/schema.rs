@@ -1,4 +1,4 @@
-//! The committed CustomResourceDefinition: up to date, small enough, documented, and free of what trips other tools.
+//! The committed CustomResourceDefinitions: up to date, small enough, documented, and free of what trips other tools.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,16 +9,32 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("crds")
 }
 
-fn committed() -> String {
-    std::fs::read_to_string(folder().join("refreshabletokens.yaml")).unwrap()
+/// Names and texts of the files, in the order of their names.
+fn committed() -> Vec<(String, String)> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let read = |path: PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (name, std::fs::read_to_string(&path).unwrap())
+    };
+    files.into_iter().map(read).collect()
 }
 
+pub fn crds() -> Vec<Value> {
+    committed().iter().map(|(_, text)| serde_saphyr::from_str(text).unwrap()).collect()
+}
+
+/// The kind that everything else is for.
 pub fn crd() -> Value {
-    serde_saphyr::from_str(&committed()).unwrap()
+    crds().into_iter().find(|crd| kind(crd) == "RefreshableToken").unwrap()
 }
 
-pub fn schema() -> Value {
-    crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+pub fn kind(crd: &Value) -> &str {
+    crd["spec"]["names"]["kind"].as_str().unwrap()
+}
+
+pub fn schema(crd: &Value) -> &Value {
+    &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 }
 
 /// Calls `visit` with the path and the schema of each property and each kind of list item below `schema`.
@@ -35,34 +51,45 @@ pub fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
     }
 }
 
-/// The paths of properties and items that are `wrong`.
+/// The paths of properties and items that are `wrong`, each after its kind.
 fn offenders(wrong: impl Fn(&str, &Value) -> bool) -> Vec<String> {
     let mut found = Vec::new();
-    walk("", &schema(), &mut |path, schema| {
-        if wrong(path, schema) {
-            found.push(path.to_owned());
-        }
-    });
+    for crd in crds() {
+        walk("", schema(&crd), &mut |path, schema| {
+            if wrong(path, schema) {
+                found.push(format!("{}{path}", kind(&crd)));
+            }
+        });
+    }
     found
 }
 
 #[test]
-fn the_committed_file_is_what_the_program_prints() {
-    let output = Command::new(env!("CARGO_BIN_EXE_refreshable-token-operator")).arg("crd").output().unwrap();
-    assert!(output.status.success());
-    assert!(
-        String::from_utf8(output.stdout).unwrap() == committed(),
-        "the types have changed: run `cargo run -- crd > crds/refreshabletokens.yaml`"
-    );
-    let files: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().file_name()).collect();
-    assert_eq!(files, ["refreshabletokens.yaml"], "crds/ holds what `crd` prints and nothing else");
+fn the_committed_files_are_what_the_program_prints() {
+    let written = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_refreshable-token-operator");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["crd", "--dir", written.path().to_str().unwrap()]);
+    let names: Vec<String> = committed().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["clustertokenproviders.yaml", "refreshabletokens.yaml", "tokenproviders.yaml"]);
+    let printed = run(&["crd"]);
+    for (name, text) in committed() {
+        let made = std::fs::read_to_string(written.path().join(&name)).unwrap();
+        assert!(made == text, "the types have changed: run `cargo run -- crd --dir crds`");
+        assert!(printed.split("---\n").any(|document| document == text), "{name} is printed otherwise");
+    }
 }
 
 /// `kubectl apply` stores the whole object in an annotation of at most 262144 bytes, as JSON; the limit here is our choice.
 #[test]
 fn client_side_apply_has_room() {
-    let bytes = committed().len();
-    assert!(bytes < 200_000, "{bytes} bytes");
+    for (name, text) in committed() {
+        assert!(text.len() < 200_000, "{name}: {} bytes", text.len());
+    }
 }
 
 #[test]
@@ -74,10 +101,12 @@ fn everything_is_described() {
         !plain_item && (text.trim().is_empty() || text.contains("Auto-generated"))
     };
     assert_eq!(offenders(undocumented), Vec::<String>::new());
-    let kind = schema()["description"].as_str().unwrap().to_owned();
-    assert!(kind.starts_with("A token that is refreshed"), "{kind}");
+    for crd in crds() {
+        let text = schema(&crd)["description"].as_str().unwrap();
+        assert!(text.starts_with("A token"), "{text}");
+    }
     let mut properties = 0;
-    walk("", &schema(), &mut |_, _| properties += 1);
+    walk("", schema(&crd()), &mut |_, _| properties += 1);
     assert!(properties > 80, "the walk sees only {properties} properties");
 }
 
@@ -92,7 +121,8 @@ fn descriptions_are_whole_paragraphs() {
 /// The status's default is what a new object says until the operator has seen it.
 #[test]
 fn nothing_but_the_status_has_a_default() {
-    assert_eq!(offenders(|_, schema| schema.get("default").is_some()), [".status"]);
+    let expected = ["ClusterTokenProvider.status", "RefreshableToken.status", "TokenProvider.status"];
+    assert_eq!(offenders(|_, schema| schema.get("default").is_some()), expected);
 }
 
 #[test]
@@ -126,7 +156,10 @@ fn every_rule_has_a_message_and_no_regular_expression_is_shown() {
         schema.get("pattern").is_some() || rules.into_iter().any(|rule| rule["message"].as_str().unwrap_or_default().is_empty())
     };
     assert_eq!(offenders(bare), Vec::<String>::new());
-    assert!(!committed().contains("oneOf"), "the API server's message for oneOf names the wrong field: use schema::one_key");
+    assert!(
+        committed().iter().all(|(_, text)| !text.contains("oneOf")),
+        "the API server's message for oneOf names the wrong field: use schema::one_key"
+    );
 }
 
 #[test]
@@ -160,11 +193,12 @@ fn names_and_columns() {
 /// A column whose path names nothing is empty for ever.
 #[test]
 fn columns_show_fields_that_exist() {
-    let (crd, schema) = (crd(), schema());
-    for column in crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap() {
+    let crds = crds();
+    let columns = |crd: &'_ Value| crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap().clone();
+    for (crd, column) in crds.iter().flat_map(|crd| columns(crd).into_iter().map(move |column| (crd, column))) {
         let path = column["jsonPath"].as_str().unwrap();
         let plain = path.replace(r#"[?(@.type=="Ready")]"#, "");
-        let mut at = &schema;
+        let mut at = schema(crd);
         for field in plain.split('.').skip(1).take_while(|field| *field != "metadata") {
             at = if at["type"] == "array" { &at["items"] } else { at };
             at = &at["properties"][field];

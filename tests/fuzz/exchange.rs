@@ -4,10 +4,10 @@
 use std::slice::Iter;
 
 use chrono::{DateTime, Utc};
-use refreshable_token_operator::api::{RefreshableToken, validate};
+use refreshable_token_operator::api::{Reason, RefreshableToken, validate};
 use refreshable_token_operator::provider::{Delivery, Lost, NotSent, Provider, RawBody, Reply, Semantics};
 use refreshable_token_operator::refresh::conclude::{conclude, conclude_halt, conclude_wait};
-use refreshable_token_operator::refresh::decide::{Facts, Memory, Plan, SeedView, decide};
+use refreshable_token_operator::refresh::decide::{Facts, Memory, Plan, ProviderView, SeedView, decide};
 use refreshable_token_operator::refresh::exchange::{
     Brief, Event, Exchange, Finished, KnownChain, MarkAnswer, Memento, OutputAnswer, Seed, StateAnswer, Step, Task, WriteAnswer,
     newer_tokens,
@@ -63,6 +63,10 @@ pub fn object(object: &RefreshableToken, rest: &[u8]) {
         request: Some("now").filter(|_| luck.draw() % 2 == 1),
         deleting: false,
         spec: &object.spec,
+        provider: match &object.spec.provider {
+            Some(spec) => ProviderView::Known { spec, version: None },
+            None => ProviderView::Unusable { reason: Reason::ProviderMissing, message: "not there" },
+        },
         status: &status,
         rival: None,
         seed: if luck.draw() % 4 == 3 { SeedView::NotSeen } else { read },
@@ -81,7 +85,7 @@ pub fn object(object: &RefreshableToken, rest: &[u8]) {
                 assert!(open || conclusion.status.next_refresh_time.is_none());
             }
             Plan::Exchange { task, trigger, preflight } => {
-                let provider = Provider::new(object.spec.provider.clone(), object.spec.request());
+                let provider = Provider::new(object.spec.provider.clone().unwrap(), object.spec.request());
                 let semantics = provider.semantics();
                 let brief = brief(&facts, provider, task, preflight);
                 if let Some(finished) = drive(Exchange::start(brief, now), &mut luck, semantics, now) {
@@ -111,6 +115,7 @@ fn brief(facts: &Facts<'_>, provider: Provider, task: Task, preflight: bool) -> 
         seen: vec![None; facts.spec.outputs.len()],
         known: KnownChain::of(facts.status, 0),
         preflight,
+        creates: false,
         expects_state: facts.status.seed.is_some(),
         void_claims: Vec::new(),
         key: key(),

@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use refreshable_token_operator::api::template::{Name, Template};
-use refreshable_token_operator::api::{ProviderSpec, RefreshableToken, RequestSpec, SpecDuration};
+use refreshable_token_operator::api::{ProviderSpec, RefreshWindow, RefreshableToken, RequestSpec, SpecDuration, Window};
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
 use refreshable_token_operator::operator::transport::CaBundle;
 use refreshable_token_operator::provider::{Class, Provider, RawBody, Reply};
@@ -34,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("object", object),
     ("jwt", jwt),
     ("duration", duration),
+    ("window", window),
     ("pem", pem),
 ];
 
@@ -58,7 +59,7 @@ const EXAMPLES: [&str; 3] = [
 static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
     let declared = EXAMPLES.iter().map(|text| {
         let object: RefreshableToken = serde_saphyr::from_str(text.split("\n---\n").last().unwrap()).unwrap();
-        object.spec.provider
+        object.spec.provider.unwrap()
     });
     let error =
         |status: Value, pointer: &str, class: &str| json!({"status": status, "pointer": pointer, "equals": "x", "class": class});
@@ -297,6 +298,24 @@ fn duration(data: &[u8]) {
     assert!(text.len() <= 20, "{text}");
     if !duration.get().is_zero() && duration.get().as_secs() <= 99_999 * 3600 {
         assert_eq!(SpecDuration::parse(&duration.to_string()), Ok(duration), "{text}");
+    }
+}
+
+/// A time, a cron expression and a time zone, each on a line. A window that is taken opens within nine years, and when it is asked for.
+fn window(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut lines = text.splitn(3, '\n');
+    let (Some(time), Some(cron), Some(zone)) = (lines.next(), lines.next(), lines.next()) else { return };
+    let Ok(time) = DateTime::parse_from_rfc3339(time).map(|time| time.to_utc()) else { return };
+    let duration = SpecDuration::from_secs(3600);
+    let spec = RefreshWindow { cron: cron.to_owned(), time_zone: Some(zone.to_owned()), duration };
+    let Ok(window) = Window::read(&spec) else { return };
+    let until = time.checked_add_signed(TimeDelta::days(9 * 366)).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let opens = window.opens(time, until);
+    // What zones did long ago, and what calendars come to at their end, is not looked at.
+    if (1970..9000).contains(&time.year()) {
+        let opens = opens.unwrap_or_else(|| panic!("{text} never opens"));
+        assert!(time < opens + TimeDelta::seconds(3600) && opens < until, "{text} opens at {opens}");
     }
 }
 

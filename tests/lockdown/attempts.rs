@@ -46,6 +46,14 @@ fn stolen(thief: &str, name: &str, seed: &str, more: &Value) -> String {
     object.to_string()
 }
 
+/// A roll-out of an own workload and another one; with outputs and a state that `half` may have.
+fn rollout(other: &Value) -> Value {
+    let mut other = other.clone();
+    other["kind"] = "Deployment".into();
+    json!({"stateSecretName": "half-state", "outputs": [{"secretName": "half-token", "opaque": {}}],
+        "rollout": {"targets": [{"kind": "Deployment", "name": "half-web"}, other]}})
+}
+
 fn create(who: Who, what: &'static str, object: String, refused: &'static str) -> Attempt {
     Attempt { who, what, how: How::Kubectl(vec!["create", "-n", "team", "-f", "-"], Some(object)), refused }
 }
@@ -65,10 +73,39 @@ fn kubectl(who: Who, what: &'static str, arguments: &[&'static str], refused: &'
 /// All of them; `thief` is a token URL of the thief's own.
 pub fn attempts(thief: &str) -> Vec<Attempt> {
     let mut all = objects(thief);
+    all.extend(elsewhere(thief));
     all.extend(changes(thief));
+    all.extend(providers(thief));
     all.extend(secrets());
     all.extend(around());
     all
+}
+
+/// Where somebody else's seeds go is said by a provider too.
+fn providers(thief: &str) -> Vec<Attempt> {
+    use Who::{Half, Tenant, Writer};
+    let provider = |kind: &str, spec: Value| {
+        let metadata = json!({"name": "thief"});
+        let mut object = json!({"apiVersion": "refreshabletoken.io/v1alpha1", "kind": kind, "metadata": metadata});
+        object["spec"] = spec;
+        object.to_string()
+    };
+    let own = json!({"provider": {"oauth2": {"tokenURL": thief}}});
+    let all = json!({"provider": {"oauth2": {"tokenURL": thief}}, "allowedNamespaces": {"matchLabels": {}}});
+    let shared = "/apis/refreshabletoken.io/v1alpha1/namespaces/team/tokenproviders/shared";
+    let theft = How::Patch(shared, json!({ "spec": own }));
+    let every = "may not get every Secret";
+    vec![
+        create(Tenant, "have a TokenProvider at an own server", provider("TokenProvider", own.clone()), every),
+        create(Half, "the same with an own seed", provider("TokenProvider", own.clone()), every),
+        Attempt { who: Writer, what: "turn a TokenProvider that others use to an own server", how: theft, refused: every },
+        create(
+            Half,
+            "have a ClusterTokenProvider, which reaches private addresses",
+            provider("ClusterTokenProvider", all),
+            "forbidden",
+        ),
+    ]
 }
 
 fn objects(thief: &str) -> Vec<Attempt> {
@@ -76,6 +113,9 @@ fn objects(thief: &str) -> Vec<Attempt> {
     let plain = json!({});
     let ca = json!({"provider": {"oauth2": {"tls": {"caBundleRef": {"kind": "Secret", "name": "database", "key": "password"}}}}});
     let client = json!({"provider": {"oauth2": {"clientSecretRef": {"name": "client"}}}});
+    let account = json!({"provider": {"oauth2": {"grant": "TokenExchange", "clientAuthentication": "None"}},
+        "credential": {"serviceAccountRef": {"name": "default", "audience": thief}}});
+    let certificate = json!({"provider": {"oauth2": {"tls": {"clientCertificateRef": {"name": "client"}}}}});
     vec![
         create(
             Tenant,
@@ -100,6 +140,18 @@ fn objects(thief: &str) -> Vec<Attempt> {
             "send another's client secret beside an own seed",
             stolen(thief, "half", "half-seed", &client),
             "may not get Secret client",
+        ),
+        create(
+            Half,
+            "have the token of a ServiceAccount sent to an own server",
+            stolen(thief, "half", "half-seed", &account),
+            "may not create tokens of the ServiceAccount",
+        ),
+        create(
+            Half,
+            "connect with another's client certificate",
+            stolen(thief, "half", "half-seed", &certificate),
+            "may not get the Secret of tls.clientCertificateRef",
         ),
         create(
             Half,
@@ -146,6 +198,26 @@ fn objects(thief: &str) -> Vec<Attempt> {
             "learn about a Secret by naming it as authorities",
             stolen(thief, "half", "half-seed", &ca),
             "may not get the Secret or ConfigMap",
+        ),
+    ]
+}
+
+/// What is restarted, and names that lead elsewhere.
+fn elsewhere(thief: &str) -> Vec<Attempt> {
+    use Who::{Half, Tenant};
+    let plain = json!({});
+    vec![
+        create(
+            Half,
+            "have a workload of somebody else restarted",
+            stolen(thief, "half-2", "half-seed", &rollout(&json!({"name": "database"}))),
+            "may not patch each workload",
+        ),
+        create(
+            Half,
+            "the same by its labels",
+            stolen(thief, "half-2", "half-seed", &rollout(&json!({"selector": {"matchLabels": {"app": "database"}}}))),
+            "may not patch each workload",
         ),
         create(
             Tenant,

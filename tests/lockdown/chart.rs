@@ -60,13 +60,7 @@ fn granted(documents: &[Value]) -> BTreeSet<(String, String, String, String, Str
 fn asked(scope: &Scope) -> BTreeSet<(String, String, String, String, String)> {
     let key = |permission: Permission| {
         let Permission { namespace, group, resource, name, verb } = permission;
-        (
-            namespace.unwrap_or_default(),
-            group.to_owned(),
-            resource.to_owned(),
-            name.unwrap_or_default().to_owned(),
-            verb.to_owned(),
-        )
+        (namespace.unwrap_or_default(), group.to_owned(), resource.to_owned(), name.unwrap_or_default().clone(), verb.to_owned())
     };
     permissions(scope).into_iter().map(key).collect()
 }
@@ -80,6 +74,8 @@ fn the_roles_grant_what_the_operator_asks_for_and_no_more() {
             leader_elect: true,
             secrets_watch: true,
             metrics_auth: false,
+            rollout: false,
+            service_account_tokens: false,
         };
         let two = vec!["build".to_owned(), "deploy".to_owned()];
         for (set, scope) in [
@@ -92,7 +88,18 @@ fn the_roles_grant_what_the_operator_asks_for_and_no_more() {
             ),
             (&["metrics.auth=true"], Scope { metrics_auth: true, ..all.clone() }),
             (&["metrics.auth=true", "metrics.enabled=false"], all.clone()),
-            (&["leaderElection.enabled=false"], Scope { leader_elect: false, ..all }),
+            (&["leaderElection.enabled=false"], Scope { leader_elect: false, ..all.clone() }),
+            (&["rollout.enabled=true"], Scope { rollout: true, ..all.clone() }),
+            (&["serviceAccountTokens.enabled=true"], Scope { service_account_tokens: true, ..all.clone() }),
+            (
+                &["rollout.enabled=true", "serviceAccountTokens.enabled=true", "watchNamespaces={build,deploy}"],
+                Scope {
+                    rollout: true,
+                    service_account_tokens: true,
+                    namespaces: vec!["build".to_owned(), "deploy".to_owned()],
+                    ..all
+                },
+            ),
         ] {
             assert_eq!(granted(&render(set).await), asked(&scope), "{set:?}");
         }
@@ -109,6 +116,8 @@ fn the_workload_uses_flags_that_there_are() {
             "watchNamespaces={a}",
             "endpointPolicy.rules[0].hosts={a.example.com}",
             "rbac.secretsWatch=false",
+            "rollout.enabled=true",
+            "serviceAccountTokens.enabled=true",
         ];
         for document in render(&set).await {
             let spec = if text(&document, "/kind") == "Pod" { &document["spec"] } else { &document["spec"]["template"]["spec"] };
@@ -133,21 +142,28 @@ fn floats(value: &mut Value) {
 }
 
 #[test]
-fn the_crd_is_that_of_the_types() {
+fn the_crds_are_those_of_the_types() {
     run(async {
         let documents = render(&[]).await;
-        let mut rendered = documents.into_iter().find(|document| text(document, "/kind") == "CustomResourceDefinition").unwrap();
-        assert_eq!(text(&rendered, "/metadata/annotations/helm.sh~1resource-policy"), "keep");
-        let metadata = rendered["metadata"].as_object_mut().unwrap();
-        metadata.remove("annotations");
-        metadata.remove("labels");
-        let mut crd = serde_json::to_value(refreshable_token_operator::api::crd()).unwrap();
-        // Helm writes 1 where the types say 1.0.
-        for spec in [&mut rendered, &mut crd] {
-            floats(spec);
+        let all: Vec<Value> =
+            documents.into_iter().filter(|document| text(document, "/kind") == "CustomResourceDefinition").collect();
+        let crds = refreshable_token_operator::api::crds();
+        assert_eq!(all.len(), crds.len());
+        for crd in crds {
+            let mut crd = serde_json::to_value(crd).unwrap();
+            let named = |document: &&Value| document["metadata"]["name"] == crd["metadata"]["name"];
+            let mut rendered = all.iter().find(named).unwrap().clone();
+            assert_eq!(text(&rendered, "/metadata/annotations/helm.sh~1resource-policy"), "keep");
+            let metadata = rendered["metadata"].as_object_mut().unwrap();
+            metadata.remove("annotations");
+            metadata.remove("labels");
+            // Helm writes 1 where the types say 1.0.
+            for spec in [&mut rendered, &mut crd] {
+                floats(spec);
+            }
+            assert_eq!(rendered["spec"], crd["spec"]);
+            assert_eq!(rendered["metadata"], crd["metadata"]);
         }
-        assert_eq!(rendered["spec"], crd["spec"]);
-        assert_eq!(rendered["metadata"], crd["metadata"]);
         assert!(
             render(&["crds.enabled=false"]).await.iter().all(|document| text(document, "/kind") != "CustomResourceDefinition")
         );

@@ -14,6 +14,11 @@ const KINDS: [(Kind, &str); 4] = [
     (Kind::Oauth2, "oauth2"),
 ];
 
+/// Values with which workloads are restarted.
+fn rolling() -> String {
+    format!("{LOOPBACK}rollout: {{enabled: true}}\n")
+}
+
 /// Four chains refresh under the release's rights, and the API server refuses nothing.
 async fn refreshes(world: &World, installed: &Installed, namespace: &str) {
     let program = Path::new(PROGRAM);
@@ -26,6 +31,13 @@ async fn refreshes(world: &World, installed: &Installed, namespace: &str) {
     for (_, name) in KINDS {
         world.refreshed(namespace, name, 2).await;
     }
+    // A workload is restarted.
+    world.kubectl(&["create", "deployment", "web", "-n", namespace, "--image=example.com/web"], None).await;
+    let rollout =
+        r#"{"spec":{"rollout":{"targets":[{"kind":"Deployment","selector":{"matchLabels":{"app":"web"}}}],"minInterval":"0s"}}}"#;
+    world.kubectl(&["patch", "rtok/oauth2", "-n", namespace, "--type=merge", "-p", rollout], None).await;
+    let restarted = r"--for=jsonpath={.spec.template.metadata.annotations.restarted-for\.refreshabletoken\.io/oauth2}";
+    world.kubectl(&["wait", restarted, "deployment/web", "-n", namespace, "--timeout=60s"], None).await;
     // The finalizer of a deletion policy, and the deletion of the state Secret.
     world
         .kubectl(
@@ -59,7 +71,7 @@ async fn refreshes(world: &World, installed: &Installed, namespace: &str) {
 fn in_cluster_scope_every_api_refreshes_and_nothing_is_refused() {
     run(async {
         let world = World::new(&[]).await;
-        let installed = Installed::new(&world.plane, "rto", "refreshable-token-system", LOOPBACK).await.unwrap();
+        let installed = Installed::new(&world.plane, "rto", "refreshable-token-system", &rolling()).await.unwrap();
         assert!(installed.notes.contains("WARNING: endpointPolicy allows http to 127.0.0.1"), "{}", installed.notes);
         world.kubectl(&["create", "namespace", "build"], None).await;
         refreshes(&world, &installed, "build").await;
@@ -97,7 +109,7 @@ fn in_namespaced_scope_nothing_outside_can_be_read() {
             world.kubectl(&["create", "namespace", namespace], None).await;
         }
         world.kubectl(&["create", "secret", "generic", "foreign", "-n", "foreign", "--from-literal=a=b"], None).await;
-        let values = format!("{LOOPBACK}watchNamespaces: [deploy]\nrbac: {{secretsWatch: false}}\n");
+        let values = rolling() + "watchNamespaces: [deploy]\nrbac: {secretsWatch: false}\n";
         let installed = Installed::new(&world.plane, "rtn", "tokens", &values).await.unwrap();
         refreshes(&world, &installed, "deploy").await;
         for namespace in ["deploy", "tokens", "foreign"] {

@@ -45,7 +45,8 @@ async fn grant(world: &World, edit: &str) {
     let half = json!([
         secrets(&["get"], &["half-seed", "half-state"]),
         secrets(&["create"], &[]),
-        secrets(&["update"], &["half-token", "heir-token", "b"])
+        secrets(&["update"], &["half-token", "heir-token", "b"]),
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["patch"], "resourceNames": ["half-web"]}
     ]);
     let all = rules("writer", json!([secrets(&["create", "update", "patch"], &[])]))
         + &rules("half", half)
@@ -57,6 +58,9 @@ async fn grant(world: &World, edit: &str) {
 async fn treasures(world: &World) {
     world.token("team", Kind::JfrogAccess, "victim").await;
     world.token("team", Kind::JfrogAccess, "heir").await;
+    let shared = json!({"apiVersion": "refreshabletoken.io/v1alpha1", "kind": "TokenProvider", "metadata": {"name": "shared", "namespace": "team"},
+        "spec": {"provider": {"oauth2": {"tokenURL": "https://idp.example.com/token"}}}});
+    world.kubectl(&["apply", "-f", "-"], Some(&shared.to_string())).await;
     for name in ["database", "client", "half-seed"] {
         world.kubectl(&["create", "secret", "generic", name, "-n", "team", "--from-literal=password=treasure"], None).await;
     }
@@ -110,7 +114,10 @@ async fn answer(world: &World, attempt: &Attempt) -> Option<String> {
 fn every_way_to_a_token_or_a_foreign_secret_is_refused() {
     run(async {
         let world = World::new(&USERS).await;
-        let installed = Installed::new(&world.plane, "rto", "refreshable-token-system", LOOPBACK).await.unwrap();
+        let installed =
+            Installed::new(&world.plane, "rto", "refreshable-token-system", &format!("{LOOPBACK}rollout: {{enabled: true}}\n"))
+                .await
+                .unwrap();
         let _operator = installed.start(&world.plane, std::path::Path::new(PROGRAM)).await.unwrap();
         world.kubectl(&["create", "namespace", "team"], None).await;
         grant(&world, &format!("{}-edit", installed.name)).await;
@@ -118,6 +125,7 @@ fn every_way_to_a_token_or_a_foreign_secret_is_refused() {
         let (url, connections) = thief().await;
         // What is allowed is not refused, or the rest proves nothing.
         let half = object("team", "half", "  provider: {oauth2: {tokenURL: \"http://127.0.0.1:9/token\"}}\n");
+        let half = half + "  rollout: {targets: [{kind: Deployment, name: half-web}]}\n";
         let half_user = world.plane.user("half").unwrap().path.clone();
         assert!(world.kubectl_as(&half_user, &["create", "-f", "-"], Some(&half)).await.status.success());
         let before = world.secret("team", "database").await;

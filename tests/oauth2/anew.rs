@@ -40,6 +40,77 @@ fn the_request_names_no_token() {
 }
 
 #[test]
+fn another_token_is_exchanged_or_shown() {
+    const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+    const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+    const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+    let wish = RequestSpec { scope: Some("a b".into()), ..RequestSpec::default() };
+    let to = |audience: &str| RequestSpec { audience: Some(audience.into()), ..wish.clone() };
+    let subject = || Login { subject_token: secret("ST+1"), ..Login::default() };
+    let client = || Login { subject_token: secret("ST+1"), ..login() };
+    let post = json!({"grant": "TokenExchange", "clientAuthentication": "Post", "subjectTokenType": "urn:x:saml2",
+        "requestedTokenType": "urn:x:jwt"});
+    let rows = [
+        (
+            json!({"grant": "TokenExchange", "clientAuthentication": "None"}),
+            to("https://api.example.com"),
+            subject(),
+            vec![
+                ("grant_type", EXCHANGE),
+                ("subject_token", "ST+1"),
+                ("subject_token_type", JWT),
+                ("audience", "https://api.example.com"),
+                ("scope", "a b"),
+            ],
+        ),
+        (
+            post,
+            wish.clone(),
+            client(),
+            vec![
+                ("grant_type", EXCHANGE),
+                ("subject_token", "ST+1"),
+                ("subject_token_type", "urn:x:saml2"),
+                ("requested_token_type", "urn:x:jwt"),
+                ("scope", "a b"),
+                ("client_id", "app"),
+                ("client_secret", "s e"),
+            ],
+        ),
+        (
+            json!({"grant": "JWTBearer", "clientAuthentication": "None"}),
+            wish.clone(),
+            subject(),
+            vec![("grant_type", BEARER), ("assertion", "ST+1"), ("scope", "a b")],
+        ),
+        (
+            json!({"grant": "JWTBearer", "clientAuthentication": "None"}),
+            wish.clone(),
+            client(),
+            vec![("grant_type", BEARER), ("assertion", "ST+1"), ("scope", "a b"), ("client_id", "app")],
+        ),
+        (
+            json!({"grant": "JWTBearer"}),
+            wish.clone(),
+            client(),
+            vec![("grant_type", BEARER), ("assertion", "ST+1"), ("scope", "a b")],
+        ),
+    ];
+    for (spec, wish, login, expected) in rows {
+        let provider = wishing(spec.clone(), wish);
+        assert_eq!(provider.semantics(), Semantics::Reissue);
+        let sent = ask(&provider, &held("RT-1"), &login, "a");
+        let expected: Vec<_> = expected.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        assert_eq!(fields(&sent), expected, "{spec}");
+        let authorized = sent.headers.iter().any(|(name, _)| name == "authorization");
+        assert_eq!(authorized, spec["clientAuthentication"].is_null(), "{spec}");
+        let nothing = Login { subject_token: None, ..login };
+        let refused = provider.request(&RefreshInput { held: &held("RT-1"), login: &nothing, now: now(), attempt: "a" });
+        assert_eq!(refused, Err(RequestError::Missing("subject_token (seed Secret, or credential.serviceAccountRef)")));
+    }
+}
+
+#[test]
 fn answers_are_read_as_those_to_a_refresh() {
     let provider = provider(json!({"grant": "ClientCredentials"}));
     // oidc-provider 9.13.3: these members and no others.
@@ -47,6 +118,23 @@ fn answers_are_read_as_those_to_a_refresh() {
     assert_eq!(granted.access_token, Some(AccessToken::new("AT-2")));
     assert_eq!((granted.refresh_token, granted.expiration_time), (None, Some(now() + chrono::TimeDelta::seconds(600))));
     assert!(provider.keeps_omitted_refresh_token());
+}
+
+#[test]
+fn an_exchange_brings_any_kind_of_token() {
+    let provider = provider(json!({"grant": "TokenExchange", "clientAuthentication": "None"}));
+    // RFC 8693 section 2.3, figure 2.
+    let answer = r#"{"access_token":"AT-2","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","token_type":"Bearer","expires_in":60}"#;
+    let granted = provider.read(&reply(200, answer), now()).unwrap();
+    assert_eq!(granted.access_token, Some(AccessToken::new("AT-2")));
+    // Section 2.2.1: N_A where the token is none for Bearer; Entra, Keycloak and others write it in their own case.
+    let answer = r#"{"access_token":"AT-2","issued_token_type":"urn:ietf:params:oauth:token-type:jwt","token_type":"N_A"}"#;
+    assert_eq!(provider.read(&reply(200, answer), now()).unwrap().access_token, Some(AccessToken::new("AT-2")));
+    // Section 2.2.2.
+    for code in ["invalid_request", "invalid_target", "invalid_grant"] {
+        let error = provider.read(&reply(400, &format!(r#"{{"error":"{code}"}}"#)), now()).unwrap_err();
+        assert_eq!(error.class, Class::Configuration, "{code}");
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use refreshable_token_operator::api::{ProviderSpec, RequestSpec};
-use refreshable_token_operator::operator::endpoint::EndpointPolicy;
-use refreshable_token_operator::operator::transport::{Connection, Transport};
+use refreshable_token_operator::operator::endpoint::{EndpointPolicy, Reach};
+use refreshable_token_operator::operator::transport::{Connection, TlsMaterial, Transport};
 use refreshable_token_operator::provider::{Delivery, Provider, RawBody, RefreshInput, Reply, TokenRequest};
 use refreshable_token_operator::token::{HeldTokens, Login, RefreshToken, SecretText, SigningKey};
 use serde_json::{Value, json};
@@ -78,9 +78,13 @@ fn reply(status: u16, body: &str) -> Reply {
 /// Sends a request to a server on this machine, as the operator does.
 async fn send(request: &TokenRequest) -> Reply {
     let rules = "rules: [{hosts: [\"127.0.0.1\"], addresses: [127.0.0.0/8], schemes: [http]}]";
-    let connection =
-        Connection { ca_bundle: None, connect_timeout: Duration::from_secs(5), request_timeout: Duration::from_secs(20) };
-    match Transport::new(EndpointPolicy::from_yaml(rules).unwrap()).send(request, &connection).await {
+    let connection = Connection {
+        reach: Reach::Namespace,
+        tls: TlsMaterial::default(),
+        connect_timeout: Duration::from_secs(5),
+        request_timeout: Duration::from_secs(20),
+    };
+    match Transport::new(&EndpointPolicy::from_yaml(rules).unwrap()).send(request, &connection).await {
         Delivery::Answered(reply) => reply,
         other => panic!("no answer: {other:?}"),
     }

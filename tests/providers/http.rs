@@ -476,7 +476,7 @@ struct Recorded {
 
 impl Recorded {
     fn new(text: &str) -> Self {
-        Self { provider: Provider::new(example(text).spec.provider, RequestSpec::default()) }
+        Self { provider: Provider::new(example(text).spec.provider.unwrap(), RequestSpec::default()) }
     }
 
     fn sends(&self) -> Told {

@@ -87,7 +87,7 @@ fn an_earlier_grants_open_claim_holds_nobody_up_and_its_mark_stays() {
     assert!(world.status.attempt.is_some());
     let marked = world.key.fingerprint(Purpose::Token, unknown.as_bytes()).to_string();
     assert!(world.status.spent_fingerprints.contains(&marked));
-    let ProviderSpec::Oauth2(oauth2) = &mut world.spec.provider else { panic!("the scenario is one of OAuth 2.0") };
+    let Some(ProviderSpec::Oauth2(oauth2)) = &mut world.spec.provider else { panic!("the scenario is one of OAuth 2.0") };
     (oauth2.grant, oauth2.rotation) = (Some(Grant::ClientCredentials), None);
     world.issuer.kind = Kind::Reissue;
     world.generation += 1;
@@ -95,7 +95,7 @@ fn an_earlier_grants_open_claim_holds_nobody_up_and_its_mark_stays() {
     goes_on(&mut world, &mut operator);
     assert!(world.status.spent_fingerprints.contains(&marked), "what is not known to be unspent is not called so");
     // Back again: the token of unknown fate is not touched.
-    let ProviderSpec::Oauth2(oauth2) = &mut world.spec.provider else { panic!("the scenario is one of OAuth 2.0") };
+    let Some(ProviderSpec::Oauth2(oauth2)) = &mut world.spec.provider else { panic!("the scenario is one of OAuth 2.0") };
     oauth2.grant = None;
     world.issuer.kind = Kind::Strict;
     world.generation += 1;
@@ -112,7 +112,7 @@ fn an_earlier_grants_open_claim_holds_nobody_up_and_its_mark_stays() {
 fn an_earlier_grants_unspent_token_is_kept_aside() {
     let (mut world, mut operator) = begin(Kind::Strict, Start::Steady);
     let unspent = world.issuer.chain().current.clone();
-    let ProviderSpec::Oauth2(oauth2) = &mut world.spec.provider else { panic!("the scenario is one of OAuth 2.0") };
+    let Some(ProviderSpec::Oauth2(oauth2)) = &mut world.spec.provider else { panic!("the scenario is one of OAuth 2.0") };
     (oauth2.grant, oauth2.rotation) = (Some(Grant::ClientCredentials), None);
     world.issuer.kind = Kind::Reissue;
     world.generation += 1;

@@ -64,7 +64,7 @@ fn fingerprint(world: &World, text: &str) -> Fingerprint {
 
 fn written(world: &World, result: Result<(), OutputProblem>) -> OutputOutcome {
     let content_hash = fingerprint(world, "contents");
-    OutputOutcome { name: "out".into(), type_: "Opaque", content_hash, result }
+    OutputOutcome { name: "out".into(), type_: "Opaque", content_hash, lasting_hash: None, result }
 }
 
 fn after_with(world: &World, memory: &Memory, finished: &Finished, trigger: Trigger) -> Conclusion {

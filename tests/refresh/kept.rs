@@ -24,7 +24,7 @@ fn entry() -> Entry {
     let reply = Reply { status: 200, headers: Vec::new(), body };
     Entry {
         place: Place { namespace: "namespace".into(), state_secret: "state".into() },
-        provider: Provider::new(spec.provider.clone(), spec.request()),
+        provider: Provider::new(spec.provider.clone().unwrap(), spec.request()),
         state: State { claim, ..state(3) },
         answer: Some(Answer { reply, partial: false, sent: DateTime::UNIX_EPOCH }),
     }

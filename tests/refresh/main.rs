@@ -24,6 +24,10 @@ mod relics;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod rollout;
+#[cfg(test)]
 mod scenario;
+#[cfg(test)]
+mod windows;
 #[cfg(test)]
 mod world;

@@ -5,7 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use refreshable_token_operator::api::{ConditionType, Reason, RefreshableTokenStatus};
 use refreshable_token_operator::provider::{Delivery, Lost, NotSent, Provider, TokenRequest};
 use refreshable_token_operator::refresh::conclude::{Conclusion, conclude, conclude_halt, conclude_wait, mark};
-use refreshable_token_operator::refresh::decide::{Facts, Memory, OutputView, Plan as Decision, SeedView, decide};
+use refreshable_token_operator::refresh::decide::{
+    Facts, Memory, OutputView, Plan as Decision, ProviderView, SeedView, Trigger, decide,
+};
 use refreshable_token_operator::refresh::exchange::{
     Brief, Event, Exchange, Finished, KnownChain, MarkAnswer, Memento, Outcome, OutputAnswer, StateAnswer, Step, Task,
     WriteAnswer,
@@ -91,7 +93,7 @@ impl Operator {
                 (conclusion, Turn::Rests(until), version)
             }
             Decision::Exchange { task, trigger, preflight } => {
-                let brief = self.brief(world, &status, &seed, task, preflight);
+                let brief = self.brief(world, &status, &seed, (task, trigger), preflight);
                 let semantics = brief.provider.semantics();
                 let Ok((finished, version)) = exchange(brief, world, plan, version) else {
                     died(world, plan);
@@ -143,7 +145,14 @@ impl Operator {
         turn
     }
 
-    fn brief(&mut self, world: &World, status: &RefreshableTokenStatus, seed: &SeedView, task: Task, preflight: bool) -> Brief {
+    fn brief(
+        &mut self,
+        world: &World,
+        status: &RefreshableTokenStatus,
+        seed: &SeedView,
+        (task, trigger): (Task, Trigger),
+        preflight: bool,
+    ) -> Brief {
         self.claims += 1;
         let claim = Claim::new(format!("claim-{}-{}", self.process, self.claims), "pod", &self.process.to_string());
         let journal = world.journal.as_ref().map(|journal| journal.id.to_string());
@@ -154,7 +163,7 @@ impl Operator {
             place: place(),
             claim: Claim { journal, ..claim },
             watched,
-            provider: Provider::new(world.spec.provider.clone(), world.spec.request()),
+            provider: Provider::new(world.spec.provider.clone().unwrap(), world.spec.request()),
             login: if self.without_login {
                 Login::default()
             } else {
@@ -169,6 +178,7 @@ impl Operator {
             seen: outputs(world).into_iter().map(|view| view.map(|view| view.seen)).collect(),
             known: KnownChain::of(status, self.memory.generation),
             preflight,
+            creates: trigger == Trigger::Bootstrap,
             expects_state: status.seed.is_some() || status.attempt.is_some(),
             void_claims: self.memory.void_claims.clone(),
             key: world.key.clone(),
@@ -201,6 +211,7 @@ pub fn facts<'a>(world: &'a World, status: &'a RefreshableTokenStatus, memory: &
         request: world.request.as_deref(),
         deleting: false,
         spec: &world.spec,
+        provider: ProviderView::Known { spec: world.spec.provider.as_ref().unwrap(), version: None },
         status,
         rival: None,
         seed: seed.clone(),

@@ -52,24 +52,21 @@ pub fn spec(kind: Kind) -> RefreshableTokenSpec {
     };
     RefreshableTokenSpec {
         suspend: None,
-        provider: ProviderSpec::Oauth2(Oauth2 {
+        provider: Some(ProviderSpec::Oauth2(Box::new(Oauth2 {
             token_url: "https://issuer.example.com/token".into(),
-            revocation_url: None,
-            preset: None,
             grant: (kind == Kind::Reissue).then_some(Grant::ClientCredentials),
-            assertion_audience: None,
-            client_authentication: None,
-            client_secret_ref: None,
             rotation,
             grace_seconds,
-            tls: None,
-            timeouts: None,
-        }),
-        credential: Credential { seed_secret_ref: seed },
+            ..Oauth2::default()
+        }))),
+        provider_ref: None,
+        credential: Credential { seed_secret_ref: seed, service_account_ref: None, bootstrap: None },
         state_secret_name: None,
+        recovery: None,
         request: None,
         refresh: None,
         outputs: vec![output("out")],
+        rollout: None,
         deletion_policy: None,
     }
 }

@@ -112,6 +112,8 @@ impl Crowd {
         let calls: Arc<dyn TokenCalls> = Arc::<Api>::clone(api);
         let parts = Parts {
             secrets_watch: true,
+            rollout: false,
+            service_account_tokens: false,
             client: cluster.client("operator", OPERATOR_NAMESPACE),
             calls,
             clock: Arc::new(SkewedClock::new(time, Skew::default(), "operator")),

@@ -12,6 +12,7 @@ mod deletion;
 mod mark;
 mod quiet;
 mod recreated;
+mod rollout;
 #[path = "../support/simulation/mod.rs"]
 #[allow(dead_code, reason = "each binary uses a part of the simulation")]
 mod simulation;
@@ -151,6 +152,11 @@ fn random_walks() {
         return check("replayed", &count);
     }
     check("random walks", &walks::random(0..10_000));
+}
+
+#[test]
+fn random_walks_of_chains_that_begin_anew() {
+    check("random walks of chains that begin anew", &walks::random(walks::CREATED..walks::CREATED + 2_000));
 }
 
 /// Walks that ended badly once, and are not among those of a normal run.

@@ -41,7 +41,9 @@ pub async fn install(plane: &ControlPlane) -> anyhow::Result<()> {
     let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
     let crds = crds.to_str().context("the path of crds/ is not text")?;
     plane.kubectl(&["apply", "-f", crds], None).await?.checked()?;
-    let wait = ["wait", "--for=condition=Established", "crd/refreshabletokens.refreshabletoken.io", "--timeout=30s"];
+    let kinds = ["refreshabletokens", "tokenproviders", "clustertokenproviders"];
+    let kinds = kinds.map(|kind| format!("crd/{kind}.refreshabletoken.io"));
+    let wait = ["wait", "--for=condition=Established", &kinds[0], &kinds[1], &kinds[2], "--timeout=30s"];
     plane.kubectl(&wait, None).await?.checked()?;
     plane.kubectl(&["create", "namespace", OPERATOR_NAMESPACE], None).await?.checked()?;
     Ok(())
@@ -75,6 +77,8 @@ impl Running {
             config: config(kubeconfig).await?,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             secrets_watch: true,
+            rollout: true,
+            service_account_tokens: true,
             operator_namespace: Some(OPERATOR_NAMESPACE.to_owned()),
             endpoint_policy: EndpointPolicy::from_yaml(policy)?,
             journal_dir: journal.map(Path::to_owned),

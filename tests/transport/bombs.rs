@@ -223,7 +223,8 @@ fn words(delivery: &Delivery) -> String {
 async fn child_calls() {
     let url = |name: &str| std::env::var_os(name).unwrap().into_string().unwrap();
     let limits = Connection {
-        ca_bundle: None,
+        reach: Reach::Namespace,
+        tls: TlsMaterial::default(),
         connect_timeout: Timeouts::default().connect(),
         request_timeout: Timeouts::default().request(),
     };

@@ -11,8 +11,8 @@ mod tls_calls;
 
 use std::time::Duration;
 
-use refreshable_token_operator::operator::endpoint::EndpointPolicy;
-use refreshable_token_operator::operator::transport::{Connection, Transport};
+use refreshable_token_operator::operator::endpoint::{EndpointPolicy, Reach};
+use refreshable_token_operator::operator::transport::{Connection, TlsMaterial, Transport};
 use refreshable_token_operator::provider::{Body, Delivery, Method, Reply, TokenRequest};
 use refreshable_token_operator::token::SecretText;
 
@@ -24,11 +24,12 @@ rules:
 ";
 
 fn transport() -> Transport {
-    Transport::new(EndpointPolicy::from_yaml(RULES).unwrap())
+    Transport::new(&EndpointPolicy::from_yaml(RULES).unwrap())
 }
 
 fn connection() -> Connection {
-    Connection { ca_bundle: None, connect_timeout: Duration::from_secs(5), request_timeout: Duration::from_secs(20) }
+    let (connect_timeout, request_timeout) = (Duration::from_secs(5), Duration::from_secs(20));
+    Connection { reach: Reach::Namespace, tls: TlsMaterial::default(), connect_timeout, request_timeout }
 }
 
 fn hasty() -> Connection {

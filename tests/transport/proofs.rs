@@ -193,9 +193,9 @@ async fn a_server_that_takes_no_connection_was_not_sent_to() {
 async fn refused_endpoints_see_no_connection() {
     let server = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let port = server.address.port();
-    let strict = Transport::new(EndpointPolicy::default());
+    let strict = Transport::new(&EndpointPolicy::default());
     let https_only = Transport::new(
-        EndpointPolicy::from_yaml("rules:\n- hosts: [localhost, \"127.0.0.1\"]\n  addresses: [127.0.0.0/8]\n").unwrap(),
+        &EndpointPolicy::from_yaml("rules:\n- hosts: [localhost, \"127.0.0.1\"]\n  addresses: [127.0.0.0/8]\n").unwrap(),
     );
     for host in [
         "127.0.0.1",
@@ -269,7 +269,7 @@ async fn child_logs() {
     .await;
     answered(transport().send(&request(&good.url()), &connection()).await);
     lost(transport().send(&request(&cut.url()), &connection()).await);
-    let refused = Transport::new(EndpointPolicy::default()).send(&request(&good.url()), &connection()).await;
+    let refused = Transport::new(&EndpointPolicy::default()).send(&request(&good.url()), &connection()).await;
     assert_eq!(refused, Delivery::NotSent(NotSent::EndpointNotAllowed));
     drop(guard);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

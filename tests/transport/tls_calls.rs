@@ -1,11 +1,11 @@
 //! TLS: whom the transport believes.
 
-use refreshable_token_operator::operator::transport::CaBundle;
+use refreshable_token_operator::operator::transport::{CaBundle, ClientCertificate, UnusableCertificate};
 use refreshable_token_operator::provider::NotSent;
 use rustls::HandshakeKind;
 
 use super::server::Server;
-use super::tls::{Authority, Handshake, serve};
+use super::tls::{Authority, Handshake, accept, serve};
 use super::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -68,7 +68,7 @@ async fn what_cannot_be_verified_gets_no_byte_of_the_request() {
     ] {
         let (server, _told) = serve(acceptor, OK).await;
         let given = bundle.is_some();
-        let trusting = Connection { ca_bundle: bundle, ..connection() };
+        let trusting = Connection { tls: TlsMaterial { ca_bundle: bundle, client_certificate: None }, ..connection() };
         let sent = transport().send(&request(&server.https()), &trusting).await;
         let met = transport().connect(&server.https(), &trusting).await;
         let Delivery::NotSent(why) = sent else { panic!("{case}: {sent:?}") };
@@ -133,5 +133,79 @@ fn bundles_are_read_strictly_and_compared_by_content() {
         ["", "not PEM", "\0\0", key, empty, &cut, &padded, &format!("{}{cut}", two.pem()), &format!("{}{empty}", two.pem())]
     {
         assert_eq!(parse(bad), Err(NotSent::CaBundleInvalid), "{bad:.60}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_is_shown_the_certificate_and_no_other_is_sent_the_request() {
+    let (authority, clients, other) = (Authority::new(), Authority::new(), Authority::new());
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let (server, _told) = serve(authority.demanding(version, &clients), OK).await;
+        let transport = transport();
+        let shown = authority.trusted_with(Some(clients.client(2090)));
+        assert_eq!(answered(transport.send(&request(&server.https()), &shown).await).body.0, b"ok", "{version:?}");
+        assert_eq!(transport.connect(&server.https(), &shown).await, Ok(()), "{version:?}");
+        for (case, certificate) in
+            [("none", None), ("of another authority", Some(other.client(2090))), ("expired", Some(clients.client(2021)))]
+        {
+            let connection = authority.trusted_with(certificate.clone());
+            let met = transport.connect(&server.https(), &connection).await;
+            assert_eq!(met, Err(NotSent::ClientCertificateRejected), "{version:?}, {case}");
+            let sent = transport.send(&request(&server.https()), &connection).await;
+            // Who shows none is not asked for one on a connection before: in TLS 1.3 the refusal can be lost with the request.
+            let lost = certificate.is_none() && matches!(sent, Delivery::Lost { .. });
+            assert!(lost || sent == Delivery::NotSent(NotSent::ClientCertificateRejected), "{version:?}, {case}: {sent:?}");
+        }
+        assert_eq!(server.requests(), 1, "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_ask_is_called_all_the_same() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let (server, _told) = serve(authority.server("127.0.0.1", 2090, &[]), OK).await;
+    let shown = authority.trusted_with(Some(clients.client(2090)));
+    assert_eq!(answered(transport().send(&request(&server.https()), &shown).await).body.0, b"ok");
+    assert_eq!(transport().connect(&server.https(), &shown).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_after_the_request_proves_nothing_beside_a_certificate_either() {
+    let authority = Authority::new();
+    let acceptor = authority.server("127.0.0.1", 2090, &[]);
+    let server = Server::start(move |peer| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Some(mut peer) = accept(peer, acceptor).await else { return };
+            peer.request().await;
+            drop(peer);
+        }
+    })
+    .await;
+    let sent = transport().send(&request(&server.https()), &authority.trusted_with(Some(authority.client(2090)))).await;
+    assert!(matches!(sent, Delivery::Lost { .. }), "{sent:?}");
+}
+
+#[test]
+fn client_certificates_are_read_strictly_and_show_nothing() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.certificate("operator.example.com", 2090);
+    let (pem, key) = (certificate.pem(), key.serialize_pem());
+    let parse = |chain: &str, key: &str| ClientCertificate::parse(chain.as_bytes(), key.as_bytes());
+    let good = parse(&pem, &key).unwrap();
+    assert_eq!(format!("{good:?}"), "ClientCertificate");
+    assert_eq!(good, parse(&pem, &key).unwrap());
+    let chain = format!("{pem}{}", authority.pem());
+    assert_ne!(good, parse(&chain, &key).unwrap());
+    let (_, other) = authority.certificate("operator.example.com", 2090);
+    assert_eq!(parse(&pem, &other.serialize_pem()), Err(UnusableCertificate::Mismatch));
+    let cut = &pem[..pem.len() / 2];
+    let padded = format!("{pem}{}", "\n".repeat(64 * 1024));
+    for bad in ["", "not PEM", cut, &key, &padded, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        assert_eq!(parse(bad, &key), Err(UnusableCertificate::Certificate), "{bad:.60}");
+    }
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    for bad in ["", "not PEM", &pem, encrypted, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+        assert_eq!(parse(&pem, bad), Err(UnusableCertificate::Key), "{bad:.60}");
     }
 }

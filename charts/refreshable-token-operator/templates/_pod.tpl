@@ -10,6 +10,12 @@
 {{- if not .Values.rbac.secretsWatch }}
 - --secrets-watch=false
 {{- end }}
+{{- if .Values.serviceAccountTokens.enabled }}
+- --service-account-tokens
+{{- end }}
+{{- if .Values.rollout.enabled }}
+- --rollout
+{{- end }}
 {{- if .Values.endpointPolicy }}
 - --endpoint-policy=/etc/refreshable-token-operator/endpoint-policy.yaml
 {{- end }}

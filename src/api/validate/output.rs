@@ -15,7 +15,6 @@ use super::{Invalid, LONGEST, anew, check_key, check_name, check_url, is_name, o
 
 pub(super) fn outputs(spec: &RefreshableTokenSpec, state: &str) -> Result<(), Invalid> {
     let seed = &spec.credential.seed_secret_ref.name;
-    let client = spec.provider.client_secret_ref().map(|client| &client.name);
     require((1..=20).contains(&spec.outputs.len()), "spec.outputs", "must have 1 to 20 entries")?;
     let mut names = BTreeSet::new();
     for (index, output) in spec.outputs.iter().enumerate() {
@@ -23,9 +22,30 @@ pub(super) fn outputs(spec: &RefreshableTokenSpec, state: &str) -> Result<(), In
         let name = format!("{field}.secretName");
         check_name(&name, &output.secret_name)?;
         require(names.insert(&output.secret_name), &name, "each output needs a Secret of its own")?;
-        let own = output.secret_name != state && output.secret_name != *seed && Some(&output.secret_name) != client;
-        require(own, &name, "must not be the seed, the state or the client's Secret")?;
+        let own = output.secret_name != state && output.secret_name != *seed;
+        require(own, &name, "must not be the seed or the state Secret")?;
         shape(&field, output, spec)?;
+    }
+    Ok(())
+}
+
+/// What hangs on the provider that the object uses.
+pub(super) fn with_provider(spec: &RefreshableTokenSpec, provider: &ProviderSpec) -> Result<(), Invalid> {
+    let client = provider.client_secret_ref().map(|client| &client.name).filter(|_| spec.provider.is_some());
+    let renews_itself = match provider {
+        ProviderSpec::ElasticCloudEnterprise(_) => true,
+        ProviderSpec::Http(http) => http.semantics.rotation == HttpRotation::RenewsItself,
+        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::Oauth2(_) => false,
+    };
+    let none = renews_itself || anew(provider);
+    for (index, output) in spec.outputs.iter().enumerate() {
+        let field = format!("spec.outputs[{index}]");
+        let own = Some(&output.secret_name) != client;
+        require(own, &format!("{field}.secretName"), "must not be the client's Secret")?;
+        let what =
+            "there is no refresh token where the access token renews itself, and with oauth2 with grant: RefreshToken only";
+        let asked = output.opaque.as_ref().is_some_and(|opaque| opaque.refresh_token_key.is_some());
+        require(!none || !asked, &format!("{field}.opaque.refreshTokenKey"), what)?;
     }
     Ok(())
 }
@@ -68,14 +88,6 @@ fn opaque_rules(field: &str, opaque: &Opaque, spec: &RefreshableTokenSpec) -> Re
     require(distinct, field, "the keys of one Secret must differ from each other")?;
     let reference = opaque.reference_token_key.is_none() || asks_for_reference(spec);
     require(reference, &format!("{field}.referenceTokenKey"), "needs request.includeReferenceToken: true")?;
-    let renews_itself = match &spec.provider {
-        ProviderSpec::ElasticCloudEnterprise(_) => true,
-        ProviderSpec::Http(http) => http.semantics.rotation == HttpRotation::RenewsItself,
-        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::Oauth2(_) => false,
-    };
-    let what = "there is no refresh token where the access token renews itself, or with grant: ClientCredentials";
-    let none = renews_itself || anew(&spec.provider);
-    require(!none || opaque.refresh_token_key.is_none(), &format!("{field}.refreshTokenKey"), what)?;
     let grace = format!("{field}.previousAccessTokenGrace");
     require(within(opaque.previous_access_token_grace, 1..=LONGEST), &grace, "must be from 1s to 99999h")?;
     let used = opaque.previous_access_token_grace.is_none() || opaque.previous_access_token_key.is_some();
@@ -174,13 +186,13 @@ fn metadata_rules(field: &str, metadata: &OutputMetadata) -> Result<(), Invalid>
     require(values(&metadata.labels), &format!("{field}.labels"), what)
 }
 
-fn is_label(text: &str) -> bool {
+pub(super) fn is_label(text: &str) -> bool {
     let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let end = |c: char| c.is_ascii_alphanumeric();
     (1..=63).contains(&text.len()) && text.bytes().all(inside) && text.starts_with(end) && text.ends_with(end)
 }
 
-fn is_metadata_name(text: &str) -> bool {
+pub(super) fn is_metadata_name(text: &str) -> bool {
     match text.split_once('/') {
         Some((domain, name)) => is_name(domain) && is_label(name),
         None => is_label(text),

@@ -5,10 +5,13 @@ use refreshable_token_operator::api::Reason;
 /// What a person does about a reason; none when nothing is to be done.
 pub fn advice(reason: Reason) -> Option<&'static str> {
     Some(match reason {
-        Reason::TokenFresh
+        Reason::Reachable
+        | Reason::TokenFresh
         | Reason::Refreshed
         | Reason::SeedAdopted
+        | Reason::Bootstrapped
         | Reason::Written
+        | Reason::WorkloadRestarted
         | Reason::TokenRevoked
         | Reason::StateDeleted => return None,
         Reason::Pending => "wait; if nothing happens, look whether the operator runs: kubectl rtok doctor",
@@ -18,10 +21,18 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
             "nothing yet: nothing was spent, and it is repeated; the message says what the API or the network did"
         }
         Reason::SecretRestored => "find out who edits or deletes the output Secret",
+        Reason::RolloutTargetMissing => "create the workload, or take it out of spec.rollout.targets; refreshes go on",
+        Reason::RolloutForbidden => {
+            "allow the operator to get, list and patch the workload (chart: rollout.enabled=true); look at admission policies too"
+        }
+        Reason::RolloutFailed => "the message names the target and what to do; it is tried again, and refreshes go on",
+        Reason::RolloutDisabled => "set rollout.enabled=true in the chart (--rollout), or take spec.rollout away",
         Reason::WriteFailed | Reason::ClusterUnavailable => {
             "look at permissions, quotas and admission webhooks: kubectl rtok doctor"
         }
         Reason::InvalidSpec => "mend the field that the message names and apply the object again",
+        Reason::ProviderMissing => "create the provider that providerRef names, or name another",
+        Reason::ProviderNotAllowed => "ask whoever keeps the ClusterTokenProvider to allow this namespace",
         Reason::SeedMissing => "create the seed Secret: kubectl rtok reseed NAME",
         Reason::SeedNotAllowed => "kubectl label secret SEED refreshabletoken.io/role=seed",
         Reason::SeedInvalid => "mend the key that the message names: kubectl rtok reseed NAME",
@@ -43,6 +54,13 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::OutputImmutable | Reason::OutputTypeMismatch => "delete the Secret: it is written anew",
         Reason::OutputInvalid => "the message says why the output cannot be made from this token",
         Reason::CaBundleInvalid => "mend the key of tls.caBundleRef: PEM text, at most 64 KiB",
+        Reason::DiscoveryFailed => "mend issuerURL or the server's metadata, or set tokenURL in its place; it is tried again",
+        Reason::ClientCertificateInvalid => {
+            "mend the Secret of tls.clientCertificateRef: tls.crt and tls.key, in PEM form, not expired"
+        }
+        Reason::ServiceAccountTokenUnavailable => {
+            "create the ServiceAccount, or let the operator ask for its tokens (serviceAccountTokens.enabled of the chart)"
+        }
         Reason::EndpointNotAllowed => "allow the address in the operator's endpoint policy, or mend the URL",
         Reason::EndpointUnreachable => "mend DNS, network or TLS between the operator and the token API; it is repeated",
         Reason::ConfigurationRejected => "mend what the message names: credentials, scope, lifetime or URL. Nothing was spent",
@@ -63,6 +81,19 @@ mod tests {
     fn whatever_stalls_an_object_has_something_to_do() {
         let quiet: Vec<_> =
             Reason::ALL.iter().filter(|reason| advice(**reason).is_none()).map(|reason| reason.as_str()).collect();
-        assert_eq!(quiet, ["TokenFresh", "Refreshed", "SeedAdopted", "Written", "TokenRevoked", "StateDeleted"]);
+        assert_eq!(
+            quiet,
+            [
+                "Reachable",
+                "TokenFresh",
+                "Refreshed",
+                "SeedAdopted",
+                "Bootstrapped",
+                "Written",
+                "WorkloadRestarted",
+                "TokenRevoked",
+                "StateDeleted"
+            ]
+        );
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::situation::{Known, Situation};
 use crate::time::{absolute, both, relative};
+use crate::windows;
 
 /// One decision with its inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,7 +30,7 @@ impl Situation {
         let policy = self.object.spec.refresh();
         let mut lines = vec![self.provider()];
         lines.extend(self.token(now));
-        if let Some(schedule) = self.schedule() {
+        if let Some(schedule) = self.schedule(now) {
             lines.extend(scheduled(&policy, &schedule, now));
             lines.extend(self.expiration().map(|expiration| tolerance(&schedule, expiration)));
         }
@@ -44,18 +45,21 @@ impl Situation {
     }
 
     fn provider(&self) -> Line {
-        let provider = &self.object.spec.provider;
-        let because = match self.semantics() {
+        let Some(semantics) = self.semantics() else {
+            let because = "it is not there, or you may not read it".to_owned();
+            return Line { decision: "provider", value: self.provider_in_words(), because };
+        };
+        let because = match semantics {
             Semantics::SingleUse => "each refresh token works once: claimed before it is sent, sent once",
             Semantics::Grace(_) => "each refresh token works once, and a lost answer may be asked for again within graceSeconds",
             Semantics::IdempotencyKey => {
                 "each refresh token works once, and a lost answer may be asked for again under the same key"
             }
             Semantics::Reusable => "the refresh token stays valid: a lost answer costs nothing",
-            Semantics::Reissue => "there is no refresh token: the client's credentials obtain each token anew",
+            Semantics::Reissue => "there is no refresh token: the client's credentials, or another token, obtain each token anew",
             Semantics::RenewsItself => "there is no refresh token: the access token renews itself while it lives",
         };
-        Line { decision: "provider", value: format!("{} {}", provider.name(), provider.url()), because: because.to_owned() }
+        Line { decision: "provider", value: self.provider_in_words(), because: because.to_owned() }
     }
 
     fn token(&self, now: DateTime<Utc>) -> Vec<Line> {
@@ -105,7 +109,7 @@ impl Situation {
     fn next(&self, now: DateTime<Utc>) -> Option<Line> {
         let status = self.status();
         let planned = status.next_refresh_time;
-        let scheduled = self.schedule().map(|schedule| schedule.refresh_time);
+        let scheduled = self.schedule(now).map(|schedule| schedule.refresh_time);
         let because = if let Some(reason) = stalled(&status) {
             format!(
                 "Stalled for {reason}: {}",
@@ -156,6 +160,7 @@ impl Situation {
                     Trigger::Manual => "the annotation refreshabletoken.io/refresh-requested-at asks for it",
                     Trigger::Spec => "the request has changed",
                     Trigger::Seed => "the seed begins a chain",
+                    Trigger::Bootstrap => "the credentials in the seed begin a chain",
                     Trigger::Drift => "an output is missing, edited or of another spec, or an attempt has to be looked at",
                     Trigger::LastTry => "the access token has ended and the last refresh has an unknown outcome: one last try",
                 };
@@ -184,7 +189,8 @@ impl Situation {
                 plan => format!("not planned: {}", self.why(&plan)),
             };
         };
-        let why = match self.schedule().filter(|schedule| schedule.refresh_time == next) {
+        let why = match self.schedule(now).filter(|schedule| schedule.refresh_time == next) {
+            Some(Schedule { wait: Some(wait), .. }) => windows::why(&self.object.spec.refresh(), &wait, now),
             Some(Schedule { before: Some(before), jitter, .. }) => {
                 format!("{} before the expiry, {} earlier by jitter", readable(before), readable(jitter))
             }
@@ -225,9 +231,11 @@ fn scheduled(policy: &RefreshSpec, schedule: &Schedule, now: DateTime<Utc>) -> V
         value: readable(policy.min_interval()),
         because: format!("refresh.minInterval{own}: no scheduled refresh sooner after the last one"),
     });
-    let because = match schedule.before {
-        Some(_) => "the expiry, less before, less jitter",
-        None => "the issue and maxInterval, less jitter",
+    lines.extend(windows::line(policy, schedule, now));
+    let because = match (schedule.wait.and_then(|wait| wait.opening), schedule.before) {
+        (Some(_), _) => "the time that the window leaves",
+        (None, Some(_)) => "the expiry, less before, less jitter",
+        (None, None) => "the issue and maxInterval, less jitter",
     };
     lines.push(Line { decision: "scheduled", value: both(schedule.refresh_time, now), because: because.to_owned() });
     lines

@@ -17,12 +17,15 @@ use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
 use kube::{Api, Client, Config, Resource, ResourceExt as _};
 use refreshable_token_operator::api::name::is_name;
-use refreshable_token_operator::api::{RefreshableToken, SpecDuration};
+use refreshable_token_operator::api::{
+    ClusterTokenProvider, ProviderKind, ProviderSpec, RefreshableToken, SpecDuration, TokenProvider,
+};
 use refreshable_token_operator::operator::cluster::Cluster;
 use refreshable_token_operator::operator::metrics::Metrics;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
+use crate::situation::NoProvider;
 
 /// Field manager of what the plug-in changes.
 const MANAGER: &str = "kubectl-rtok";
@@ -181,6 +184,29 @@ impl Reach {
         Ok(listed)
     }
 
+    /// The token API of an object: its own, or that of the provider that it names.
+    pub async fn provider(&self, object: &RefreshableToken) -> Result<ProviderSpec, NoProvider> {
+        if let Some(own) = &object.spec.provider {
+            return Ok(own.clone());
+        }
+        let reference = object.spec.provider_ref.as_ref().ok_or(NoProvider::Missing)?;
+        let name = checked(&reference.name).map_err(|_| NoProvider::Missing)?;
+        let what = format!("{} {name}", reference.kind().as_str());
+        let found = match reference.kind() {
+            ProviderKind::TokenProvider => {
+                let api: Api<TokenProvider> = self.within(&object.namespace().unwrap_or_default());
+                let found = self.ask(&what, api.get_opt(name)).await;
+                found.map(|found| found.map(|found| found.spec.provider))
+            }
+            ProviderKind::ClusterTokenProvider => {
+                let api: Api<ClusterTokenProvider> = Api::all(self.client.clone());
+                let found = self.ask(&what, api.get_opt(name)).await;
+                found.map(|found| found.map(|found| found.spec.provider))
+            }
+        };
+        found.map_err(|_| NoProvider::Unread)?.ok_or(NoProvider::Missing)
+    }
+
     /// Merges a patch into an object.
     pub async fn patch(&self, object: &RefreshableToken, patch: &serde_json::Value) -> Result<RefreshableToken, Failure> {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
@@ -324,7 +350,7 @@ fn unusable(error: &KubeconfigError) -> Failure {
 
 /// A name that came out of an object, and cannot change the path of a request.
 fn checked(name: &str) -> Result<&str, Failure> {
-    if is_name(name) { Ok(name) } else { Err(Failure::refused(format!("{name:?} cannot be the name of a Secret"))) }
+    if is_name(name) { Ok(name) } else { Err(Failure::refused(format!("{name:?} cannot be the name of an object"))) }
 }
 
 fn explain(what: &str, error: &kube::Error) -> Failure {

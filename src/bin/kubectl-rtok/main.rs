@@ -23,6 +23,7 @@ mod targets;
 mod time;
 mod usage;
 mod verbs;
+mod windows;
 
 use std::process::ExitCode;
 

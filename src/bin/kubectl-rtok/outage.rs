@@ -14,6 +14,9 @@ use crate::time::{absolute, span};
 /// Most retries that are played. Our choice: with the default delays three months of failing.
 const MOST_RETRIES: u32 = 20_000;
 
+/// How many refreshes before an outage are played where windows move them. Our choice: they fall into step within a few.
+const PLAYED: i64 = 1000;
+
 /// An outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
@@ -109,7 +112,7 @@ pub fn fate(object: &RefreshableToken, outage: Outage) -> Fate {
         return Fate::Idle { why: "suspended".to_owned(), ends };
     }
     let situation = Situation::of(object.clone());
-    let (Some(issued), Some(scheduled)) = (token.issued_time, situation.schedule()) else {
+    let (Some(issued), Some(scheduled)) = (token.issued_time, situation.schedule(outage.from)) else {
         return Fate::Idle { why: "the token's issue is not known".to_owned(), ends };
     };
     let planned = status.next_refresh_time;
@@ -125,7 +128,8 @@ pub fn fate(object: &RefreshableToken, outage: Outage) -> Fate {
     let policy = object.spec.refresh();
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     let then = roll(now, outage.from, &policy, uid);
-    through(then, outage, &policy, situation.semantics())
+    // Of an API that is not known, the least forgiving is expected.
+    through(then, outage, &policy, situation.semantics().unwrap_or(Semantics::SingleUse))
 }
 
 /// The token as it is at `until`, with every refresh before that having succeeded.
@@ -139,12 +143,15 @@ fn roll(mut now: Moment, until: DateTime<Utc>, policy: &RefreshSpec, uid: &str) 
         issued,
         expiration: lifetime.and_then(|lifetime| issued.checked_add_signed(lifetime)),
         refresh_token_expiration: rest.and_then(|rest| issued.checked_add_signed(rest)),
-        due: schedule(policy, issued, lifetime.and_then(|lifetime| issued.checked_add_signed(lifetime)), uid).refresh_time,
+        due: schedule(policy, issued, lifetime.and_then(|lifetime| issued.checked_add_signed(lifetime)), uid, issued)
+            .refresh_time,
     };
     now = renewed(now.due);
-    // Each period is as long as the one before it: whole periods are leapt over.
+    // Each period is as long as the one before it: whole periods are leapt over. With windows only about as long, so that the last
+    // ones are played.
     let period = (now.due - now.issued).num_seconds().max(1);
-    let whole = ((until - now.due).num_seconds() / period).max(0);
+    let played = if policy.windows.is_empty() { 0 } else { PLAYED };
+    let whole = ((until - now.due).num_seconds() / period - played).max(0);
     if let Some(leap) = period.checked_mul(whole).and_then(TimeDelta::try_seconds) {
         now = renewed(now.issued + leap);
     }

@@ -4,12 +4,12 @@ use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use refreshable_token_operator::api::{
-    CreationPolicy, OutputSpec, REFRESH_REQUESTED_ANNOTATION, RefreshableToken, RefreshableTokenStatus,
+    CreationPolicy, OutputSpec, ProviderSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus,
 };
 use refreshable_token_operator::operator::cluster::{Owner, output_view};
 use refreshable_token_operator::operator::seen::SeenSecret;
 use refreshable_token_operator::provider::{Provider, Semantics};
-use refreshable_token_operator::refresh::decide::{Facts, Memory, OutputView, Plan, SeedView, decide};
+use refreshable_token_operator::refresh::decide::{Facts, Memory, OutputView, Plan, ProviderView, SeedView, decide};
 use refreshable_token_operator::refresh::exchange::SeenOutput;
 use refreshable_token_operator::refresh::output::{ObjectName, render};
 use refreshable_token_operator::refresh::schedule::{Schedule, schedule};
@@ -17,14 +17,25 @@ use refreshable_token_operator::token::{FingerprintKey, HeldTokens};
 
 use crate::made_up;
 
-/// An object, and what is known of its Secrets.
+/// An object, and what is known of its provider and its Secrets.
 pub struct Situation {
     /// The object.
     pub object: RefreshableToken,
+    /// The token API: the object's own, or that of the provider that it names.
+    pub provider: Result<ProviderSpec, NoProvider>,
     /// Its seed.
     pub seed: Known<String>,
     /// Its outputs, in the order of the spec.
     pub outputs: Known<Vec<Option<SeenSecret>>>,
+}
+
+/// Why a provider is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoProvider {
+    /// It is not there.
+    Missing,
+    /// It was not looked for, or may not be read.
+    Unread,
 }
 
 /// An output Secret as the operator sees it.
@@ -67,7 +78,8 @@ pub enum Known<T> {
 impl Situation {
     /// The object by itself: its Secrets are taken for what the status says.
     pub fn of(object: RefreshableToken) -> Self {
-        Self { object, seed: Known::Unread, outputs: Known::Unread }
+        let provider = object.spec.provider.clone().ok_or(NoProvider::Unread);
+        Self { object, provider, seed: Known::Unread, outputs: Known::Unread }
     }
 
     /// The status; empty if there is none yet.
@@ -79,15 +91,27 @@ impl Situation {
         self.object.uid().unwrap_or_default()
     }
 
-    /// What the token API promises about a token that was presented.
-    pub fn semantics(&self) -> Semantics {
-        Provider::new(self.object.spec.provider.clone(), self.object.spec.request()).semantics()
+    /// What the token API promises about a token that was presented; none while the API is not known.
+    pub fn semantics(&self) -> Option<Semantics> {
+        let provider = self.provider.clone().ok()?;
+        Some(Provider::new(provider, self.object.spec.request()).semantics())
     }
 
-    /// When the newest token is refreshed by the schedule alone; none while there is no token.
-    pub fn schedule(&self) -> Option<Schedule> {
+    /// The token API in a few words.
+    pub fn provider_in_words(&self) -> String {
+        let told = self.provider.as_ref().ok().map(|provider| format!("{} {}", provider.name(), provider.url()));
+        let named = self.object.spec.provider_ref.as_ref().map(|named| format!("{} {}", named.kind().as_str(), named.name));
+        match (told, named) {
+            (Some(told), Some(named)) => format!("{told} ({named})"),
+            (Some(told), None) => told,
+            (None, named) => named.unwrap_or_default(),
+        }
+    }
+
+    /// When the newest token is refreshed by the schedule alone, as it looks at `now`; none while there is no token.
+    pub fn schedule(&self, now: DateTime<Utc>) -> Option<Schedule> {
         let token = self.status().token?;
-        Some(schedule(&self.object.spec.refresh(), token.issued_time?, token.expiration_time, &self.uid()))
+        Some(schedule(&self.object.spec.refresh(), token.issued_time?, token.expiration_time, &self.uid(), now))
     }
 
     /// What the operator's decision at `time` would be, were all else as it is now.
@@ -114,6 +138,17 @@ impl Situation {
             request: self.object.annotations().get(REFRESH_REQUESTED_ANNOTATION).map(String::as_str),
             deleting: self.object.metadata.deletion_timestamp.is_some(),
             spec: &self.object.spec,
+            provider: match &self.provider {
+                Ok(spec) => ProviderView::Known { spec, version: None },
+                Err(NoProvider::Missing) => ProviderView::Unusable {
+                    reason: Reason::ProviderMissing,
+                    message: "the provider of providerRef does not exist: create it, or name another",
+                },
+                Err(NoProvider::Unread) => ProviderView::Unusable {
+                    reason: Reason::ProviderMissing,
+                    message: "you may not read the provider of providerRef, so that nothing can be said",
+                },
+            },
             status: &status,
             rival: None,
             seed,
@@ -206,7 +241,7 @@ status:
     #[test]
     fn what_the_secrets_show_goes_into_the_decision() {
         let next = "  nextRefreshTime: '1970-01-01T00:40:00Z'";
-        let plan = |seed, outputs| Situation { object: object("", next), seed, outputs }.plan(at(600));
+        let plan = |seed, outputs| Situation { seed, outputs, ..Situation::of(object("", next)) }.plan(at(600));
         assert!(matches!(plan(Known::Unread, Known::Unread), Plan::Wait { .. }));
         assert_eq!(plan(Known::There("8".to_owned()), Known::Unread), Plan::ReadSeed, "the seed was changed");
         let drift = plan(Known::There("7".to_owned()), Known::There(vec![None]));

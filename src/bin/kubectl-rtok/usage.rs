@@ -73,6 +73,20 @@ pub struct Use {
     /// Where: the container, or the ServiceAccount that brings an image pull Secret.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub place: String,
+    /// `spec.rollout` restarts what made the Pod when the Secret changes.
+    pub restarted: bool,
+}
+
+impl Use {
+    /// Whether a new value reaches the program without a person.
+    pub fn follows(&self) -> bool {
+        self.way.follows() || self.restarted
+    }
+
+    /// When the program sees a new value.
+    pub fn sight(&self) -> &'static str {
+        if !self.way.follows() && self.restarted { "after its restart by spec.rollout" } else { self.way.sight() }
+    }
 }
 
 /// Every use of `secrets` by Pods that have not ended.
@@ -84,7 +98,7 @@ pub fn uses(secrets: &BTreeSet<&str>, pods: &[Pod], accounts: &[ServiceAccount],
         let owner = owner(pod, &owners);
         for (secret, way, place) in of_pod(pod, accounts) {
             if secrets.contains(secret.as_str()) {
-                found.insert(Use { secret, owner: owner.clone(), pod: pod.name_any(), way, place });
+                found.insert(Use { secret, owner: owner.clone(), pod: pod.name_any(), way, place, restarted: false });
             }
         }
     }
@@ -166,13 +180,17 @@ fn of_environment(container: &Container) -> impl Iterator<Item = (String, Way)> 
 
 /// Uses by owner and way, for one line: `Deployment/builder (volume, 3 Pods)`.
 pub fn summary(uses: &[&Use]) -> String {
-    let mut groups: BTreeMap<(&str, Way), BTreeSet<&str>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, Way, bool), BTreeSet<&str>> = BTreeMap::new();
     for one in uses {
-        groups.entry((&one.owner, one.way)).or_default().insert(&one.pod);
+        groups.entry((&one.owner, one.way, one.restarted)).or_default().insert(&one.pod);
     }
-    let group = |((owner, way), pods): ((&str, Way), BTreeSet<&str>)| {
+    let group = |((owner, way, restarted), pods): ((&str, Way, bool), BTreeSet<&str>)| {
         let many = if pods.len() > 1 { format!(", {} Pods", pods.len()) } else { String::new() };
-        let stale = if way.follows() { "" } else { ": sees no new value" };
+        let stale = match (way.follows(), restarted) {
+            (true, _) => "",
+            (false, true) => ": restarted by spec.rollout",
+            (false, false) => ": sees no new value",
+        };
         format!("{owner} ({}{many}{stale})", way.word())
     };
     let all: Vec<String> = groups.into_iter().map(group).collect();
@@ -264,6 +282,12 @@ mod tests {
             summary(&all),
             "Deployment/web (envFrom, 2 Pods: sees no new value), StatefulSet/db (envFrom: sees no new value)"
         );
+        let mut rolled = found.clone();
+        for one in &mut rolled {
+            one.restarted = one.owner == "StatefulSet/db";
+        }
+        assert!(summary(&rolled.iter().collect::<Vec<_>>()).ends_with("StatefulSet/db (envFrom: restarted by spec.rollout)"));
+        assert_eq!(rolled.iter().filter(|one| one.follows()).count(), 1, "{rolled:?}");
         let without = uses(&BTreeSet::from(["s"]), &pods, &[], &[]);
         assert!(without.iter().any(|one| one.owner == "ReplicaSet/web-5d"), "ReplicaSets may not be readable");
         assert_eq!(summary(&[]), "nobody");

@@ -12,6 +12,7 @@ use crate::operator::Context;
 use crate::operator::cluster::Trouble;
 use crate::operator::credential::{self, Unusable};
 use crate::operator::metrics::Operation;
+use crate::operator::provider::Resolved;
 use crate::operator::transport::Connection;
 use crate::provider::{Class, Delivery, NotSent, Provider, RefreshInput};
 use crate::refresh::exchange::{Memento, StateAnswer, newer_tokens};
@@ -216,9 +217,10 @@ impl End<'_> {
     }
 
     async fn try_to_revoke(&self, tokens: &HeldTokens) -> Result<(), Failure> {
-        let provider = credential::provider(&self.object.spec);
-        let login = self.login().await?;
-        let connection = self.connection().await?;
+        let resolved = self.context.resolve(self.object).await.map_err(unusable)?;
+        let provider = Provider::new(resolved.spec.clone(), self.object.spec.request());
+        let login = self.login(&resolved).await?;
+        let connection = self.connection(&resolved).await?;
         let sent = self.context.clock.now();
         let attempt = self.context.clock.unique_name();
         let input = RefreshInput { held: tokens, login: &login, now: sent, attempt: &attempt };
@@ -229,46 +231,44 @@ impl End<'_> {
         let request = request.signed(sent).map_err(|error| Failure::lasting(error.to_string()))?;
         let begun = Instant::now();
         let delivery = self.context.calls.send(&request, &connection).await;
-        let name = self.object.spec.provider.name();
-        self.context.metrics.provider_called(name, Operation::Revoke, &delivery, begun.elapsed());
+        self.context.metrics.provider_called(provider.name(), Operation::Revoke, &delivery, begun.elapsed());
         match delivery {
             Delivery::Answered(reply) => read(&provider, &reply, sent),
-            Delivery::NotSent(why @ (NotSent::EndpointNotAllowed | NotSent::CaBundleInvalid)) => {
-                Err(Failure::lasting(why.to_string()))
-            }
+            Delivery::NotSent(
+                why @ (NotSent::EndpointNotAllowed | NotSent::CaBundleInvalid | NotSent::ClientCertificateRejected),
+            ) => Err(Failure::lasting(why.to_string())),
             Delivery::NotSent(why) => Err(Failure::passing(why.to_string())),
             Delivery::Lost { why, .. } => Err(Failure { lost: true, ..Failure::passing(why.to_string()) }),
         }
     }
 
     /// What is there of credentials beside the tokens: a seed that is gone may not have been needed.
-    async fn login(&self) -> Result<Login, Failure> {
-        let spec = &self.object.spec;
-        if !credential::needs_login(&spec.provider) {
+    async fn login(&self, provider: &Resolved) -> Result<Login, Failure> {
+        let reference = &self.object.spec.credential.seed_secret_ref;
+        if !credential::needs_login(&provider.spec) {
             return Ok(Login::default());
         }
-        let seed = self.secret(&spec.credential.seed_secret_ref.name).await?;
-        let client = match spec.provider.client_secret_ref() {
-            Some(client) => self.secret(&client.name).await?,
+        let seed = self.secret(&self.place().namespace, &reference.name).await?;
+        let client = match provider.spec.client_secret_ref() {
+            Some(client) => self.secret(&provider.home, &client.name).await?,
             None => None,
         };
-        credential::login(seed.as_ref(), client.as_ref(), spec).map_err(unusable)
+        credential::login(seed.as_ref(), client.as_ref(), &provider.spec, reference).map_err(unusable)
     }
 
-    async fn secret(&self, name: &str) -> Result<Option<k8s_openapi::api::core::v1::Secret>, Failure> {
-        match credential::opted_in(&self.context.cluster, &self.place().namespace, name).await {
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Option<k8s_openapi::api::core::v1::Secret>, Failure> {
+        match credential::opted_in(&self.context.cluster, namespace, name).await {
             Ok(secret) => Ok(Some(secret)),
             Err(Unusable::Refused(..)) => Ok(None),
             Err(unavailable @ Unusable::Unavailable) => Err(unusable(unavailable)),
         }
     }
 
-    async fn connection(&self) -> Result<Connection, Failure> {
-        let provider = &self.object.spec.provider;
-        let ca_bundle =
-            credential::ca_bundle(&self.context.cluster, &self.place().namespace, provider).await.map_err(unusable)?;
-        let timeouts = provider.timeouts();
-        Ok(Connection { ca_bundle, connect_timeout: timeouts.connect(), request_timeout: timeouts.request().min(TRY) })
+    async fn connection(&self, provider: &Resolved) -> Result<Connection, Failure> {
+        let tls = credential::tls(&self.context.cluster, &provider.home, &provider.spec).await;
+        let connection = provider.connection();
+        let request_timeout = connection.request_timeout.min(TRY);
+        Ok(Connection { tls: tls.map_err(unusable)?, request_timeout, ..connection })
     }
 
     /// Deletes the state Secret; says that it is gone.

@@ -68,6 +68,10 @@ const LISTED_V6: &[Ipv6Net] = &[
     v6(0x3fff << 112, 20),     // documentation (RFC 9637)
 ];
 
+/// Networks of one's own; a part of what is [`Standing::Listed`].
+const PRIVATE_V4: &[Ipv4Net] = &[v4(10, 0, 0, 0, 8), v4(172, 16, 0, 0, 12), v4(192, 168, 0, 0, 16)]; // RFC 1918
+const PRIVATE_V6: Ipv6Net = v6(0xfc00 << 112, 7); // RFC 4193
+
 const GLOBAL_V6: Ipv6Net = v6(0x2000 << 112, 3);
 const COMPATIBLE: Ipv6Net = v6(0, 96);
 const MAPPED: Ipv6Net = v6(0xffff << 32, 96);
@@ -90,6 +94,14 @@ pub(super) fn standing(ip: IpAddr) -> Standing {
         (true, _) => Standing::Never,
         (false, true) => Standing::Listed,
         (false, false) => Standing::Public,
+    }
+}
+
+/// Whether `ip` is of a network of one's own; `ip` must have gone through [`destination`].
+pub(super) fn private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => within(PRIVATE_V4, ip),
+        IpAddr::V6(ip) => PRIVATE_V6.contains(&ip),
     }
 }
 

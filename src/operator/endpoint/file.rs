@@ -64,7 +64,7 @@ pub(super) fn parse(text: &str) -> Result<EndpointPolicy, PolicyError> {
         let read = serde_json::from_value(entry.value).map_err(|error| error.to_string());
         read.and_then(rule).map_err(|what| PolicyError::Rule { rule: index + 1, line, what })
     });
-    Ok(EndpointPolicy { rules: rules.collect::<Result<_, _>>()? })
+    Ok(EndpointPolicy { rules: rules.collect::<Result<_, _>>()?, ..EndpointPolicy::default() })
 }
 
 fn rule(entry: Entry) -> Result<Rule, String> {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::hostile::{HOSTILE, LASTING, NEVER, UNLISTED, hostile, widest};
-use super::{EndpointPolicy, Refused};
+use super::{EndpointPolicy, Reach, Refused};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -72,6 +72,26 @@ fn addresses_are_refused_by_default_in_every_dress() {
     for address in NEVER.split_whitespace() {
         let told = EndpointPolicy::default().check_address("art.example.com", ip(address));
         assert!(told.is_err(), "{address}");
+    }
+}
+
+#[test]
+fn the_word_of_the_cluster_reaches_private_addresses_and_no_others() {
+    let own = EndpointPolicy::default().reaching(Reach::Cluster);
+    for address in
+        ["10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.7.8", "fd12:3456::1", "::ffff:10.1.2.3", "64:ff9b::a01:203"]
+    {
+        assert_eq!(own.check_address("art.example.com", ip(address)), Ok(()), "{address}");
+        let others = EndpointPolicy::default().check_address("art.example.com", ip(address));
+        assert_eq!(others, Err(Refused::AddressUnlisted), "{address}");
+    }
+    for address in ["127.0.0.1", "::1", "100.64.0.1", "172.32.0.1", "192.0.2.1", "198.18.0.1", "2001:db8::1", "2002:7f00:1::"] {
+        let told = own.check_address("art.example.com", ip(address));
+        let public = EndpointPolicy::default().check_address("art.example.com", ip(address));
+        assert_eq!(told, public, "{address}");
+    }
+    for address in NEVER.split_whitespace() {
+        assert!(own.check_address("art.example.com", ip(address)).is_err(), "{address}");
     }
 }
 

@@ -17,7 +17,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use tokio_util::sync::CancellationToken;
 
 use super::refreshes::{Kind, Refreshes};
-use crate::api::{ConditionStatus, ConditionType, Reason, RefreshableToken, RefreshableTokenStatus};
+use crate::api::{ConditionStatus, ConditionType, ProviderSpec, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::decide;
 
 type Guarded = DeserializeGuard<RefreshableToken>;
@@ -100,7 +100,10 @@ impl Objects {
         let status = object.status.clone().unwrap_or_default();
         // A word of somebody else's does not become a label.
         let stalled = decide::stalled(&status).map(|reason| Reason::parse(reason).map_or("", Reason::as_str));
-        let (provider, suspended) = (object.spec.provider.name(), object.spec.suspended());
+        let own = object.spec.provider.as_ref().map(ProviderSpec::name);
+        let told = status.effective.as_ref().map(|effective| effective.provider.as_str());
+        let known = || ProviderSpec::NAMES.into_iter().find(|name| told == Some(name));
+        let (provider, suspended) = (own.or_else(known).unwrap_or_default(), object.spec.suspended());
         Row { namespace, name, provider, suspended, stalled, status, refreshes }
     }
 }

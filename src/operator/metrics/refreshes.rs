@@ -64,7 +64,7 @@ pub(super) fn trigger(trigger: Trigger) -> &'static str {
         Trigger::Manual => "manual",
         Trigger::Spec => "spec",
         Trigger::Seed => "seed",
-        Trigger::Retry | Trigger::Drift | Trigger::LastTry => RECOVERY,
+        Trigger::Retry | Trigger::Drift | Trigger::LastTry | Trigger::Bootstrap => RECOVERY,
     }
 }
 

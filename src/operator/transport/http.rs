@@ -49,6 +49,7 @@ pub(super) fn client(tls: ClientConfig, resolver: Resolver, connect: Duration) -
 /// theirs; it must not cost a token.
 pub(super) fn request(request: &TokenRequest, url: Url) -> Result<Request, NotSent> {
     let method = match request.method {
+        Method::Get => reqwest::Method::GET,
         Method::Post => reqwest::Method::POST,
         Method::Put => reqwest::Method::PUT,
         Method::Patch => reqwest::Method::PATCH,
@@ -64,7 +65,7 @@ pub(super) fn request(request: &TokenRequest, url: Url) -> Result<Request, NotSe
     if let Some(body) = &request.body {
         built.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
         *built.body_mut() = Some(body.content.reveal().to_owned().into());
-    } else if request.method != Method::Delete {
+    } else if !matches!(request.method, Method::Get | Method::Delete) {
         // RFC 9110 section 8.6 asks for it; the client leaves it out, and some proxies answer 411 then.
         built.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
     }

@@ -40,6 +40,10 @@ impl Resolver {
         Self { policy, lookup }
     }
 
+    pub(super) fn policy(&self) -> &EndpointPolicy {
+        &self.policy
+    }
+
     /// The addresses of a host name; all or none, see [`EndpointPolicy::check_address`].
     pub(super) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, NotSent> {
         let found = (self.lookup)(host.to_owned()).await.map_err(|_| NotSent::NameNotResolved)?;

@@ -70,8 +70,9 @@ fn roots() -> RootCertStore {
     roots
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "each test makes both where it calls this")]
 fn transport(policy: EndpointPolicy, lookup: Lookup) -> Transport {
-    Transport::with(policy, lookup, roots)
+    Transport::with(&policy, &lookup, roots)
 }
 
 fn rules() -> EndpointPolicy {

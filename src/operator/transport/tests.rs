@@ -15,7 +15,8 @@ use crate::token::SecretText;
 pub(super) const RULES: &str = "rules:\n- hosts: [art.example.com]\n  addresses: [127.0.0.1/32]\n  schemes: [http]\n";
 
 pub(super) fn connection() -> Connection {
-    Connection { ca_bundle: None, connect_timeout: Duration::from_secs(2), request_timeout: Duration::from_secs(4) }
+    let (connect_timeout, request_timeout) = (Duration::from_secs(2), Duration::from_secs(4));
+    Connection { reach: Reach::Namespace, tls: TlsMaterial::default(), connect_timeout, request_timeout }
 }
 
 pub(super) fn post(url: &str) -> TokenRequest {
@@ -43,8 +44,9 @@ fn script(answers: &[&[&str]]) -> (Lookup, Arc<AtomicUsize>) {
     (lookup, asked)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "each test makes it where it calls this")]
 fn transport(rules: &str, lookup: Lookup) -> Transport {
-    Transport::with(EndpointPolicy::from_yaml(rules).unwrap(), lookup, RootCertStore::empty)
+    Transport::with(&EndpointPolicy::from_yaml(rules).unwrap(), &lookup, RootCertStore::empty)
 }
 
 /// Two servers on the same port of 127.0.0.1 (allowed) and 127.0.0.2 (not); each answers 200 and counts.
@@ -142,7 +144,11 @@ fn clients_are_kept_by_connection_and_the_oldest_goes_first() {
     let (lookup, _) = script(&[]);
     let loaded = transport("rules: []", lookup);
     let url = Url::parse("https://art.example.com").unwrap();
-    let of = |millis| Connection { ca_bundle: ca_bundle.clone(), connect_timeout: Duration::from_millis(millis), ..connection() };
+    let of = |millis| Connection {
+        tls: TlsMaterial { ca_bundle: ca_bundle.clone(), client_certificate: None },
+        connect_timeout: Duration::from_millis(millis),
+        ..connection()
+    };
     let first = loaded.client(&of(1), &url).unwrap();
     assert!(Arc::ptr_eq(&first.tls, &loaded.client(&of(1), &url).unwrap().tls));
     for millis in 2..=40 {

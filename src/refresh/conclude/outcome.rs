@@ -8,13 +8,18 @@ use super::words::{NO_SUCCESSOR, chain_lost, escrowed, unknown};
 use super::{Draft, ESCROW_REST, REFUSAL_REST, Trouble};
 use crate::api::{AttemptState, AttemptStatus, ConditionStatus, ConditionType, Reason};
 use crate::provider::{Class, Semantics, TokenError};
-use crate::refresh::decide::{Sight, Trigger, lapsed, request_fingerprint};
+use crate::refresh::decide::{Sight, Trigger, lapsed, lost, request_fingerprint};
 use crate::refresh::exchange::{Finished, Outcome, OutputOutcome};
 use crate::refresh::schedule::{CONFIGURATION_REST, after, retry_delay, whole_seconds, within_life};
 use crate::refresh::state::{Claim, State};
 
 impl Draft<'_> {
     pub(super) fn outcome(&mut self, finished: &Finished, trigger: Trigger, semantics: Semantics) -> Option<Trouble> {
+        let trouble = self.trouble(finished, trigger, semantics);
+        if trigger == Trigger::Bootstrap && lost(self.facts.status) { trouble.map(still_lost) } else { trouble }
+    }
+
+    fn trouble(&mut self, finished: &Finished, trigger: Trigger, semantics: Semantics) -> Option<Trouble> {
         if let Some(message) = &finished.unrendered {
             self.unsynced = Some((Reason::OutputInvalid, message.clone()));
         }
@@ -48,6 +53,8 @@ impl Draft<'_> {
             Outcome::ChainOver(error) => {
                 self.resolved();
                 self.status.next_refresh_time = None;
+                // Another one is begun at once.
+                self.again |= self.facts.spec.recovers();
                 Some(Trouble::Stalled(Reason::ChainLost, chain_lost(error.as_ref())))
             }
             Outcome::Unknown(_) => {
@@ -74,12 +81,16 @@ impl Draft<'_> {
         self.memory.generation = self.status.chain_generation.unwrap_or(0);
         self.status.last_refresh_time = Some(whole_seconds(self.now));
         self.status.consecutive_failures = Some(0);
-        if let Some(effective) = &mut self.status.effective {
-            effective.request_fingerprint = Some(request_fingerprint(self.facts.spec, self.facts.key).to_string());
+        if let (Some(effective), Some(provider)) = (&mut self.status.effective, self.facts.provider.spec()) {
+            let asked = request_fingerprint(provider, &self.facts.spec.request(), self.facts.key);
+            effective.request_fingerprint = Some(asked.to_string());
         }
         self.status.conditions.retain(|c| c.type_ != ConditionType::Stalled);
         self.reschedule();
-        if !quiet && !after_seed {
+        if trigger == Trigger::Bootstrap {
+            let message = "a chain was begun with the credentials in the seed".to_owned();
+            self.note(false, Reason::Bootstrapped, message);
+        } else if !quiet && !after_seed {
             let message = format!("refresh {} is committed", self.status.chain_generation.unwrap_or(0));
             self.note(false, Reason::Refreshed, message);
         }
@@ -217,4 +228,11 @@ impl Draft<'_> {
 fn certain_end(claim: &Claim) -> Option<DateTime<Utc>> {
     let (ends, since) = claim.token_ends.zip(claim.since.filter(|_| claim.first.is_none()))?;
     Some(after(claim.time, (ends - since).to_std().ok()?.saturating_add(Duration::from_secs(2))))
+}
+
+/// A chain that could not be followed by another is lost as before: so that is tried again, and not taken for a refresh that failed.
+fn still_lost(trouble: Trouble) -> Trouble {
+    let (Trouble::Stalled(_, message) | Trouble::Retrying(_, message)) = trouble;
+    let message = format!("the chain is over, and no other could be begun with the credentials in the seed: {message}");
+    Trouble::Stalled(Reason::ChainLost, message)
 }

@@ -26,6 +26,8 @@ pub(super) struct Footing {
     pub(super) adopted: Option<Fingerprint>,
     /// A claim of somebody's is open: nothing may be spent, and the Secret is not touched.
     pub(super) claimed: bool,
+    /// No chain lives: the first tokens of one are asked for.
+    pub(super) creates: bool,
 }
 
 /// The fingerprint of the token that a refresh presents: the refresh token, or the access token where that renews itself. Where
@@ -46,7 +48,7 @@ pub(super) fn at_nothing(brief: &Brief) -> Result<Footing, Outcome> {
     // A mark is written after the claim: whoever knows of an attempt knows that there was a state Secret.
     let stood = brief.known.generation > 0 || brief.known.attempt.is_some();
     if stood && !seed_is_new(brief, &State::default()) {
-        if reissues(brief) {
+        if reissues(brief) || brief.creates {
             return Ok(anew(brief, State::default()));
         }
         return Err(refuse(
@@ -105,7 +107,7 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
         // seed holds now counts as old.
         state.seeds = brief.seed.iter().map(|seed| seed.fingerprint.clone()).collect();
     }
-    if reissues(brief) {
+    if reissues(brief) || (brief.creates && state.chain_over && state.claim.is_none()) {
         return Ok(anew(brief, state));
     }
     let spent = spendable(&state.tokens, brief.provider.semantics(), &brief.key)
@@ -114,7 +116,7 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
     let void = |claim: &Claim| brief.void_claims.contains(&claim.id) && claim.first.is_none();
     if state.claim.as_ref().is_some_and(|claim| !void(claim)) {
         let older = state.generation < brief.known.generation || spent && brief.known.attempt.is_none();
-        return if older { Err(regressed()) } else { Ok(Footing { state, adopted: None, claimed: true }) };
+        return if older { Err(regressed()) } else { Ok(Footing { state, adopted: None, claimed: true, creates: false }) };
     }
     // A claim's finalizer is ours to take away, and what it kept is put back; any other we wait for.
     let ours = stored.version.finalizers.iter().any(|name| name == CLAIM_FINALIZER);
@@ -133,7 +135,7 @@ pub(super) fn at_state(brief: &Brief, stored: &StoredState) -> Result<Footing, O
     // A claim that is void is closed: whoever has taken it for an attempt learns that from the state.
     let mut state = state.released();
     state.keep_named(brief.known.attempt.as_deref());
-    Ok(Footing { state, adopted: None, claimed: false })
+    Ok(Footing { state, adopted: None, claimed: false, creates: false })
 }
 
 /// Credentials beside the tokens bring each token anew.
@@ -141,8 +143,8 @@ fn reissues(brief: &Brief) -> bool {
     brief.provider.semantics() == Semantics::Reissue
 }
 
-/// Where each token is obtained anew nothing that stands can be lost or spent: no copy is too old, and no claim of an earlier
-/// grant holds anybody up. A refresh token of an earlier grant is kept aside, and what its mark says of it stays.
+/// Where each token is obtained anew, or a chain that is over is followed by another, nothing that stands can be lost or spent: no
+/// copy is too old, and no claim of an earlier grant holds anybody up. A refresh token of an earlier grant is kept aside, and what its mark says of it stays.
 fn anew(brief: &Brief, ground: State) -> Footing {
     let mut foreign = ground.foreign.clone();
     if ground.tokens.refresh_token.is_some() || ground.unparsed.is_some() {
@@ -161,7 +163,7 @@ fn anew(brief: &Brief, ground: State) -> Footing {
         foreign,
         ..ground
     };
-    Footing { state, adopted: None, claimed: false }
+    Footing { state, adopted: None, claimed: false, creates: brief.creates }
 }
 
 fn regressed() -> Outcome {
@@ -218,5 +220,6 @@ fn adopt(brief: &Brief, ground: State) -> Result<Footing, Outcome> {
         ..ground
     };
     state.adopt(seed.fingerprint.clone());
-    Ok(Footing { state, adopted: Some(seed.fingerprint.clone()), claimed: false })
+    let creates = brief.creates && seed.tokens == HeldTokens::default();
+    Ok(Footing { state, adopted: Some(seed.fingerprint.clone()), claimed: false, creates })
 }

@@ -248,6 +248,7 @@ impl Exchange {
             name: output.name.clone(),
             type_: output.type_,
             content_hash: output.content_hash.clone(),
+            lasting_hash: output.lasting_hash.clone(),
             result,
         });
         self.publish_at(rendered, index + 1)

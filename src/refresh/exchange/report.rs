@@ -108,6 +108,8 @@ pub struct OutputOutcome {
     pub type_: &'static str,
     /// Keyed hash of the contents.
     pub content_hash: Fingerprint,
+    /// The same without the previous access token, if there is one.
+    pub lasting_hash: Option<Fingerprint>,
     /// Written, or why not.
     pub result: Result<(), OutputProblem>,
 }

@@ -271,6 +271,10 @@ impl Exchange {
         if !commit || found.owner.name != target.owner.name || found == target || is_claim(found, &self.brief.claim.id) {
             return false;
         }
+        // Somebody else has begun a chain meanwhile: that one goes on, and of ours nothing was ever used.
+        if self.brief.provider.creates() && !found.chain_over && found.tokens != self.state.tokens && holds_tokens(found) {
+            return true;
+        }
         // An answer that was kept was committed long ago: the state Secret was not gone, as it had seemed to be.
         let committed = found.tokens == target.tokens || found.generation > target.generation;
         if self.resumed && found.seeds == target.seeds && committed {
@@ -299,4 +303,8 @@ impl Exchange {
         let age = |state: &State| (state.generation, state.seeds.len());
         same_token || same_chain && age(found) < age(target)
     }
+}
+
+fn holds_tokens(state: &State) -> bool {
+    state.tokens.access_token.is_some() || state.tokens.refresh_token.is_some()
 }

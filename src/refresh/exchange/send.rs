@@ -201,6 +201,7 @@ pub(super) fn not_sent(why: NotSent) -> Outcome {
     match why {
         NotSent::EndpointNotAllowed => Outcome::Refused { reason: Reason::EndpointNotAllowed, message },
         NotSent::CaBundleInvalid => Outcome::Refused { reason: Reason::CaBundleInvalid, message },
+        NotSent::ClientCertificateRejected => Outcome::Refused { reason: Reason::ClientCertificateInvalid, message },
         NotSent::NotSigned => Outcome::Refused { reason: Reason::SeedInvalid, message },
         NotSent::NameNotResolved | NotSent::NotConnected | NotSent::TlsRejected | NotSent::ConnectTimeout => {
             Outcome::Postponed { reason: Reason::EndpointUnreachable, message }

@@ -40,6 +40,8 @@ pub struct Brief {
     pub known: KnownChain,
     /// The full preflight is due: first refresh, changed spec, or after a failure.
     pub preflight: bool,
+    /// Where no chain lives, the first tokens of one may be asked for.
+    pub creates: bool,
     /// The object's status says that a state Secret exists.
     pub expects_state: bool,
     /// Claims of this process that are known to have spent nothing.
@@ -67,6 +69,7 @@ impl Brief {
             seen: Vec::new(),
             known: KnownChain::default(),
             preflight: false,
+            creates: false,
             expects_state: true,
             void_claims: Vec::new(),
             key,

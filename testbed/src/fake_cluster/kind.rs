@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 pub enum Kind {
     /// `RefreshableToken`, refreshabletoken.io/v1alpha1.
     RefreshableToken,
+    /// `TokenProvider`, refreshabletoken.io/v1alpha1.
+    TokenProvider,
+    /// `ClusterTokenProvider`, refreshabletoken.io/v1alpha1; of no namespace.
+    ClusterTokenProvider,
     /// `Secret`, v1.
     Secret,
     /// `ConfigMap`, v1.
@@ -17,6 +21,8 @@ pub enum Kind {
     Lease,
     /// `Event`, events.k8s.io/v1.
     Event,
+    /// `Deployment`, apps/v1: its spec is stored as it comes, without defaults and unchecked, and nothing acts on it.
+    Deployment,
 }
 
 /// How a part of an object is split into fields that have owners of their own.
@@ -61,6 +67,8 @@ const TOKEN: Shape = Shape::Struct(&[
         ]),
     ),
 ]);
+const PROVIDER: Shape =
+    Shape::Struct(&[("metadata", METADATA), ("status", Shape::Struct(&[("conditions", Shape::Keyed("type", &Shape::Deduced))]))]);
 /// `deprecatedSource`, `regarding` and `related` of an Event are atomic structs.
 const EVENT: Shape = Shape::Struct(&[
     ("metadata", METADATA),
@@ -69,7 +77,17 @@ const EVENT: Shape = Shape::Struct(&[
     ("related", Shape::Atomic),
 ]);
 
-const ALL: [Kind; 6] = [Kind::RefreshableToken, Kind::Secret, Kind::ConfigMap, Kind::Namespace, Kind::Lease, Kind::Event];
+const ALL: [Kind; 9] = [
+    Kind::RefreshableToken,
+    Kind::TokenProvider,
+    Kind::ClusterTokenProvider,
+    Kind::Secret,
+    Kind::ConfigMap,
+    Kind::Namespace,
+    Kind::Lease,
+    Kind::Event,
+    Kind::Deployment,
+];
 
 impl Kind {
     /// The kind under a group (empty: core), version and plural name.
@@ -82,11 +100,14 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::RefreshableToken => "RefreshableToken",
+            Self::TokenProvider => "TokenProvider",
+            Self::ClusterTokenProvider => "ClusterTokenProvider",
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
             Self::Namespace => "Namespace",
             Self::Lease => "Lease",
             Self::Event => "Event",
+            Self::Deployment => "Deployment",
         }
     }
 
@@ -95,25 +116,29 @@ impl Kind {
     pub fn plural(self) -> &'static str {
         match self {
             Self::RefreshableToken => "refreshabletokens",
+            Self::TokenProvider => "tokenproviders",
+            Self::ClusterTokenProvider => "clustertokenproviders",
             Self::Secret => "secrets",
             Self::ConfigMap => "configmaps",
             Self::Namespace => "namespaces",
             Self::Lease => "leases",
             Self::Event => "events",
+            Self::Deployment => "deployments",
         }
     }
 
     pub(super) fn group(self) -> &'static str {
         match self {
-            Self::RefreshableToken => "refreshabletoken.io",
+            Self::RefreshableToken | Self::TokenProvider | Self::ClusterTokenProvider => "refreshabletoken.io",
             Self::Secret | Self::ConfigMap | Self::Namespace => "",
             Self::Lease => "coordination.k8s.io",
             Self::Event => "events.k8s.io",
+            Self::Deployment => "apps",
         }
     }
 
     fn version(self) -> &'static str {
-        if self == Self::RefreshableToken { "v1alpha1" } else { "v1" }
+        if self.is_custom() { "v1alpha1" } else { "v1" }
     }
 
     /// `apiVersion` of its objects.
@@ -123,14 +148,19 @@ impl Kind {
         if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
     }
 
-    /// Served from a CustomResourceDefinition: empty values are kept, the generation counts, there is a status subresource.
+    /// Served from a CustomResourceDefinition: empty values are kept, there is a status subresource.
     pub(super) fn is_custom(self) -> bool {
-        self == Self::RefreshableToken
+        matches!(self, Self::RefreshableToken | Self::TokenProvider | Self::ClusterTokenProvider)
+    }
+
+    /// A change of its spec is a new generation.
+    pub(super) fn counts_generations(self) -> bool {
+        self.is_custom() || self == Self::Deployment
     }
 
     /// Whether an update may leave out the resourceVersion (`AllowUnconditionalUpdate` of its strategy).
     pub(super) fn takes_unconditional_update(self) -> bool {
-        !matches!(self, Self::RefreshableToken | Self::Lease)
+        !self.is_custom() && self != Self::Lease
     }
 
     /// Whether an update makes an object that is not there (`AllowCreateOnUpdate` of its strategy).
@@ -146,8 +176,9 @@ impl Kind {
     pub(super) fn shape(self) -> &'static Shape {
         match self {
             Self::RefreshableToken => &TOKEN,
+            Self::TokenProvider | Self::ClusterTokenProvider => &PROVIDER,
             Self::Event => &EVENT,
-            Self::Secret | Self::ConfigMap | Self::Namespace | Self::Lease => &PLAIN,
+            Self::Secret | Self::ConfigMap | Self::Namespace | Self::Lease | Self::Deployment => &PLAIN,
         }
     }
 }

@@ -14,7 +14,7 @@
 //! # });
 //! ```
 //!
-//! It serves RefreshableTokens with their status, Secrets, ConfigMaps, Leases, Events and (read only) Namespaces, with
+//! It serves RefreshableTokens with their status, Secrets, ConfigMaps, Leases, Events, Deployments and (read only) Namespaces, with
 //! resourceVersions, UID preconditions, generations, finalizers, field managers, dry runs, selectors, pages and watches. What
 //! it does not know it answers with 501, and [`FakeCluster::unknown`] remembers it. The suite `tests/conformance` of the product
 //! sends random sequences of requests to this and to a real API server and compares the answers.
@@ -27,6 +27,7 @@
 //! - `message` and `details` of a refusal are worded on their own; code and reason are the real ones.
 //! - Server-side apply serves Secrets and ConfigMaps. New items of a list come last.
 //! - Deletion is in the background; owned objects go when [`FakeCluster::collect_garbage`] is called. Namespaces are not emptied.
+//! - Deployments are stored as they come: no defaults, no checks, no controller. They are not part of that comparison.
 //! - Everybody may do everything: there is no authorization, admission or quota but what a [`Plan`] refuses.
 //! - A page of a list expires with the next write. Lists ignore `resourceVersion`: they show what is there, or what a plan
 //!   makes them show.

@@ -183,7 +183,7 @@ pub(super) fn prepare_create(kind: Kind, object: &mut Value, namespace: &str, ui
     }
     set_meta(object, "uid", Some(uid.into()));
     set_meta(object, "creationTimestamp", Some(now.into()));
-    if kind.is_custom() {
+    if kind.counts_generations() {
         set_meta(object, "generation", Some(1.into()));
         map(object).remove("status");
     }
@@ -210,7 +210,7 @@ pub(super) fn prepare_update(kind: Kind, before: &Value, after: &mut Value, stat
             set_meta(after, key, meta(before, key).cloned());
         }
     }
-    if !kind.is_custom() {
+    if !kind.counts_generations() {
         return;
     }
     if let Some(old) = before.get("status") {

@@ -10,6 +10,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
+/// Debian's compiler for musl, which has the same name for every architecture.
+const COMPILER: &str = "musl-gcc";
+
 /// Builds the program `name` of the package in `workspace` into `target`, and gives its path; seconds when nothing has changed, minutes
 /// the first time. Blocks; cargo shows its progress on standard error.
 ///
@@ -17,6 +20,9 @@ use anyhow::{Context as _, ensure};
 /// is not there and rustup cannot fetch it, or if there is no C compiler for musl.
 pub fn static_program(workspace: &Path, target: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let triple = format!("{}-unknown-linux-musl", env::consts::ARCH);
+    // Else cargo says so after minutes.
+    let compiler = Command::new(COMPILER).arg("--version").stdin(Stdio::null()).output();
+    ensure!(compiler.is_ok_and(|output| output.status.success()), "no C compiler for musl: {COMPILER} (Debian: musl-tools)");
     add_target(workspace, &triple)?;
     let arguments = ["build", "--release", "--locked", "--target", &triple, "--bin", name];
     let status = Command::new("cargo")
@@ -26,8 +32,7 @@ pub fn static_program(workspace: &Path, target: &Path, name: &str) -> anyhow::Re
         // An empty one of these would win over the other.
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", format!("--remap-path-prefix={}=/cargo", cargo_home()?.display()))
-        // Debian's compiler for musl has the same name for every architecture.
-        .env(format!("CC_{}", triple.replace('-', "_")), "musl-gcc")
+        .env(format!("CC_{}", triple.replace('-', "_")), COMPILER)
         .stdin(Stdio::null())
         .status()
         .context("start cargo")?;

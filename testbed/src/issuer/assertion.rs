@@ -54,6 +54,20 @@ fn verifies(key: &PublicKey, algorithm: &str, signed: &str, signature: &[u8]) ->
     verified.is_ok()
 }
 
+/// Whose token another is that is shown here; none if it is for somebody else, or has ended.
+pub(super) fn subject(core: &Core, token: &str, now: DateTime<Utc>) -> Option<String> {
+    let claims = object(token.split('.').nth(1)?)?;
+    let wanted = core.config.subject_audience.as_deref()?;
+    let addressed = match claims.get("aud")? {
+        Value::String(one) => one == wanted,
+        Value::Array(all) => all.iter().any(|one| one == wanted),
+        _ => false,
+    };
+    let alive = claims.get("exp").and_then(Value::as_i64).is_some_and(|exp| exp > now.timestamp() - SKEW);
+    let subject = claims.get("sub").and_then(Value::as_str)?;
+    (addressed && alive).then(|| subject.to_owned())
+}
+
 fn object(part: &str) -> Option<Map<String, Value>> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }

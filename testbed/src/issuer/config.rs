@@ -111,6 +111,9 @@ pub struct Config {
     pub clients: BTreeMap<String, Client>,
     /// Public keys of those that sign, by id.
     pub client_keys: BTreeMap<String, PublicKey>,
+    /// Whom tokens must be for that are exchanged (RFC 8693) or shown as assertions (RFC 7523); none: nothing is exchanged. Their
+    /// signatures are not looked at: who gave them is for the test to say.
+    pub subject_audience: Option<String>,
     /// Presenting a spent refresh token kills the whole chain, access tokens too (RFC 9700 section 4.14.2). For every API with single use
     /// tokens; JFrog is not known to do it, so it is off by default.
     pub family_revocation: bool,
@@ -157,6 +160,7 @@ impl Default for Config {
             ]),
             clients: BTreeMap::from([("ci-client".into(), client)]),
             client_keys: BTreeMap::new(),
+            subject_audience: None,
             family_revocation: false,
             old_access_token_dies: false,
             expires_in: ExpiresIn::Number,

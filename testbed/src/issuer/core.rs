@@ -30,6 +30,7 @@ enum Route {
     Oauth2Token,
     Oauth2Revoke,
     Oauth2Introspect,
+    Oauth2Metadata,
 }
 
 impl Route {
@@ -48,6 +49,7 @@ impl Route {
             (_, "/oauth2/token") => ("POST", Self::Oauth2Token),
             (_, "/oauth2/revoke") => ("POST", Self::Oauth2Revoke),
             (_, "/oauth2/introspect") => ("POST", Self::Oauth2Introspect),
+            (_, "/.well-known/oauth-authorization-server") => ("GET", Self::Oauth2Metadata),
             _ => return Err(Reply::text(404, "Not Found")),
         };
         if request.method == method {
@@ -62,7 +64,7 @@ impl Route {
             Self::AccessTokens | Self::AccessRead | Self::AccessRevoke => Api::JfrogAccess,
             Self::DistributionRefresh | Self::DistributionRevoke => Api::JfrogDistribution,
             Self::EceLogin | Self::EceRefresh | Self::EceLogout | Self::EceRead => Api::ElasticCloudEnterprise,
-            Self::Oauth2Token | Self::Oauth2Revoke | Self::Oauth2Introspect => Api::Oauth2,
+            Self::Oauth2Token | Self::Oauth2Revoke | Self::Oauth2Introspect | Self::Oauth2Metadata => Api::Oauth2,
         }
     }
 
@@ -71,7 +73,7 @@ impl Route {
             Self::AccessTokens | Self::Oauth2Token if params.get("grant_type") == Some("refresh_token") => Operation::Refresh,
             Self::DistributionRefresh | Self::EceRefresh => Operation::Refresh,
             Self::AccessTokens | Self::Oauth2Token | Self::EceLogin => Operation::Create,
-            Self::AccessRead | Self::EceRead | Self::Oauth2Introspect => Operation::Inspect,
+            Self::AccessRead | Self::EceRead | Self::Oauth2Introspect | Self::Oauth2Metadata => Operation::Inspect,
             Self::AccessRevoke | Self::DistributionRevoke | Self::EceLogout | Self::Oauth2Revoke => Operation::Revoke,
         }
     }
@@ -251,6 +253,7 @@ impl Core {
             Route::Oauth2Token => oauth2::token(self, request, now),
             Route::Oauth2Revoke => oauth2_inspect::revoke(self, request, now),
             Route::Oauth2Introspect => oauth2_inspect::introspect(self, request, now),
+            Route::Oauth2Metadata => oauth2_inspect::metadata(self),
         }
     }
 
@@ -266,7 +269,10 @@ impl Core {
             Authorization::None | Authorization::Basic(..) | Authorization::Unreadable => None,
         };
         let named = match operation {
-            Operation::Refresh | Operation::Create => params.get("refresh_token"),
+            Operation::Refresh => params.get("refresh_token"),
+            Operation::Create => {
+                params.get("refresh_token").or_else(|| params.get("subject_token")).or_else(|| params.get("assertion"))
+            }
             Operation::Inspect | Operation::Revoke => params.get("token"),
         };
         let token = if route.api() == Api::ElasticCloudEnterprise { bearer.clone() } else { named.map(str::to_owned) };

@@ -1,4 +1,4 @@
-//! OAuth 2.0, `POST /oauth2/token`: `refresh_token` and `client_credentials`.
+//! OAuth 2.0, `POST /oauth2/token`: `refresh_token`, `client_credentials`, token exchange and JWT bearer.
 //!
 //! Source: RFC 6749 sections 2.3.1 (client authentication; RFC 7523 for those that sign), 4.4, 5.1, 5.2 and 6; rotation as described by RFC 9700 section 4.14.2. Where the RFC
 //! leaves room the answers are those of `oidc-provider` 9, which were recorded: one fixed description for every kind of `invalid_grant`, a wider
@@ -14,6 +14,14 @@ use super::ledger::RefreshState;
 use super::record::{Api, ChainId, Pair, Verdict};
 use super::wire::{Authorization, Params, ParamsError, Reply, Request};
 
+/// RFC 8693 section 2.1.
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 7523 section 2.1.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// RFC 8693 section 3.
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+
 pub(super) fn token(core: &mut Core, request: &Request, now: DateTime<Utc>) -> Outcome {
     try_token(core, request, now).unwrap_or_else(|refused| refused)
 }
@@ -21,6 +29,9 @@ pub(super) fn token(core: &mut Core, request: &Request, now: DateTime<Utc>) -> O
 fn try_token(core: &mut Core, request: &Request, now: DateTime<Utc>) -> Result<Outcome, Outcome> {
     let params = form(request)?;
     let grant_type = params.get("grant_type").ok_or_else(|| invalid_request("grant_type is required"))?;
+    if let TOKEN_EXCHANGE | JWT_BEARER = grant_type {
+        return shown(core, request, &params, now);
+    }
     let client = authenticate(core, request, &params, now)?;
     match grant_type {
         "refresh_token" => refresh(core, &params, &client, now),
@@ -95,6 +106,35 @@ fn client_credentials(core: &mut Core, params: &Params, client: &str, now: DateT
     let mint = core.oauth2_mint(&scope, core.config.oauth2_lifetime, false);
     let pair = core.ledger.begin(Api::Oauth2, client, Some(client), mint, now);
     Ok(Outcome::of_pair(Verdict::Accepted, &pair, issued(core, &pair, now)))
+}
+
+/// RFC 8693 section 2 and RFC 7523 section 2.1: another token brings one. A client authenticates if it says who it is.
+fn shown(core: &mut Core, request: &Request, params: &Params, now: DateTime<Utc>) -> Result<Outcome, Outcome> {
+    let named = params.get("client_id").is_some() || request.authorization() != Authorization::None;
+    let client = if named { Some(authenticate(core, request, params, now)?) } else { None };
+    let exchanged = params.get("grant_type") == Some(TOKEN_EXCHANGE);
+    let token = params.get(if exchanged { "subject_token" } else { "assertion" });
+    let token = token.ok_or_else(|| invalid_request("the token to show is required"))?;
+    if exchanged && params.get("subject_token_type") != Some(JWT) {
+        return Err(invalid_request("subject_token_type is required, and only JWTs are taken"));
+    }
+    let Some(subject) = assertion::subject(core, token, now) else {
+        // RFC 8693 section 2.2.2, RFC 7521 section 4.1.1.
+        return Err(if exchanged {
+            invalid_request("the subject token is not acceptable")
+        } else {
+            invalid_grant(Verdict::Refused)
+        });
+    };
+    let scope = params.get("scope").unwrap_or_default().to_owned();
+    let mint = core.oauth2_mint(&scope, core.config.oauth2_lifetime, false);
+    let pair = core.ledger.begin(Api::Oauth2, &subject, client.as_deref(), mint, now);
+    let mut reply = issued(core, &pair, now);
+    if exchanged && let Ok(Value::Object(mut body)) = serde_json::from_slice(&reply.body) {
+        body.insert("issued_token_type".into(), ACCESS_TOKEN.into());
+        reply.body = Value::Object(body).to_string().into_bytes();
+    }
+    Ok(Outcome::of_pair(Verdict::Accepted, &pair, reply))
 }
 
 /// "MUST NOT include any scope not originally granted" (RFC 6749 section 6); the original one where none is asked for.

@@ -1,4 +1,4 @@
-//! OAuth 2.0, `/oauth2/revoke` (RFC 7009) and `/oauth2/introspect` (RFC 7662). Neither spends anything.
+//! OAuth 2.0, `/oauth2/revoke` (RFC 7009), `/oauth2/introspect` (RFC 7662) and the server's metadata (RFC 8414). None spends anything.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -85,4 +85,14 @@ fn asked(core: &mut Core, request: &Request, now: DateTime<Utc>) -> Result<(Para
 
 fn owns(core: &Core, chain: ChainId, client: &str) -> bool {
     core.ledger.chain(chain).is_some_and(|known| known.api == Api::Oauth2 && known.client.as_deref() == Some(client))
+}
+
+/// RFC 8414 section 3.2.
+pub(super) fn metadata(core: &Core) -> Outcome {
+    let issuer = &core.config.issuer_url;
+    let at = |path: &str| format!("{issuer}/oauth2/{path}");
+    let told = json!({
+        "issuer": issuer, "token_endpoint": at("token"), "revocation_endpoint": at("revoke"), "introspection_endpoint": at("introspect"),
+    });
+    Outcome::new(Verdict::Accepted, Reply::json(200, &told))
 }

@@ -30,6 +30,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     clock: Clock,
     pub(super) ca_pem: Option<String>,
+    client: Option<(String, String)>,
 }
 
 impl Shared {
@@ -67,6 +68,7 @@ pub struct Builder {
     config: Config,
     listen: SocketAddr,
     tls: bool,
+    mutual: bool,
     host: Option<String>,
     seed: Option<u64>,
     clock: Clock,
@@ -118,6 +120,14 @@ impl Builder {
         self
     }
 
+    /// With TLS: asks clients for a certificate of the same authority.
+    #[must_use]
+    pub fn mutual_tls(mut self) -> Self {
+        self.tls = true;
+        self.mutual = true;
+        self
+    }
+
     /// Is called by this name, which is in its URL and, with TLS, in its certificate. Making it lead here is the caller's business.
     #[must_use]
     pub fn host(mut self, name: &str) -> Self {
@@ -150,18 +160,15 @@ impl Builder {
     pub async fn start(mut self) -> anyhow::Result<Issuer> {
         let listener = tokio::net::TcpListener::bind(self.listen).await.context("listen for token requests")?;
         let address = listener.local_addr().context("learn the address")?;
-        let (acceptor, ca_pem) = if self.tls {
-            let (acceptor, pem) = tls::acceptor(address.ip(), self.host.as_deref())?;
-            (Some(acceptor), Some(pem))
-        } else {
-            (None, None)
-        };
+        let made = if self.tls { Some(tls::make(address.ip(), self.host.as_deref(), self.mutual)?) } else { None };
+        let (acceptor, ca_pem, client) =
+            made.map_or((None, None, None), |made| (Some(made.acceptor), Some(made.authority), made.client));
         let authority = self.host.map_or_else(|| address.to_string(), |name| format!("{name}:{}", address.port()));
         let url = format!("{}://{authority}", if self.tls { "https" } else { "http" });
         self.config.issuer_url.clone_from(&url);
         let entropy = self.seed.map(Entropy::seeded).or_else(Entropy::system).context("draw random bytes")?;
         let state = Mutex::new(State { core: Core::new(self.config, entropy), offset: TimeDelta::zero() });
-        let shared = Arc::new(Shared { state, clock: self.clock, ca_pem });
+        let shared = Arc::new(Shared { state, clock: self.clock, ca_pem, client });
         let accept = tokio::spawn(connection::accept(Arc::clone(&shared), listener, acceptor)).abort_handle();
         Ok(Issuer { shared, url, accept })
     }
@@ -185,7 +192,15 @@ impl Issuer {
     #[must_use]
     pub fn builder() -> Builder {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Builder { config: Config::default(), listen, tls: false, host: None, seed: None, clock: Arc::new(wall_clock) }
+        Builder {
+            config: Config::default(),
+            listen,
+            tls: false,
+            mutual: false,
+            host: None,
+            seed: None,
+            clock: Arc::new(wall_clock),
+        }
     }
 
     /// Scheme, address and port, without a slash at the end.
@@ -198,6 +213,12 @@ impl Issuer {
     #[must_use]
     pub fn ca_pem(&self) -> Option<&str> {
         self.shared.ca_pem.as_deref()
+    }
+
+    /// A certificate and its private key, in PEM form, with which a client is let in; where clients are asked for one.
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<(&str, &str)> {
+        self.shared.client.as_ref().map(|(certificate, key)| (certificate.as_str(), key.as_str()))
     }
 
     /// The issuer's clock.

@@ -1,6 +1,6 @@
 //! Manifests that the API server must refuse, with the field and the words that a person gets.
 
-use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, HTTP, OAUTH2, http};
+use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, HTTP, OAUTH2, consumers, http};
 
 /// What is changed in the base manifest (a merge patch), the field that the refusal names, and what it says.
 type Row = (&'static str, &'static str, &'static str, &'static str);
@@ -49,6 +49,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend(OUTPUT_METADATA.iter().map(|(name, entries, field, says)| beside("metadata", name, entries, field, says)));
     cases.extend(common(HTTP, "http"));
     cases.extend(http::bad());
+    cases.extend(consumers::bad());
     cases
 }
 
@@ -75,12 +76,14 @@ fn common(base: &str, provider: &str) -> Vec<Case> {
         ("tls: {caBundleRef: {kind: Secret, name: ca, key: a/b}}", "tls.caBundleRef.key", KEY),
         ("tls: {caBundleRef: {name: ca}}", "tls.caBundleRef.kind", "Required value"),
         ("tls: {caBundleRef: {kind: Pod, name: ca}}", "tls.caBundleRef.kind", r#"supported values: "ConfigMap", "Secret""#),
-        ("tls: {}", "tls.caBundleRef", "Required value"),
+        ("tls: {}", "tls", "must have caBundleRef or clientCertificateRef"),
+        ("tls: {clientCertificateRef: {}}", "tls.clientCertificateRef.name", "Required value"),
+        ("tls: {clientCertificateRef: {name: a/b}}", "tls.clientCertificateRef.name", NAME),
         ("timeouts: {connect: 31s}", "timeouts.connect", "must be from 1s to 30s, written like 1h30m, 20m or 45s"),
         ("timeouts: {request: 61s}", "timeouts.request", "must be from 1s to 60s"),
         ("timeouts: {request: 0s}", "timeouts.request", "must be from 1s to 60s"),
         ("timeouts: {connect: 1ms}", "timeouts.connect", "must be from 1s to 30s"),
-        ("tls: {insecureSkipVerify: true}", "", UNKNOWN),
+        ("tls: {caBundleRef: {kind: ConfigMap, name: ca}, insecureSkipVerify: true}", "", UNKNOWN),
     ];
     let case = |(change, field, says): (&str, &str, &str)| {
         let field = if field.is_empty() { String::new() } else { format!("spec.provider.{provider}.{field}") };
@@ -198,7 +201,8 @@ const URLS: &[(&str, &str)] = &[
 ];
 
 const PROVIDER: &[Row] = &[
-    ("no provider at all", "spec: {provider: null}", "spec.provider", "Required value"),
+    ("no provider at all", "spec: {provider: null}", "spec", "must have exactly one of provider and providerRef"),
+    ("a provider with a path in its name", "spec: {provider: null, providerRef: {name: a/b}}", "spec.providerRef.name", NAME),
     ("an empty provider", "spec: {provider: {jfrogAccess: null}}", "spec.provider", "must have exactly one of"),
     (
         "two providers",
@@ -594,7 +598,7 @@ const DISTRIBUTION_ROWS: &[Row] = &[
         "an audience",
         "spec: {request: {audience: x}}",
         "spec.request.audience",
-        "audience can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials only",
+        "audience can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials or TokenExchange only",
     ),
     ("a project", "spec: {request: {projectKey: x}}", "spec.request", "can be asked for with jfrogAccess only"),
 ];
@@ -685,7 +689,13 @@ const OAUTH2_ROWS: &[Row] = &[
         "an unknown authentication",
         "spec: {provider: {oauth2: {clientAuthentication: mTLS}}}",
         "spec.provider.oauth2.clientAuthentication",
-        r#"supported values: "Basic", "Post", "PrivateKeyJWT", "None""#,
+        r#"supported values: "Basic", "Post", "PrivateKeyJWT", "TLS", "None""#,
+    ),
+    (
+        "a client that shows a certificate it has not",
+        "spec: {provider: {oauth2: {clientAuthentication: TLS, tls: {caBundleRef: {kind: ConfigMap, name: ca}}}}}",
+        "spec.provider.oauth2.clientAuthentication",
+        "clientAuthentication: TLS needs tls.clientCertificateRef",
     ),
     (
         "a client's Secret with a path",
@@ -763,7 +773,7 @@ const OAUTH2_ROWS: &[Row] = &[
         "an unknown grant",
         "spec: {provider: {oauth2: {grant: Password}}}",
         "spec.provider.oauth2.grant",
-        r#"supported values: "RefreshToken", "ClientCredentials""#,
+        r#"supported values: "RefreshToken", "ClientCredentials", "TokenExchange", "JWTBearer""#,
     ),
     (
         "the rotation of a token that is not there",
@@ -787,19 +797,109 @@ const OAUTH2_ROWS: &[Row] = &[
         "two places for the client's credentials",
         "spec: {provider: {oauth2: {grant: ClientCredentials, clientSecretRef: {name: c}}}}",
         "spec.provider.oauth2.clientSecretRef",
-        "with grant: ClientCredentials the seed Secret holds the client's credentials",
+        "clientSecretRef belongs to grant: RefreshToken",
     ),
     (
         "an output with a refresh token that is not there",
         "spec: {provider: {oauth2: {grant: ClientCredentials}}, outputs: [{secretName: o, opaque: {refreshTokenKey: refresh}}]}",
         "spec.outputs",
-        "there is no refresh token with grant: ClientCredentials",
+        "there is a refresh token with grant: RefreshToken only",
+    ),
+    (
+        "first tokens of an API that gives none",
+        "spec: {credential: {bootstrap: Create}}",
+        "spec.credential.bootstrap",
+        "bootstrap belongs to jfrogAccess and elasticCloudEnterprise",
+    ),
+    (
+        "a recovery that cannot begin",
+        "spec: {recovery: {onLostChain: Bootstrap}}",
+        "spec.credential.bootstrap",
+        "must be set with recovery.onLostChain: Bootstrap",
+    ),
+    (
+        "an unknown recovery",
+        "spec: {recovery: {onLostChain: Retry}}",
+        "spec.recovery.onLostChain",
+        r#"supported values: "WaitForSeed", "Bootstrap""#,
+    ),
+    (
+        "a ServiceAccount that nothing is shown of",
+        "spec: {credential: {serviceAccountRef: {name: a, audience: b}}}",
+        "spec.credential.serviceAccountRef",
+        "serviceAccountRef belongs to oauth2 with grant: TokenExchange or JWTBearer",
+    ),
+    (
+        "a ServiceAccount without an audience",
+        "spec: {provider: {oauth2: {grant: JWTBearer}}, credential: {serviceAccountRef: {name: a}}}",
+        "spec.credential.serviceAccountRef.audience",
+        "Required value",
+    ),
+    (
+        "a ServiceAccount's audience of two lines",
+        "spec: {provider: {oauth2: {grant: JWTBearer}}, credential: {serviceAccountRef: {name: a, audience: \"a\\nb\"}}}",
+        "spec.credential.serviceAccountRef.audience",
+        LINE,
+    ),
+    (
+        "a ServiceAccount with a path in its name",
+        "spec: {provider: {oauth2: {grant: JWTBearer}}, credential: {serviceAccountRef: {name: a/b, audience: b}}}",
+        "spec.credential.serviceAccountRef.name",
+        NAME,
+    ),
+    (
+        "a type of token that nothing is exchanged for",
+        "spec: {provider: {oauth2: {subjectTokenType: 'urn:x'}}}",
+        "spec.provider.oauth2",
+        "subjectTokenType and requestedTokenType belong to grant: TokenExchange",
+    ),
+    (
+        "a type of token of two lines",
+        "spec: {provider: {oauth2: {grant: TokenExchange, subjectTokenType: \"a\\nb\"}}}",
+        "spec.provider.oauth2.subjectTokenType",
+        LINE,
+    ),
+    (
+        "a wanted type of token of two lines",
+        "spec: {provider: {oauth2: {grant: TokenExchange, requestedTokenType: \"a\\nb\"}}}",
+        "spec.provider.oauth2.requestedTokenType",
+        LINE,
+    ),
+    (
+        "an audience in an assertion's request",
+        "spec: {provider: {oauth2: {grant: JWTBearer}}, request: {audience: x}}",
+        "spec.request.audience",
+        "grant: ClientCredentials or TokenExchange only",
+    ),
+    (
+        "an issuer with a fragment",
+        "spec: {provider: {oauth2: {tokenURL: null, issuerURL: 'https://idp.example.com/#x'}}}",
+        "spec.provider.oauth2.issuerURL",
+        URL,
+    ),
+    (
+        "an issuer in another dress",
+        "spec: {provider: {oauth2: {tokenURL: null, issuerURL: 'https://0x7f.1/'}}}",
+        "spec.provider.oauth2.issuerURL",
+        HOST,
+    ),
+    (
+        "an issuer inside the cluster",
+        "spec: {provider: {oauth2: {tokenURL: null, issuerURL: 'https://kubernetes.default.svc'}}}",
+        "spec.provider.oauth2.issuerURL",
+        OUTSIDE,
+    ),
+    (
+        "two places for the token endpoint",
+        "spec: {provider: {oauth2: {issuerURL: 'https://idp.example.com'}}}",
+        "spec.provider.oauth2",
+        "must have exactly one of tokenURL and issuerURL",
     ),
     (
         "an audience in a refresh",
         "spec: {request: {audience: x}}",
         "spec.request.audience",
-        "audience can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials only",
+        "audience can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials or TokenExchange only",
     ),
     (
         "the client's Secret of another namespace",

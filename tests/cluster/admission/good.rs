@@ -1,6 +1,6 @@
 //! Manifests that the API server and the operator must take.
 
-use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, OAUTH2, http};
+use super::{ACCESS, Case, DISTRIBUTION, ELASTIC, OAUTH2, consumers, http};
 
 /// All of them; field and words of a [`Case`] are empty.
 pub fn cases() -> Vec<Case> {
@@ -16,6 +16,7 @@ pub fn cases() -> Vec<Case> {
     }
     cases.extend(largest());
     cases.extend(http::good());
+    cases.extend(consumers::good());
     cases
 }
 
@@ -145,6 +146,25 @@ const ROWS: &[(&str, &str, &str)] = &[
         "certificate authorities in a Secret",
         ELASTIC,
         "spec: {provider: {elasticCloudEnterprise: {tls: {caBundleRef: {kind: Secret, name: ca, key: tls.crt}}, timeouts: {connect: 30s, request: 1s}}}}",
+    ),
+    ("chains that credentials begin", ACCESS, "spec: {credential: {bootstrap: Create}, recovery: {onLostChain: Bootstrap}}"),
+    ("a chain that a login begins", ELASTIC, "spec: {credential: {bootstrap: Create}, recovery: {onLostChain: WaitForSeed}}"),
+    (
+        "a token that is exchanged for another",
+        OAUTH2,
+        "spec: {provider: {oauth2: {grant: TokenExchange, clientAuthentication: None, subjectTokenType: 'urn:x', requestedTokenType: 'urn:y'}}, \
+         credential: {serviceAccountRef: {name: builder, audience: 'https://idp.example.com'}}, request: {audience: x, scope: read}}",
+    ),
+    ("a token that is shown for another", OAUTH2, "spec: {provider: {oauth2: {grant: JWTBearer}}}"),
+    (
+        "a server that tells its endpoints",
+        OAUTH2,
+        "spec: {deletionPolicy: Revoke, provider: {oauth2: {tokenURL: null, issuerURL: 'https://idp.example.com/realms/build'}}}",
+    ),
+    (
+        "a client that shows a certificate",
+        OAUTH2,
+        "spec: {provider: {oauth2: {clientAuthentication: TLS, tls: {clientCertificateRef: {name: client}}}}}",
     ),
     (
         "a client with grace",

@@ -172,3 +172,53 @@ fn an_unspent_refresh_token_is_kept_when_the_grant_changes() {
         assert_eq!(issuer.chain_of(Kind::Oauth2, "grant"), Some(pair.chain));
     });
 }
+
+/// Who a token is by the word of the API server.
+async fn reviewed(scene: &Scene<'_>, token: &str) -> Option<String> {
+    use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
+    let reviews: kube::Api<TokenReview> = kube::Api::all(scene.world.client.clone());
+    let spec = TokenReviewSpec { token: Some(token.to_owned()), audiences: Some(vec![AUDIENCE.to_owned()]) };
+    let asked = TokenReview { spec, ..TokenReview::default() };
+    let told = reviews.create(&kube::api::PostParams::default(), &asked).await.unwrap().status.unwrap();
+    told.user.filter(|_| told.authenticated == Some(true)).and_then(|user| user.username)
+}
+
+const AUDIENCE: &str = "https://idp.example.com";
+
+#[test]
+fn tokens_of_a_service_account_bring_others() {
+    test("anew-account", |scene| async move {
+        scene.put_seed("empty", &[]).await;
+        for (name, grant) in [("exchange", "TokenExchange"), ("bearer", "JWTBearer")] {
+            let issuer = server().await;
+            issuer.with(|core, _| core.config.subject_audience = Some(AUDIENCE.to_owned()));
+            let account = format!("{name}-account");
+            let mut object = anew(&scene, name, &issuer);
+            object["spec"]["provider"]["oauth2"]["grant"] = grant.into();
+            object["spec"]["provider"]["oauth2"]["clientAuthentication"] = "None".into();
+            object["spec"]["credential"] = json!({
+                "seedSecretRef": {"name": "empty-seed"}, "serviceAccountRef": {"name": account, "audience": AUDIENCE}});
+            scene.put(&object).await;
+            let told = scene.stalled(name, "ServiceAccountTokenUnavailable").await;
+            assert!(Scene::message(&told, ConditionType::Stalled).contains(&format!("ServiceAccount {account} does not exist")));
+            assert_eq!(created(&issuer), 0);
+
+            scene.kubectl(&["create", "serviceaccount", &account], None).await.checked().unwrap();
+            scene.force(name, "account").await;
+            scene.refreshed(name, 2).await;
+            scene.healthy(name).await;
+            let user = format!("system:serviceaccount:{}:{account}", scene.namespace);
+            let calls = issuer.log().into_iter().filter(|call| call.operation == Operation::Create);
+            let shown: Vec<String> = calls.filter_map(|call| call.token).collect();
+            assert!(shown.len() >= 2 && shown.windows(2).all(|two| two[0] != two[1]), "each call shows a new token");
+            for token in &shown {
+                assert_eq!(reviewed(&scene, token).await.as_deref(), Some(user.as_str()));
+            }
+            let state = scene.secrets().get(&format!("{name}-state")).await.unwrap();
+            let kept: Vec<Vec<u8>> = state.data.unwrap_or_default().into_values().map(|value| value.0).collect();
+            let held = |token: &String| kept.iter().any(|value| value.windows(token.len()).any(|part| part == token.as_bytes()));
+            assert!(!shown.iter().any(held), "it is kept nowhere");
+            assert!(issuer.chains().iter().any(|chain| chain.subject == user));
+        }
+    });
+}

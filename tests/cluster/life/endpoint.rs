@@ -2,7 +2,7 @@
 
 use refreshable_token_operator::api::{ConditionStatus, ConditionType};
 use serde_json::{Value, json};
-use testbed::issuer::Issuer;
+use testbed::issuer::{Client, ClientAuth, Issuer, Operation};
 
 use crate::manifest::{LONG, access, keys};
 use crate::sight::calls_at;
@@ -60,6 +60,79 @@ fn a_server_that_cannot_be_verified_gets_no_token() {
         scene.refreshed("a", 1).await;
         assert_eq!(calls_at(&issuer, &pair), 1);
         scene.healthy("a").await;
+    });
+}
+
+#[test]
+fn a_client_certificate_is_shown_and_a_mended_one_is_used_at_once() {
+    test("endpoint-mutual", |scene| async move {
+        let issuer = Issuer::builder().mutual_tls().start().await.unwrap();
+        let (certificate, key) = issuer.client_certificate().unwrap();
+        let pair = issuer.seed_jfrog_access("a", chrono::TimeDelta::hours(1));
+        scene.put(&bundle("ca", "ConfigMap", issuer.ca_pem().unwrap())).await;
+        scene.put_seed("a", &keys(&pair)).await;
+        let mut object = trusting(scene, "a", &issuer, "ConfigMap", "ca");
+        scene.put(&object).await;
+        // TLS ends with an alert only after the request was sent; nothing of it was read.
+        let shown = scene.stalled("a", "ClientCertificateInvalid").await;
+        assert!(Scene::message(&shown, ConditionType::Stalled).contains("tls.clientCertificateRef"));
+
+        object["spec"]["provider"]["jfrogAccess"]["tls"]["clientCertificateRef"] = json!({"name": "client-seed"});
+        scene.put(&object).await;
+        let message = async |part: &str| loop {
+            let shown = scene.stalled("a", "ClientCertificateInvalid").await;
+            if Scene::message(&shown, ConditionType::Stalled).contains(part) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        };
+        message("Secret client-seed does not exist").await;
+        let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": {"name": "client-seed"}, "stringData": {"tls.crt": certificate, "tls.key": "none"}});
+        scene.put(&secret).await;
+        secret["metadata"]["labels"] = json!({"refreshabletoken.io/role": "seed"});
+        scene.put(&secret).await;
+        message("tls.key holds no private key").await;
+        assert_eq!(calls_at(&issuer, &pair), 0);
+        // The watch tells, and nobody has to touch the object.
+        secret["stringData"] = json!({"tls.key": key});
+        scene.put(&secret).await;
+        scene.refreshed("a", 1).await;
+        assert_eq!(calls_at(&issuer, &pair), 1);
+        scene.healthy("a").await;
+    });
+}
+
+#[test]
+fn a_server_tells_its_endpoints_itself() {
+    test("endpoint-discovery", |scene| async move {
+        let client = Client { secret: "secret".into(), auth: ClientAuth::Basic, scope: "read".into() };
+        let issuer = Issuer::builder().client("client", client).start().await.unwrap();
+        let pair = issuer.seed_oauth2("discovered", "client", chrono::TimeDelta::hours(1));
+        scene.put_seed("a", &[("refresh_token", pair.refresh()), ("client_id", "client"), ("client_secret", "secret")]).await;
+        // An issuer is a name: one that differs by a slash is another one.
+        let at = |url: &str| scene.manifest("a", json!({"oauth2": {"issuerURL": url}}));
+        for wrong in [format!("{}/", issuer.url()), format!("{}/realms/other", issuer.url())] {
+            scene.put(&at(&wrong)).await;
+            let object = scene.stalled("a", "DiscoveryFailed").await;
+            assert!(Scene::message(&object, ConditionType::Stalled).contains("metadata of issuerURL"));
+        }
+        assert_eq!(calls_at(&issuer, &pair), 0);
+        let mut object = at(issuer.url());
+        object["spec"]["deletionPolicy"] = "Revoke".into();
+        scene.put(&object).await;
+        scene.refreshed("a", 1).await;
+        scene.healthy("a").await;
+        let asked = |issuer: &Issuer| issuer.log().iter().filter(|call| call.operation == Operation::Inspect).count();
+        let before = asked(&issuer);
+        scene.force("a", "again").await;
+        scene.refreshed("a", 2).await;
+        assert_eq!(asked(&issuer), before, "what is known is not asked for again");
+        let newest = issuer.chains().last().unwrap().pairs.last().unwrap().refresh().to_owned();
+        scene.kubectl(&["delete", "rtok", "a"], None).await.checked().unwrap();
+        let revoked =
+            |call: &testbed::issuer::Presentation| call.operation == Operation::Revoke && call.token.as_ref() == Some(&newest);
+        assert!(issuer.log().iter().any(revoked), "the revocation endpoint is discovered too");
     });
 }
 

@@ -3,13 +3,13 @@
 
 use refreshable_token_operator::provider::Provider;
 use refreshable_token_operator::refresh::conclude::conclude;
-use refreshable_token_operator::refresh::decide::{Facts, Plan, SeedView, Trigger, decide};
+use refreshable_token_operator::refresh::decide::{Facts, Plan, ProviderView, SeedView, Trigger, decide};
 use refreshable_token_operator::refresh::exchange::{Brief, Outcome, Step, Task};
 use refreshable_token_operator::refresh::state::Claim;
 use refreshable_token_operator::token::{Login, SecretText};
 
 use super::machine::{Answer, CLAIMS, TOKENS, at, claim_bit, claim_name, token};
-use super::spec::{owner, place};
+use super::spec::{api, owner, place};
 use super::status::{Known, Recollection, output_view};
 use super::world::{Doing, Exchanging, Kept, Replica, Reporting, Wire, World};
 use super::{Protocol, Rule};
@@ -50,6 +50,7 @@ impl Protocol {
             request: None,
             deleting: false,
             spec: &self.machine.spec,
+            provider: ProviderView::Known { spec: api(&self.machine.spec), version: None },
             status: &status,
             rival: None,
             seed: SeedView::Seen("1".to_owned()),
@@ -161,7 +162,7 @@ impl Protocol {
             place: place(),
             claim,
             watched,
-            provider: Provider::new(spec.provider.clone(), spec.request()),
+            provider: Provider::new(api(spec).clone(), spec.request()),
             login,
             seed: None,
             // Outputs can be written again for ever, from the state Secret alone; nothing of the protocol hangs on them.
@@ -169,6 +170,7 @@ impl Protocol {
             seen: Vec::new(),
             known: known.chain(recollection.generation),
             preflight: plan.preflight,
+            creates: false,
             expects_state: true,
             void_claims,
             key: self.machine.key.clone(),
@@ -238,7 +240,7 @@ impl Protocol {
         let Step::Done(finished) = &node.step else { unreachable!("the exchange has ended") };
         let trigger = TRIGGERS.get(usize::from(exchange.trigger)).copied().unwrap_or(Trigger::Scheduled);
         let spec = &self.machine.spec;
-        let semantics = Provider::new(spec.provider.clone(), spec.request()).semantics();
+        let semantics = Provider::new(api(spec).clone(), spec.request()).semantics();
         let conclusion = self.with_facts(view, memory, |facts| conclude(facts, finished, trigger, semantics, at(time)));
         let mut recollection = Recollection::of(&conclusion.memory, at(time));
         if self.without(Rule::RestAfterRepeat) {

@@ -24,29 +24,31 @@ pub fn spec(promise: Promise) -> RefreshableTokenSpec {
         password_key: None,
     };
     let oauth2 = Oauth2 {
-        revocation_url: None,
         token_url: "https://issuer.example.com/token".to_owned(),
-        preset: None,
-        grant: None,
-        assertion_audience: None,
-        client_authentication: None,
-        client_secret_ref: None,
         rotation: Some(rotation),
         grace_seconds,
-        tls: None,
-        timeouts: None,
+        ..Oauth2::default()
     };
     let output = OutputSpec { secret_name: OUTPUT.to_owned(), opaque: Some(Opaque::default()), ..OutputSpec::default() };
     RefreshableTokenSpec {
+        rollout: None,
         deletion_policy: None,
         suspend: None,
-        provider: ProviderSpec::Oauth2(oauth2),
-        credential: Credential { seed_secret_ref: seed },
+        provider: Some(ProviderSpec::Oauth2(Box::new(oauth2))),
+        provider_ref: None,
+        credential: Credential { seed_secret_ref: seed, service_account_ref: None, bootstrap: None },
         state_secret_name: None,
+        recovery: None,
         request: None,
         refresh: None,
         outputs: vec![output],
     }
+}
+
+/// The token API of that object.
+#[expect(clippy::unwrap_used, reason = "it has one of its own, see above")]
+pub fn api(spec: &RefreshableTokenSpec) -> &ProviderSpec {
+    spec.provider.as_ref().unwrap()
 }
 
 /// Where the state Secret is.

@@ -64,6 +64,7 @@ impl Known {
                 secret_name: OUTPUT.to_owned(),
                 type_: "Opaque".to_owned(),
                 content_hash: HASH.to_owned(),
+                lasting_hash: None,
                 last_write_time: DateTime::UNIX_EPOCH,
             }],
             ..RefreshableTokenStatus::default()

@@ -10,6 +10,7 @@ use refreshable_token_operator::provider::{Delivery, Lost, NotSent, RawBody, Rep
 
 use super::control::{Control, Effect};
 use super::fault::Fault;
+use super::issuer::{BEGIN, IDENTITY};
 use super::judge::Judge;
 
 /// How long a request takes to the issuer, and the answer back. Our choice.
@@ -131,10 +132,15 @@ fn field(request: &TokenRequest, name: &str) -> String {
     fields.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-/// The token that authenticates the refresh: in the form, or the bearer.
+/// The token that is spent: in the form, or the bearer; or what begins a chain.
 fn presented(request: &TokenRequest) -> String {
+    let token = field(request, "refresh_token");
     let bearer = header(request, "authorization").strip_prefix("Bearer ").map(str::to_owned);
-    bearer.unwrap_or_else(|| field(request, "refresh_token"))
+    match bearer {
+        Some(bearer) if bearer == IDENTITY && token.is_empty() => BEGIN.to_owned(),
+        Some(bearer) if token.is_empty() => bearer,
+        Some(_) | None => token,
+    }
 }
 
 /// A header; empty where there is none.

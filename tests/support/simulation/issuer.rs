@@ -7,6 +7,8 @@ use serde_json::json;
 
 /// The only address of the token API.
 const URL: &str = "https://issuer.example.com/token";
+/// The same where the API has a path of its own.
+const BASE: &str = "https://issuer.example.com";
 
 /// What the issuer does with a refresh token that was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +29,14 @@ pub enum Kind {
     Reissue,
     /// There is none: an access token brings its own replacement, and lives on beside it.
     Renews,
+    /// As [`Strict`](Self::Strict); and a chain is begun, as often as one likes, with a token that lies in the seed.
+    Created,
 }
+
+/// The token in the seed that begins chains.
+pub const IDENTITY: &str = "identity-token";
+/// What stands for a refresh token in a request that begins a chain.
+pub const BEGIN: &str = "";
 
 impl Kind {
     /// The provider that declares it.
@@ -42,6 +51,7 @@ impl Kind {
             Self::Reusable => ("oauth2", json!({ "rotation": "Reusable" })),
             Self::Reissue => ("oauth2", json!({ "grant": "ClientCredentials" })),
             Self::Renews => ("http", renewing()),
+            Self::Created => ("jfrogAccess", json!({ "url": BASE })),
         };
         provider["timeouts"] = json!({ "connect": "3s", "request": "8s" });
         if name == "oauth2" {
@@ -84,6 +94,8 @@ pub struct Issuer {
     /// Every access token and when it expires.
     granted: BTreeMap<String, DateTime<Utc>>,
     revoked: bool,
+    /// A chain has begun.
+    begun: bool,
     serial: u32,
     used: BTreeMap<String, Use>,
     /// Requests for a refresh that came.
@@ -113,6 +125,7 @@ impl Issuer {
             access: access(0, now + lifetime),
             granted: BTreeMap::from([(access(0, now + lifetime), now + lifetime)]),
             revoked: false,
+            begun: kind != Kind::Created,
             serial: 0,
             used: BTreeMap::new(),
             calls: 0,
@@ -126,13 +139,20 @@ impl Issuer {
 
     /// There is a refresh token, which can be lost.
     pub fn refreshes(&self) -> bool {
-        !matches!(self.kind, Kind::Reissue | Kind::Renews)
+        !matches!(self.kind, Kind::Reissue | Kind::Renews) && self.begun
+    }
+
+    /// A chain that is over is followed by another.
+    pub fn begins_anew(&self) -> bool {
+        self.kind == Kind::Created
     }
 
     /// Whether an output should hold this access token: the newest, or any that lives where a refresh ends nothing.
     pub fn is_good(&self, access: &str, now: DateTime<Utc>) -> bool {
         match self.kind {
-            Kind::Strict | Kind::Sometimes | Kind::Grace(_) | Kind::IdempotencyKey | Kind::Overlap => access == self.access,
+            Kind::Strict | Kind::Sometimes | Kind::Grace(_) | Kind::IdempotencyKey | Kind::Overlap | Kind::Created => {
+                access == self.access
+            }
             Kind::Reusable | Kind::Reissue | Kind::Renews => self.lives(access, now),
         }
     }
@@ -167,11 +187,14 @@ impl Issuer {
     /// can get worse then. That is no double spend, and is counted apart; a second one is.
     pub fn present(&mut self, token: &str, key: &str, held: bool, now: DateTime<Utc>) -> Answer {
         (self.calls, self.last_call) = (self.calls + 1, Some(now));
+        if self.kind == Kind::Created && token == BEGIN {
+            return self.begin(now);
+        }
         if let Some(first) = self.used.get(token).cloned() {
             let again = self.current == first.successor;
             let allowed = again
                 && match self.kind {
-                    Kind::Strict | Kind::Sometimes | Kind::Reusable | Kind::Reissue | Kind::Renews => false,
+                    Kind::Strict | Kind::Sometimes | Kind::Reusable | Kind::Reissue | Kind::Renews | Kind::Created => false,
                     Kind::Grace(seconds) => now - first.at < TimeDelta::seconds(seconds),
                     Kind::IdempotencyKey => first.key == key,
                     Kind::Overlap => true,
@@ -191,6 +214,9 @@ impl Issuer {
             Kind::Renews => !self.revoked && self.lives(token, now),
             _ => !self.revoked && token == self.current,
         };
+        if !good && self.kind == Kind::Created {
+            return (404, json!({ "errors": [{ "code": "NOT_FOUND", "message": "not found" }] }).to_string());
+        }
         if !good {
             return (400, json!({ "error": "invalid_grant" }).to_string());
         }
@@ -200,7 +226,7 @@ impl Issuer {
         self.access = access(self.serial, now + self.lifetime);
         self.granted.insert(self.access.clone(), now + self.lifetime);
         let rotates = match self.kind {
-            Kind::Strict | Kind::Grace(_) | Kind::IdempotencyKey | Kind::Overlap => true,
+            Kind::Strict | Kind::Grace(_) | Kind::IdempotencyKey | Kind::Overlap | Kind::Created => true,
             Kind::Sometimes => self.serial.is_multiple_of(2),
             Kind::Reusable | Kind::Reissue | Kind::Renews => false,
         };
@@ -209,6 +235,18 @@ impl Issuer {
             let first = Use { at: now, key: key.to_owned(), successor: successor.clone(), expired };
             self.used.insert(std::mem::replace(&mut self.current, successor), first);
         }
+        self.grant()
+    }
+
+    /// Begins another chain; nobody uses the one before any more.
+    fn begin(&mut self, now: DateTime<Utc>) -> Answer {
+        self.serial += 1;
+        self.rotations += 1;
+        self.revoked = false;
+        self.begun = true;
+        self.current = format!("refresh-{}", self.serial);
+        self.access = access(self.serial, now + self.lifetime);
+        self.granted.insert(self.access.clone(), now + self.lifetime);
         self.grant()
     }
 

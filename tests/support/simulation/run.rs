@@ -88,7 +88,8 @@ pub async fn come_to_rest(world: &mut World) {
     let rest = |world: &World| {
         let judge = &world.judge;
         let rotated = judge.issuer().rotations > before;
-        rotated && judge.verdict().healthy || judge.stalled().as_deref() == Some("ChainLost")
+        let over = judge.stalled().as_deref() == Some("ChainLost") && !judge.issuer().begins_anew();
+        rotated && judge.verdict().healthy || over
     };
     world.until(end, Duration::from_secs(10), rest).await;
 }

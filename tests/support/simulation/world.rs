@@ -18,7 +18,7 @@ use super::calls::SimulatedCalls;
 use super::clock::{Skew, SkewedClock, Time};
 use super::control::{Control, ControlPlan};
 use super::disk::Disk;
-use super::issuer::{Issuer, Kind};
+use super::issuer::{IDENTITY, Issuer, Kind};
 use super::judge::Judge;
 use super::{NAME, NAMESPACE, OPERATOR_NAMESPACE};
 
@@ -106,8 +106,10 @@ impl World {
         if issuer.refreshes() {
             values.push(("refresh_token", issuer.current()));
         }
-        if setup.kind != Kind::Reissue {
-            values.push(("access_token", issuer.access()));
+        match setup.kind {
+            Kind::Reissue => {}
+            Kind::Created => values.push(("access_token", IDENTITY)),
+            _ => values.push(("access_token", issuer.access())),
         }
         let labels = json!({ "refreshabletoken.io/role": "seed" });
         cluster.put(Resource::Secret, FakeCluster::secret(NAMESPACE, "demo-seed", &labels, &values));
@@ -153,6 +155,8 @@ impl World {
             loop {
                 let parts = Parts {
                     secrets_watch,
+                    rollout: true,
+                    service_account_tokens: false,
                     client: cluster.client(&name, OPERATOR_NAMESPACE),
                     calls: Arc::clone(&calls),
                     clock: Arc::clone(&clock),
@@ -279,12 +283,17 @@ impl World {
 }
 
 fn object(kind: Kind) -> Value {
-    json!({
+    let mut object = json!({
         "metadata": { "name": NAME, "namespace": NAMESPACE },
         "spec": {
             "provider": kind.provider(),
             "credential": { "seedSecretRef": { "name": "demo-seed" } },
             "outputs": [{ "secretName": "demo-token", "opaque": { "accessTokenKey": "access_token" } }],
         },
-    })
+    });
+    if kind == Kind::Created {
+        object["spec"]["credential"]["bootstrap"] = "Create".into();
+        object["spec"]["recovery"] = json!({ "onLostChain": "Bootstrap" });
+    }
+    object
 }

@@ -1,5 +1,7 @@
 //! `consumers`: which Pods use the Secrets of a token, and whether they will see the next one.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use refreshable_token_operator::api::RefreshableToken;
 use serde_json::json;
@@ -17,7 +19,7 @@ use crate::usage::{Use, uses};
   kubectl rtok consumers artifactory-ci
   kubectl rtok consumers artifactory-ci -o json
 
-Exit status 1 if a Pod uses the token in a way that never shows it a new one.")]
+Exit status 1 if a Pod uses the token in a way that never shows it a new one, and spec.rollout does not restart it.")]
 pub struct Consumers {
     /// Name of a RefreshableToken.
     #[arg(value_name = "NAME", value_parser = object_name)]
@@ -40,7 +42,7 @@ impl Consumers {
             Format::Json | Format::Yaml => {
                 let item = |one: &Use| {
                     json!({ "secret": one.secret, "owner": one.owner, "pod": one.pod, "way": one.way, "place": one.place,
-                            "followsChanges": one.way.follows() })
+                            "followsChanges": one.way.follows(), "restarted": one.restarted })
                 };
                 let items: Vec<_> = found.iter().map(item).collect();
                 print(&document(self.output, &json!({ "object": crate::targets::place(&object), "consumers": items }))?);
@@ -59,7 +61,7 @@ impl Consumers {
                 }
             }
         }
-        Ok(Verdict::of(found.iter().all(|one| one.way.follows())))
+        Ok(Verdict::of(found.iter().all(Use::follows)))
     }
 }
 
@@ -69,20 +71,42 @@ pub async fn find(reach: &Reach, object: &RefreshableToken) -> Result<Vec<Use>, 
     let pods = reach.pods(namespace).await?;
     let accounts = reach.service_accounts(namespace).await.unwrap_or_default();
     let sets = reach.replica_sets(namespace).await.unwrap_or_default();
-    Ok(uses(&outputs(object), &pods, &accounts, &sets))
+    let mut found = uses(&outputs(object), &pods, &accounts, &sets);
+    if found.iter().any(|one| !one.way.follows()) {
+        let restarted = restarted(reach, object).await;
+        for one in &mut found {
+            one.restarted = restarted.contains(&one.owner);
+        }
+    }
+    Ok(found)
+}
+
+/// The workloads that `spec.rollout` restarts, such as `Deployment/builder`. Those that may not be listed are left out.
+async fn restarted(reach: &Reach, object: &RefreshableToken) -> BTreeSet<String> {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let mut restarted = BTreeSet::new();
+    for target in object.spec.rollout.iter().flat_map(|rollout| &rollout.targets) {
+        restarted.extend(target.name.as_ref().map(|_| target.to_string()));
+        if let Some(selector) = &target.selector {
+            let found = reach.operator_view().workloads(namespace, target.kind, &selector.text()).await;
+            let found = found.ok().flatten().unwrap_or_default();
+            restarted.extend(found.iter().map(|workload| format!("{}/{}", target.kind.word(), workload.name)));
+        }
+    }
+    restarted
 }
 
 fn table(found: &[Use]) -> Table {
     let mut table = Table::new(&["SECRET", "OWNER", "POD", "WAY", "WHERE", "SEES A NEW VALUE"]);
     for one in found {
-        let colour = if one.way.follows() { Colour::Green } else { Colour::Red };
+        let colour = if one.follows() { Colour::Green } else { Colour::Red };
         table.row(vec![
             one.secret.clone().into(),
             one.owner.clone().into(),
             one.pod.clone().into(),
             one.way.word().into(),
             if one.place.is_empty() { "-".into() } else { one.place.clone().into() },
-            Cell::coloured(one.way.sight(), colour),
+            Cell::coloured(one.sight(), colour),
         ]);
     }
     table

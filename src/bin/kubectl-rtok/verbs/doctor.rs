@@ -25,6 +25,7 @@ use crate::output::{Cell, Colour, Format, Table, document, print};
 use crate::situation::{Sighting, Situation};
 use crate::targets::{is_ready, observed, place};
 use crate::time::{age, span};
+use crate::windows;
 
 /// From which difference of clocks on it is told, and from which on it is wrong. Our choice: countdowns are off by it, and token APIs
 /// commonly allow a minute.
@@ -259,8 +260,14 @@ fn of_status(object: &RefreshableToken, now: DateTime<Utc>) -> Vec<Finding> {
             format!("its refresh is {} overdue: look whether the operator runs, at its logs, and at --max-in-flight", span(late));
         found.push(finding(Grade::Failed, about.as_str(), what));
     }
-    let left = Situation::of(object.clone()).schedule().and_then(|schedule| schedule.before);
-    if let Some(left) = left.filter(|left| *left < KUBELET) {
+    for known in &status.rollouts {
+        if let (Some(reason), Some(message)) = (&known.reason, &known.message) {
+            found.push(finding(Grade::Warning, about.as_str(), format!("{reason}: {message}")));
+        }
+    }
+    let schedule = Situation::of(object.clone()).schedule(now);
+    found.extend(schedule.as_ref().and_then(windows::missed).map(|what| finding(Grade::Warning, about.as_str(), what)));
+    if let Some(left) = schedule.and_then(|schedule| schedule.before).filter(|left| *left < KUBELET) {
         let what = format!(
             "refreshed {} before its expiry: a Pod may take 90 s to see the new one, and an outage has no more time",
             span(left)
@@ -328,9 +335,14 @@ fn of_output(object: &RefreshableToken, output: &OutputSpec, metadata: Option<&O
 
 async fn of_consumers(reach: &Reach, object: &RefreshableToken) -> Vec<Finding> {
     let uses = consumers::find(reach, object).await.unwrap_or_default();
-    let stale = uses.iter().filter(|one| !one.way.follows());
+    let stale = uses.iter().filter(|one| !one.follows());
     let told = stale.map(|one| {
-        let what = format!("{} uses {} by {} and sees no new token until it is restarted", one.owner, one.secret, one.way.word());
+        let what = format!(
+            "{} uses {} by {} and sees no new token until it is restarted: mount it as a volume, or use spec.rollout",
+            one.owner,
+            one.secret,
+            one.way.word()
+        );
         finding(Grade::Warning, place(object), what)
     });
     let mut told: Vec<Finding> = told.collect();
@@ -407,6 +419,9 @@ status:
         );
         let (grade, what) = one(of_status(&object(1, &ready), at(2400 + 61)));
         assert!(grade == Grade::Failed && what.contains("1m1s overdue"), "{what}");
+        let failed = "  rollouts: [{kind: Deployment, name: web, reason: RolloutForbidden, message: may not}]";
+        let (grade, what) = one(of_status(&object(1, &format!("{ready}\n{failed}")), at(0)));
+        assert_eq!((grade, what.as_str()), (Grade::Warning, "RolloutForbidden: may not"));
         let short =
             "  token: {fingerprint: 'hmac:t', issuedTime: '1970-01-01T00:00:00Z', expirationTime: '1970-01-01T00:05:00Z'}";
         assert_eq!(one(of_status(&object(1, &format!("{ready}\n{short}")), at(0))).0, Grade::Warning);

@@ -79,14 +79,15 @@ pub async fn look(reach: &Reach, object: RefreshableToken) -> Situation {
         Ok(None) => Known::Missing,
         Err(_) => Known::Unread,
     };
+    let provider = reach.provider(&object).await;
     let mut outputs: Vec<Option<SeenSecret>> = Vec::new();
     for output in &object.spec.outputs {
         match reach.secret_metadata(&namespace, &output.secret_name).await {
             Ok(metadata) => outputs.push(metadata.as_ref().map(SeenSecret::of)),
-            Err(_) => return Situation { object, seed, outputs: Known::Unread },
+            Err(_) => return Situation { object, provider, seed, outputs: Known::Unread },
         }
     }
-    Situation { object, seed, outputs: Known::There(outputs) }
+    Situation { object, provider, seed, outputs: Known::There(outputs) }
 }
 
 fn decisions(

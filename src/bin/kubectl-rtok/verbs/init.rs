@@ -140,7 +140,7 @@ mod tests {
             let documents = documents(&manifest).unwrap();
             let [Document::Valid(object)] = documents.as_slice() else { panic!("{manifest}{documents:?}") };
             let word = start.to_possible_value().unwrap().get_name().to_owned();
-            assert_eq!(object.spec.provider.name(), word);
+            assert_eq!(object.spec.provider.as_ref().unwrap().name(), word);
             begun.insert(word);
         }
         assert_eq!(begun, known, "a provider without a beginning: add it to `Start`");

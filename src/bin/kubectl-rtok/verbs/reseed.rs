@@ -10,7 +10,7 @@ use clap::Args;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use refreshable_token_operator::api::{ProviderSpec, ROLE_LABEL, RefreshableToken};
-use refreshable_token_operator::provider::Semantics;
+use refreshable_token_operator::provider::{Provider, Semantics};
 use refreshable_token_operator::token::{SecretText, SigningKey};
 use serde_json::{Map, Value, json};
 
@@ -19,7 +19,6 @@ use crate::Session;
 use crate::cluster::object_name;
 use crate::failure::{Failure, Verdict};
 use crate::output::{print, tell};
-use crate::situation::Situation;
 use crate::targets::{Patience, Progress, place, stands_still};
 
 /// Largest value. Our choice, as the operator's own limit for what a seed holds: common HTTP servers refuse larger header fields.
@@ -53,8 +52,17 @@ pub struct Reseed {
 }
 
 /// What a seed can hold, beside what a declared request names.
-const KEYS: [&str; 8] =
-    ["access_token", "refresh_token", "username", "password", "client_id", "client_secret", "private_key", "key_id"];
+const KEYS: [&str; 9] = [
+    "access_token",
+    "refresh_token",
+    "username",
+    "password",
+    "client_id",
+    "client_secret",
+    "private_key",
+    "key_id",
+    "subject_token",
+];
 /// Those that stand in the Secret of `clientSecretRef` where there is one.
 const CLIENT_KEYS: [&str; 4] = ["client_id", "client_secret", "private_key", "key_id"];
 
@@ -69,13 +77,14 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(object: &RefreshableToken) -> Self {
-        let first = match Situation::of(object.clone()).semantics() {
+    fn of(object: &RefreshableToken, provider: &ProviderSpec) -> Self {
+        let first = match Provider::new(provider.clone(), object.spec.request()).semantics() {
             Semantics::RenewsItself => "access_token",
+            Semantics::Reissue if shows_seed(object, provider) => "subject_token",
             Semantics::Reissue => "client_id",
             Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => "refresh_token",
         };
-        let named = match &object.spec.provider {
+        let named = match provider {
             ProviderSpec::Http(http) => http.seed_keys(),
             _ => BTreeSet::new(),
         };
@@ -83,16 +92,24 @@ impl Wanted {
     }
 }
 
+/// Whether a token of the seed is shown to obtain others.
+fn shows_seed(object: &RefreshableToken, provider: &ProviderSpec) -> bool {
+    let shows = matches!(provider, ProviderSpec::Oauth2(oauth2) if oauth2.grant().has_subject());
+    shows && object.spec.credential.service_account_ref.is_none()
+}
+
 impl Reseed {
     /// Writes it.
     pub async fn run(self, session: &Session) -> Result<Verdict, Failure> {
         let reach = session.reach().await?;
         let object = reach.object(&self.name).await?;
-        let wanted = Wanted::of(&object);
+        let provider = reach.provider(&object).await.map_err(|_| {
+            Failure::refused("the provider of providerRef cannot be read, so that nobody knows what begins a chain".to_owned())
+        })?;
+        let wanted = Wanted::of(&object, &provider);
         let values = if self.stdin { from_stdin(&wanted)? } else { from_files(&self.files, &wanted)? };
         if !values.iter().any(|(key, _)| *key == wanted.first) {
-            let provider = object.spec.provider.name();
-            return Err(Failure::usage(format!("{provider} begins a chain with the {}: give it", wanted.first)));
+            return Err(Failure::usage(format!("{} begins a chain with the {}: give it", provider.name(), wanted.first)));
         }
         let namespace = object.namespace().unwrap_or_default();
         let name = object.spec.credential.seed_secret_ref.name.clone();
@@ -100,7 +117,7 @@ impl Reseed {
         if let Some(old) = &old {
             usable(old, &name)?;
         }
-        let secret = seed(&object, &values, old.as_ref())?;
+        let secret = seed(&object, &provider, &values, old.as_ref())?;
         let written = reach.put_secret(&namespace, &name, &secret, old.is_some()).await?;
         let keys: Vec<&str> = values.iter().map(|(key, _)| key.as_str()).collect();
         print(&format!(
@@ -151,7 +168,12 @@ fn usable(secret: &Secret, name: &str) -> Result<(), Failure> {
 }
 
 /// The seed Secret, or what is to be merged into it at the version that was read.
-fn seed(object: &RefreshableToken, values: &[(String, SecretText)], old: Option<&Secret>) -> Result<Value, Failure> {
+fn seed(
+    object: &RefreshableToken,
+    provider: &ProviderSpec,
+    values: &[(String, SecretText)],
+    old: Option<&Secret>,
+) -> Result<Value, Failure> {
     let reference = &object.spec.credential.seed_secret_ref;
     let mut data = Map::new();
     let named = |key: &str| match key {
@@ -167,7 +189,7 @@ fn seed(object: &RefreshableToken, values: &[(String, SecretText)], old: Option<
         }
     }
     for (key, value) in values {
-        if let (true, Some(client)) = (CLIENT_KEYS.contains(&key.as_str()), object.spec.provider.client_secret_ref()) {
+        if let (true, Some(client)) = (CLIENT_KEYS.contains(&key.as_str()), provider.client_secret_ref()) {
             return Err(Failure::usage(format!(
                 "{key} stands in the Secret {} of clientSecretRef: change it there",
                 client.name
@@ -271,7 +293,8 @@ mod tests {
     const ANEW: &str = "{oauth2: {tokenURL: 'https://i.example.com/t', grant: ClientCredentials}}";
 
     fn wanted(provider: &str) -> Wanted {
-        Wanted::of(&object(provider, ""))
+        let object = object(provider, "");
+        Wanted::of(&object, &super::tests::provider(&object))
     }
 
     fn revealed(values: &[(String, SecretText)]) -> Vec<(&str, &str)> {
@@ -290,15 +313,19 @@ mod tests {
         }
     }
 
+    fn provider(object: &RefreshableToken) -> ProviderSpec {
+        object.spec.provider.clone().unwrap()
+    }
+
     #[test]
     fn a_pair_is_replaced_as_a_pair_under_the_names_of_the_spec() {
         let values = parse("new", &wanted(ACCESS)).unwrap();
         let object = object(ACCESS, ", refreshTokenKey: r");
-        let fresh = seed(&object, &values, None).unwrap();
+        let fresh = seed(&object, &provider(&object), &values, None).unwrap();
         assert_eq!(fresh["data"], json!({"r": STANDARD.encode("new")}));
         assert_eq!(fresh["metadata"]["labels"][ROLE_LABEL], "seed");
         let old = Secret { metadata: serde_json::from_value(json!({"resourceVersion": "7"})).unwrap(), ..Secret::default() };
-        let merged = seed(&object, &values, Some(&old)).unwrap();
+        let merged = seed(&object, &provider(&object), &values, Some(&old)).unwrap();
         assert_eq!(merged["data"], json!({"r": STANDARD.encode("new"), "access_token": null}), "the old access token goes");
         assert_eq!(merged["metadata"]["resourceVersion"], "7");
     }
@@ -321,9 +348,14 @@ mod tests {
     fn what_stands_elsewhere_is_not_written_here() {
         let values = parse(r#"{"refresh_token": "r", "client_secret": "c"}"#, &wanted(ACCESS)).unwrap();
         let own = object("{oauth2: {tokenURL: 'https://i.example.com/t'}}", "");
-        assert_eq!(seed(&own, &values, None).unwrap()["data"]["client_secret"], STANDARD.encode("c"));
+        assert_eq!(seed(&own, &provider(&own), &values, None).unwrap()["data"]["client_secret"], STANDARD.encode("c"));
         let elsewhere = object("{oauth2: {tokenURL: 'https://i.example.com/t', clientSecretRef: {name: client}}}", "");
-        assert!(seed(&elsewhere, &values, None).unwrap_err().message.contains("Secret client of clientSecretRef"));
+        assert!(
+            seed(&elsewhere, &provider(&elsewhere), &values, None)
+                .unwrap_err()
+                .message
+                .contains("Secret client of clientSecretRef")
+        );
     }
 
     #[test]

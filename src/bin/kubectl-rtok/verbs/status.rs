@@ -11,7 +11,9 @@ use k8s_openapi::api::core::v1::Event;
 use kube::ResourceExt as _;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::watcher;
-use refreshable_token_operator::api::{ConditionStatus, ConditionType, Reason, RefreshableToken, RefreshableTokenStatus};
+use refreshable_token_operator::api::{
+    ConditionStatus, ConditionType, Reason, RefreshableToken, RefreshableTokenStatus, RolloutTarget,
+};
 use refreshable_token_operator::operator::clock::{Clock as _, SystemClock};
 
 use super::consumers;
@@ -188,7 +190,9 @@ fn row(object: &RefreshableToken, everywhere: bool, wide: bool, now: DateTime<Ut
         cells.insert(0, object.namespace().unwrap_or_default().into());
     }
     if wide {
-        cells.push(object.spec.provider.name().into());
+        let own = object.spec.provider.as_ref().map(|provider| provider.name().to_owned());
+        let told = status.effective.as_ref().map(|effective| effective.provider.clone());
+        cells.push(own.or(told).unwrap_or_else(|| "-".to_owned()).into());
         cells.push(status.chain_generation.unwrap_or(0).to_string().into());
         cells.push(object.spec.outputs.len().to_string().into());
         cells.push(object.spec.suspended().to_string().into());
@@ -231,7 +235,7 @@ fn page(situation: &Situation, uses: Option<&[Use]>, events: Option<&[Event]>, n
     }
     token(&status, now, &mut fact);
     fact("Next refresh", situation.next_in_words(now));
-    fact("Provider", format!("{} {}", object.spec.provider.name(), object.spec.provider.url()));
+    fact("Provider", situation.provider_in_words());
     fact("Seed", format!("Secret {}", object.spec.credential.seed_secret_ref.name));
     fact("State", format!("Secret {}, never to be mounted", object.spec.state_secret_name(&object.name_any())));
     for output in &object.spec.outputs {
@@ -244,6 +248,9 @@ fn page(situation: &Situation, uses: Option<&[Use]>, events: Option<&[Event]>, n
             None => "who uses it cannot be told: Pods may not be listed".to_owned(),
         };
         fact("Output", format!("Secret {name}: {written}; {who}"));
+    }
+    for target in object.spec.rollout.iter().flat_map(|rollout| &rollout.targets) {
+        fact("Rollout", rollout(target, &status, now));
     }
     text.push_str(&facts.text(paint, "  ", true));
     match events {
@@ -260,6 +267,17 @@ fn page(situation: &Situation, uses: Option<&[Use]>, events: Option<&[Event]>, n
     }
     let _ = writeln!(text, "  What to do: {}", what_to_do(object, &status, now));
     text
+}
+
+/// What is known of a target of `spec.rollout`.
+fn rollout(target: &RolloutTarget, status: &RefreshableTokenStatus, now: DateTime<Utc>) -> String {
+    let known = status.rollouts.iter().find(|known| known.is_of(target));
+    let last = known.and_then(|known| known.last_restart_time);
+    let last = last.map_or_else(|| "not restarted yet".to_owned(), |time| format!("last restarted {}", both(time, now)));
+    match known.and_then(|known| known.message.as_ref()) {
+        Some(message) => format!("{target}: {last}; {message}"),
+        None => format!("{target}: {last}"),
+    }
 }
 
 fn token(status: &RefreshableTokenStatus, now: DateTime<Utc>, fact: &mut impl FnMut(&str, String)) {
@@ -361,6 +379,17 @@ status:
         let lost = page(&Situation::of(object(&both)), None, None, at(600), Paint(false));
         assert!(lost.contains("What to do: begin a new chain: kubectl rtok reseed ci;"), "{lost}");
         assert!(lost.contains("Pods may not be listed") && lost.contains("Events cannot be read"), "{lost}");
+    }
+
+    #[test]
+    fn each_target_of_a_roll_out_has_a_line() {
+        let mut object = object(&condition("Ready", "True", "TokenFresh"));
+        object.spec.rollout = serde_saphyr::from_str("{targets: [{kind: Deployment, name: a}, {kind: DaemonSet, name: b}]}").ok();
+        let rollouts = "[{kind: Deployment, name: a, contentHash: h, lastRestartTime: '1970-01-01T00:05:00Z', message: may not}]";
+        object.status.as_mut().unwrap().rollouts = serde_saphyr::from_str(rollouts).unwrap();
+        let page = page(&Situation::of(object), None, None, at(600), Paint(false));
+        assert!(page.contains("Deployment/a: last restarted 1970-01-01T00:05:00Z (5m ago); may not\n"), "{page}");
+        assert!(page.contains("DaemonSet/b: not restarted yet\n"), "{page}");
     }
 
     #[test]
