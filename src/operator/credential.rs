@@ -98,8 +98,8 @@ fn creating_seed(
     key: &FingerprintKey,
 ) -> Result<Seed, Unusable> {
     let login = creating_login(secret, provider, reference)?;
-    let text = |text: &Option<SecretText>| text.as_ref().map(|text| text.reveal().to_owned());
-    let [username, password, token] = [&login.username, &login.password, &login.subject_token].map(text);
+    let [username, password, token] =
+        [&login.username, &login.password, &login.subject_token].map(|text| revealed(text.as_ref()));
     if token.is_none() && (username.is_none() || password.is_none()) {
         let secret = secret.metadata.name.as_deref().unwrap_or_default();
         let message = format!(
@@ -108,8 +108,17 @@ fn creating_seed(
         return Err(Unusable::Refused(Reason::SeedInvalid, message));
     }
     let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
-    let all = Zeroizing::new(serde_json::json!(["bootstrap", namespace, name, username, password, token]).to_string());
-    Ok(Seed { tokens: HeldTokens::default(), fingerprint: key.fingerprint(Purpose::Token, all.as_bytes()) })
+    Ok(seed_of(&serde_json::json!(["bootstrap", namespace, name, username, password, token]), key))
+}
+
+/// A seed without tokens, known by the credentials that it holds in their place.
+fn seed_of(credentials: &Value, key: &FingerprintKey) -> Seed {
+    let text = Zeroizing::new(credentials.to_string());
+    Seed { tokens: HeldTokens::default(), fingerprint: key.fingerprint(Purpose::Token, text.as_bytes()) }
+}
+
+fn revealed(text: Option<&SecretText>) -> Option<String> {
+    text.map(|text| text.reveal().to_owned())
 }
 
 /// What brings the first tokens of a chain.
@@ -141,16 +150,18 @@ fn credentials(
     if login.client_id.is_none() && oauth2.client_authentication != Some(ClientAuthentication::None) {
         return Err(missing(secret, reference, Semantics::Reissue));
     }
-    let text = |text: &Option<SecretText>| text.as_ref().map(|text| text.reveal().to_owned());
     let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
     let thumbprint = login.client_key.as_ref().map(SigningKey::thumbprint);
-    let mut all = vec![namespace.into(), name.into(), text(&login.client_id).into(), text(&login.client_secret).into()];
-    all.push(thumbprint.into());
+    let mut all = vec![
+        namespace.into(),
+        name.into(),
+        revealed(login.client_id.as_ref()).into(),
+        revealed(login.client_secret.as_ref()).into(),
+        thumbprint.into(),
+    ];
     // Objects from before there were subjects keep their fingerprints.
-    all.extend(text(&login.subject_token).map(Value::from));
-    let all = Value::Array(all);
-    let fingerprint = key.fingerprint(Purpose::Token, Zeroizing::new(all.to_string()).as_bytes());
-    Ok(Seed { tokens: HeldTokens::default(), fingerprint })
+    all.extend(revealed(login.subject_token.as_ref()).map(Value::from));
+    Ok(seed_of(&Value::Array(all), key))
 }
 
 fn missing(secret: &Secret, reference: &SeedSecretRef, semantics: Semantics) -> Unusable {

@@ -134,28 +134,28 @@ impl Context {
 
     /// What tells one sight of a provider from another: its own version, and those of the Secrets that it names.
     pub(super) fn version(&self, provider: &Resolved) -> Option<String> {
-        let seen = |name: &str| self.seen.get(&provider.home, name).map(|seen| format!("{name}={}", seen.resource_version));
+        let seen = |name: &str| self.seen.version(&provider.home, name).map(|version| format!("{name}={version}"));
         let all: Vec<String> = provider.version.iter().cloned().chain(provider.spec.secrets().filter_map(seen)).collect();
         (!all.is_empty()).then(|| all.join(" "))
     }
 
     /// Whether the provider of an object, its own or a shared one that a watch has shown, names this Secret.
     pub(super) fn provider_names(&self, object: &RefreshableToken, namespace: &str, secret: &str) -> bool {
-        let home = object.namespace().unwrap_or_default();
         let names = |provider: &ProviderSpec| provider.secrets().any(|name| name == secret);
+        let here = object.metadata.namespace.as_deref() == Some(namespace);
         let Some(reference) = &object.spec.provider_ref else {
-            return home == namespace && object.spec.provider.as_ref().is_some_and(names);
+            return here && object.spec.provider.as_ref().is_some_and(names);
         };
         match reference.kind() {
-            ProviderKind::TokenProvider => {
-                let known = (home == namespace).then(|| self.providers.known(&home, &reference.name)).flatten();
-                known.and_then(Result::ok).is_some_and(|found| found.0.as_ref().is_ok_and(|found| names(&found.spec.provider)))
+            ProviderKind::TokenProvider if here => {
+                let found = self.providers.known(namespace, &reference.name).and_then(Result::ok);
+                found.is_some_and(|found| found.0.as_ref().is_ok_and(|found| names(&found.spec.provider)))
             }
-            ProviderKind::ClusterTokenProvider => {
-                let own = self.operator_namespace == namespace;
-                let known = own.then(|| self.providers.known_to_all(&reference.name)).flatten();
-                known.and_then(Result::ok).is_some_and(|found| found.0.as_ref().is_ok_and(|found| names(&found.spec.provider)))
+            ProviderKind::ClusterTokenProvider if self.operator_namespace == namespace => {
+                let found = self.providers.known_to_all(&reference.name).and_then(Result::ok);
+                found.is_some_and(|found| found.0.as_ref().is_ok_and(|found| names(&found.spec.provider)))
             }
+            ProviderKind::TokenProvider | ProviderKind::ClusterTokenProvider => false,
         }
     }
 

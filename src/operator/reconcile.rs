@@ -361,7 +361,6 @@ impl Turn {
         Box::pin(self.report(conclusion, until)).await
     }
 
-    /// Notes since when this process sees another's claim, on the clock that nobody sets.
     /// Asks for a turn at a provider that has limits; or says how soon to ask again.
     fn ask(&self, (provider, limits): &(ProviderKey, Limits)) -> Result<Pass, Duration> {
         let known = self.status.token.as_ref().and_then(|token| token.expiration_time);
@@ -379,6 +378,7 @@ impl Turn {
         self.restate(conclusion, Some(after(now, pause))).await
     }
 
+    /// Notes since when this process sees another's claim, on the clock that nobody sets.
     fn watch(&mut self, outcome: &Outcome) {
         let Outcome::Held { claim, .. } = outcome else { return self.remembered.watched = None };
         if self.remembered.watched.as_ref().is_none_or(|(watched, _)| watched != claim) {
@@ -417,11 +417,11 @@ impl Turn {
         }
         let seed_name = &reference.name;
         let client_name = provider.client_secret_ref().map(|client| client.name.clone());
-        let version = |home: &str, name: &str| self.context.seen.get(home, name).map(|seen| seen.resource_version);
-        let client_version = client_name.as_deref().and_then(|name| version(home, name));
+        let seen = &self.context.seen;
+        let client_version = client_name.as_deref().and_then(|name| seen.version(home, name));
         // Of a Secret that no watch shows nobody can tell whether it is still the same.
         let told = client_name.is_none() || client_version.is_some() || resolved.reach == Reach::Namespace;
-        let versions = LoginVersions { seed: version(&self.namespace, seed_name), client: client_version };
+        let versions = LoginVersions { seed: seen.version(&self.namespace, seed_name), client: client_version };
         if let Some((known, login)) = &self.remembered.login
             && *known == versions
             && told
@@ -457,7 +457,7 @@ impl Turn {
     async fn tls(&mut self, resolved: &Resolved, preflight: bool) -> Result<TlsMaterial, Unusable> {
         let Resolved { spec: provider, home, .. } = resolved;
         let shown = provider.client_certificate_ref();
-        let version = shown.and_then(|shown| self.context.seen.get(home, &shown.name)).map(|seen| seen.resource_version);
+        let version = shown.and_then(|shown| self.context.seen.version(home, &shown.name));
         // Of a certificate that no watch shows nobody can tell whether it is still the same.
         let told = shown.is_none() || version.is_some();
         match &self.remembered.tls {

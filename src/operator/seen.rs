@@ -63,6 +63,13 @@ impl SeenSecrets {
         self.lock().secrets.get(&(namespace.to_owned(), name.to_owned())).cloned()
     }
 
+    /// Its resourceVersion.
+    #[must_use]
+    pub fn version(&self, namespace: &str, name: &str) -> Option<String> {
+        let inner = self.lock();
+        inner.secrets.get(&(namespace.to_owned(), name.to_owned())).map(|secret| secret.resource_version.clone())
+    }
+
     /// Takes what a write of ours answered, so that the next decision does not rest on what was there before it.
     pub fn wrote(&self, metadata: &ObjectMeta) {
         if let Some((place, secret)) = read(metadata) {

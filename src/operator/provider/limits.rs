@@ -2,7 +2,7 @@
 //!
 //! Counted in this process: with an elected leader it is the only one that refreshes.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -107,8 +107,7 @@ impl Turnstile {
     fn before(&self, uid: &str, ends: Option<DateTime<Utc>>) -> usize {
         let rank = |ends: Option<DateTime<Utc>>| ends.unwrap_or(DateTime::<Utc>::MAX_UTC);
         let own = (rank(ends), uid);
-        let others: BTreeSet<_> = self.waiting.iter().map(|(uid, waiting)| (rank(waiting.ends), uid.as_str())).collect();
-        others.range(..own).count()
+        self.waiting.iter().filter(|(uid, waiting)| (rank(waiting.ends), uid.as_str()) < own).count()
     }
 
     /// When it may be the turn of one behind whom so many wait in front.

@@ -31,8 +31,8 @@ pub(super) fn not_sent(error: &reqwest::Error) -> Option<NotSent> {
     walk(error, &mut |part| {
         if let Some(own) = part.downcast_ref::<NotSent>() {
             why = *own;
-        } else if part.is::<rustls::Error>() {
-            why = if refuses_certificate(part) { NotSent::ClientCertificateRejected } else { NotSent::TlsRejected };
+        } else if let Some(error) = part.downcast_ref::<rustls::Error>() {
+            why = rejected(error);
         }
     });
     if why == NotSent::NotConnected && error.is_timeout() { Some(NotSent::ConnectTimeout) } else { Some(why) }
@@ -55,35 +55,40 @@ pub(super) fn lost(error: &reqwest::Error) -> Lost {
 pub(super) fn handshake(error: &io::Error) -> NotSent {
     let mut why = NotSent::NotConnected;
     walk(error, &mut |part| {
-        if part.is::<rustls::Error>() {
-            why = if refuses_certificate(part) { NotSent::ClientCertificateRejected } else { NotSent::TlsRejected };
+        if let Some(error) = part.downcast_ref::<rustls::Error>() {
+            why = rejected(error);
         }
     });
     if why == NotSent::NotConnected && error.kind() == io::ErrorKind::TimedOut { NotSent::ConnectTimeout } else { why }
 }
 
-/// Whether the server ended the handshake because of the client's certificate, or because there was none.
+/// Which of both sides says no.
 ///
-/// In TLS 1.3 the client learns of it after it has sent its request: its side of the handshake ends first (RFC 8446 section 2). The
-/// server reads nothing of the request before it has taken the certificate, so this too proves that nothing arrived. The alerts are
-/// those of sections 4.4.2.4 and 6.2; a server sends them about a client's certificate only.
+/// In TLS 1.3 the client learns that its certificate is refused, or missed, after it has sent its request: its side of the handshake ends
+/// first (RFC 8446 section 2). The server reads nothing of the request before it has taken the certificate, so this too proves that nothing
+/// arrived. The alerts are those of sections 4.4.2.4 and 6.2; a server sends them about a client's certificate only.
+fn rejected(error: &rustls::Error) -> NotSent {
+    match error {
+        rustls::Error::AlertReceived(
+            AlertDescription::NoCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::DecryptError
+            | AlertDescription::CertificateRequired,
+        ) => NotSent::ClientCertificateRejected,
+        _ => NotSent::TlsRejected,
+    }
+}
+
+/// Whether the server says no to the client's certificate, or to none.
 fn refuses_certificate(error: &(dyn Error + 'static)) -> bool {
     let mut refused = false;
     walk(error, &mut |part| {
-        refused |= matches!(
-            part.downcast_ref::<rustls::Error>(),
-            Some(rustls::Error::AlertReceived(
-                AlertDescription::NoCertificate
-                    | AlertDescription::BadCertificate
-                    | AlertDescription::UnsupportedCertificate
-                    | AlertDescription::CertificateRevoked
-                    | AlertDescription::CertificateExpired
-                    | AlertDescription::CertificateUnknown
-                    | AlertDescription::UnknownCA
-                    | AlertDescription::DecryptError
-                    | AlertDescription::CertificateRequired
-            ))
-        );
+        refused |= part.downcast_ref().is_some_and(|error| rejected(error) == NotSent::ClientCertificateRejected);
     });
     refused
 }
