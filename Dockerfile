@@ -16,9 +16,9 @@ COPY . .
 # On Alpine the target is musl and the program static. No path of the builder stays in it, and nothing in it depends on the processor.
 RUN RTOK_BUILD_REVISION="${REVISION}" \
     RUSTFLAGS="--remap-path-prefix=${CARGO_HOME}=/cargo" \
-    cargo build --release --locked --bin refreshable-token-operator \
+    cargo build --profile dist --locked --bin refreshable-token-operator \
  && mkdir /out \
- && cp target/release/refreshable-token-operator /etc/ssl/certs/ca-certificates.crt /out/ \
+ && cp target/dist/refreshable-token-operator /etc/ssl/certs/ca-certificates.crt /out/ \
  && touch -d "@${SOURCE_DATE_EPOCH}" /out/*
 
 FROM scratch

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use testbed::image::static_program;
+use testbed::image::{PROFILE, static_program};
 
 use crate::image::{MOST, NAME, Program, USER, image, target};
 use crate::node::text;
@@ -87,7 +87,7 @@ fn again(program: &Path) -> anyhow::Result<Vec<String>> {
     let scratch = tempfile::Builder::new().prefix("rtok-again-").tempdir_in(&target)?;
     let (sources, built) = (scratch.path().join("sources"), scratch.path().join("target"));
     copy_sources(&sources)?;
-    for profile in [format!("{}-unknown-linux-musl/release", std::env::consts::ARCH), "release".to_owned()] {
+    for profile in [format!("{}-unknown-linux-musl/{PROFILE}", std::env::consts::ARCH), PROFILE.to_owned()] {
         let (from, to) = (target.join(&profile), built.join(&profile));
         fs::create_dir_all(&to)?;
         // Hard links: the disk holds them once. Not of what cargo writes in place.

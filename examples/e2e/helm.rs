@@ -38,6 +38,15 @@ impl Release {
     }
 }
 
+/// What `helm test` came to.
+#[derive(Debug)]
+pub struct Checked {
+    /// It succeeded.
+    pub good: bool,
+    /// What it said, a line for each thing that was looked at.
+    pub log: String,
+}
+
 /// Helm against one cluster.
 pub struct Helm {
     program: PathBuf,
@@ -66,7 +75,26 @@ impl Helm {
         self.run(&["uninstall", release.name, "--namespace", release.namespace, "--wait", "--timeout", "5m"]).await
     }
 
+    /// `helm test` with the log of its Pod; it may fail.
+    pub async fn test(&self, release: Release) -> anyhow::Result<Checked> {
+        let arguments = ["test", release.name, "--namespace", release.namespace, "--logs", "--timeout", "2m"];
+        let (good, log) = self.output(&arguments).await?;
+        Ok(Checked { good, log })
+    }
+
+    /// The manifest of what `helm test` starts.
+    pub async fn hooks(&self, release: Release) -> anyhow::Result<String> {
+        self.run(&["get", "hooks", release.name, "--namespace", release.namespace]).await
+    }
+
     async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let (good, text) = self.output(arguments).await?;
+        ensure!(good, "helm {}: {text}", arguments.join(" "));
+        Ok(text)
+    }
+
+    /// Whether it succeeded, and what it said.
+    async fn output(&self, arguments: &[&str]) -> anyhow::Result<(bool, String)> {
         let child = Command::new(&self.program)
             .args(arguments)
             .env_clear()
@@ -78,8 +106,7 @@ impl Helm {
             .output();
         let output = tokio::time::timeout(DEADLINE, child).await.context("helm takes too long")?.context("start helm")?;
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure!(output.status.success(), "helm {}: {text}", arguments.join(" "));
-        Ok(text)
+        Ok((output.status.success(), text))
     }
 }
 

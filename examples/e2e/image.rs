@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use testbed::image::{Image, Layer, Start, static_program};
+use testbed::image::{Image, Layer, PROFILE, Start, static_program};
 
 /// Name of the program.
 pub const NAME: &str = "refreshable-token-operator";
@@ -42,13 +42,13 @@ pub fn operator() -> anyhow::Result<Program> {
         Err(error) => {
             let why = format!("no static program can be built: {error:#}");
             let status = Command::new("cargo")
-                .args(["build", "--release", "--locked", "--bin", NAME])
+                .args(["build", "--profile", PROFILE, "--locked", "--bin", NAME])
                 .current_dir(workspace)
                 .env("CARGO_TARGET_DIR", &target)
                 .status()
                 .context("start cargo")?;
             ensure!(status.success(), "cargo build: {status}");
-            Ok(Program { path: target.join("release").join(NAME), dynamic: Some(why) })
+            Ok(Program { path: target.join(PROFILE).join(NAME), dynamic: Some(why) })
         }
     }
 }

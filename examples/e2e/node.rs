@@ -51,7 +51,7 @@ impl NodePlace {
 
     /// Waits for the end of the release's Pods.
     pub async fn gone(&mut self, release: Release) -> anyhow::Result<()> {
-        let selector = format!("app.kubernetes.io/instance={}", release.name);
+        let selector = operators(release);
         self.kubectl(&["-n", release.namespace, "wait", "--for=delete", "pod", "-l", &selector, "--timeout=300s"]).await?;
         Ok(())
     }
@@ -97,13 +97,13 @@ impl NodePlace {
 
     /// The end of the logs of all Pods of the release.
     pub async fn log_end(&self, release: Release) -> String {
-        let selector = format!("app.kubernetes.io/instance={}", release.name);
+        let selector = operators(release);
         let logs = ["-n", release.namespace, "logs", "-l", &selector, "--tail=15", "--prefix", "--ignore-errors"];
         self.kubectl(&logs).await.unwrap_or_else(|error| format!("{error:#}\n{}", self.node.log_end()))
     }
 
     async fn pods(&self, release: Release) -> anyhow::Result<Vec<Value>> {
-        let selector = format!("app.kubernetes.io/instance={}", release.name);
+        let selector = operators(release);
         let list: Value =
             serde_json::from_str(&self.kubectl(&["-n", release.namespace, "get", "pods", "-l", &selector, "-o", "json"]).await?)?;
         let pods = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -113,6 +113,11 @@ impl NodePlace {
     async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.node.plane.kubectl(arguments, None).await?.checked()
     }
+}
+
+/// Chooses the operator's Pods, and not that of `helm test`, which stays when it has ended.
+fn operators(release: Release) -> String {
+    format!("app.kubernetes.io/instance={},app.kubernetes.io/component=operator", release.name)
 }
 
 /// An image of a shell that sleeps until it is told to end.

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use testbed::control_plane::ControlPlane;
 
-use crate::helm::Release;
+use crate::helm::{Checked, Helm, Release};
 use crate::node::NodePlace;
 use crate::process::ProcessPlace;
 
@@ -55,6 +55,14 @@ impl Place {
         match self {
             Self::Node(place) => place.settle(release).await,
             Self::Process(place) => place.settle(release).await,
+        }
+    }
+
+    /// `helm test`: as the Pod of the chart, or the same program with that Pod's arguments and rights.
+    pub async fn check(&self, release: Release, helm: &Helm) -> anyhow::Result<Checked> {
+        match self {
+            Self::Node(_) => helm.test(release).await,
+            Self::Process(place) => place.check(release, &helm.hooks(release).await?).await,
         }
     }
 

@@ -11,9 +11,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use testbed::control_plane::ControlPlane;
 use testbed::supervised::{Launch, Supervised};
+use tokio::process::Command;
 use tokio::time::Instant;
 
-use crate::helm::Release;
+use crate::helm::{Checked, Release};
 use crate::node::text;
 use crate::place::Kill;
 
@@ -104,32 +105,24 @@ impl ProcessPlace {
         self.replicas.iter().map(|replica| replica.process.log_end()).collect::<Vec<_>>().join("\n")
     }
 
+    /// What the Pod of `helm test` would do: `hooks` is its manifest.
+    pub async fn check(&self, release: Release, hooks: &str) -> anyhow::Result<Checked> {
+        let pod: Value = serde_saphyr::from_str(hooks).context("read the manifest of the test's Pod")?;
+        let spec = pod.get("spec").context("the test's Pod has no spec")?;
+        let arguments = self.prepare(release, spec, &self.folder.join("check")).await?;
+        let output = Command::new(&self.program).args(arguments).env_clear().kill_on_drop(true).output();
+        let output = output.await.context("start the check")?;
+        let log = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        Ok(Checked { good: output.status.success(), log })
+    }
+
     async fn replica(&mut self, release: Release, workload: &Value) -> anyhow::Result<Replica> {
         self.started += 1;
         let pod = format!("{}-{}", release.full_name(), self.started);
         let folder = self.folder.join(&pod);
-        fs::create_dir_all(folder.join("journal"))?;
-        fs::create_dir_all(folder.join("policy"))?;
-        let policy = ["-n", release.namespace, "get", "configmap", &format!("{}-endpoint-policy", release.full_name())];
-        let policy = [&policy[..], &["-o", "jsonpath={.data.endpoint-policy\\.yaml}"]].concat();
-        fs::write(folder.join("policy/endpoint-policy.yaml"), self.plane.kubectl(&policy, None).await?.checked()?)?;
-        self.kubeconfig(release, workload, &folder.join("kubeconfig")).await?;
-        let container = workload.pointer("/spec/template/spec/containers/0").context("the workload has no container")?;
-        let list = |name: &str| container.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-        let arguments = list("args");
-        let mut arguments: Vec<String> = arguments
-            .iter()
-            .filter_map(Value::as_str)
-            .map(|argument| {
-                argument
-                    .replace(JOURNAL, &folder.join("journal").to_string_lossy())
-                    .replace(POLICY, &folder.join("policy").to_string_lossy())
-                    // Replicas share this machine's ports.
-                    .replace("0.0.0.0:8080", "127.0.0.1:0")
-            })
-            .collect();
-        arguments.push(format!("--kubeconfig={}", folder.join("kubeconfig").display()));
-        let level = list("env").into_iter().find(|entry| text(entry, "/name") == "RUST_LOG");
+        let spec = workload.pointer("/spec/template/spec").context("the workload has no Pods")?;
+        let arguments = self.prepare(release, spec, &folder).await?;
+        let level = list(spec, "env").into_iter().find(|entry| text(entry, "/name") == "RUST_LOG");
         let level = level.map_or_else(|| "info".to_owned(), |entry| text(&entry, "/value"));
         let launch = Launch {
             program: self.program.clone(),
@@ -142,10 +135,35 @@ impl ProcessPlace {
         Ok(Replica { pod, launch, process })
     }
 
-    /// A kubeconfig with a token of the workload's ServiceAccount, as a Pod gets one.
-    async fn kubeconfig(&self, release: Release, workload: &Value, path: &Path) -> anyhow::Result<()> {
-        let account = text(workload, "/spec/template/spec/serviceAccountName");
-        let asked = ["-n", release.namespace, "create", "token", &account, "--duration=2h"];
+    /// Does for a Pod what kubelet would do, in `folder`; gives the arguments of its container, with the paths that are there.
+    async fn prepare(&self, release: Release, spec: &Value, folder: &Path) -> anyhow::Result<Vec<String>> {
+        fs::create_dir_all(folder.join("journal"))?;
+        fs::create_dir_all(folder.join("policy"))?;
+        let policy = ["-n", release.namespace, "get", "configmap", &format!("{}-endpoint-policy", release.full_name())];
+        let policy = [&policy[..], &["-o", "jsonpath={.data.endpoint-policy\\.yaml}"]].concat();
+        fs::write(folder.join("policy/endpoint-policy.yaml"), self.plane.kubectl(&policy, None).await?.checked()?)?;
+        let kubeconfig = folder.join("kubeconfig");
+        self.kubeconfig(release, &text(spec, "/serviceAccountName"), &kubeconfig).await?;
+        let arguments = list(spec, "args");
+        let mut arguments: Vec<String> = arguments
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|argument| {
+                argument
+                    .replace(JOURNAL, &folder.join("journal").to_string_lossy())
+                    .replace(POLICY, &folder.join("policy").to_string_lossy())
+                    // Replicas share this machine's ports.
+                    .replace("0.0.0.0:8080", "127.0.0.1:0")
+            })
+            .collect();
+        ensure!(!arguments.is_empty(), "the Pod has no container with arguments");
+        arguments.push(format!("--kubeconfig={}", kubeconfig.display()));
+        Ok(arguments)
+    }
+
+    /// A kubeconfig with a token of a ServiceAccount, as a Pod gets one.
+    async fn kubeconfig(&self, release: Release, account: &str, path: &Path) -> anyhow::Result<()> {
+        let asked = ["-n", release.namespace, "create", "token", account, "--duration=2h"];
         let token = self.plane.kubectl(&asked, None).await?.checked()?;
         let (url, authority) = (self.plane.url(), BASE64.encode(self.plane.authority_pem()?));
         let yaml = format!(
@@ -154,6 +172,11 @@ impl ProcessPlace {
         );
         fs::write(path, yaml).context("write the kubeconfig")
     }
+}
+
+/// A list of the first container of a Pod.
+fn list(spec: &Value, name: &str) -> Vec<Value> {
+    spec.pointer(&format!("/containers/0/{name}")).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
 /// SIGTERM, and time to finish what is under way.

@@ -1,5 +1,6 @@
 //! The steps, in their order. Each gives the lines that say what it has shown.
 
+mod check;
 mod install;
 mod kills;
 mod life;
@@ -15,6 +16,8 @@ use crate::table::Table;
 pub enum Step {
     /// `helm install`.
     Install,
+    /// `helm test`.
+    Check,
     /// All four APIs are refreshed.
     Providers,
     /// A Pod mounts the outputs and sees new tokens.
@@ -39,8 +42,9 @@ pub enum Step {
 
 impl Step {
     /// In the order of running.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Install,
+        Self::Check,
         Self::Providers,
         Self::Mount,
         Self::Pull,
@@ -57,6 +61,7 @@ impl Step {
     pub fn name(self) -> &'static str {
         match self {
             Self::Install => "install",
+            Self::Check => "check",
             Self::Providers => "providers",
             Self::Mount => "mount",
             Self::Pull => "pull",
@@ -84,6 +89,7 @@ impl Step {
     pub async fn run(self, suite: &mut Suite, table: &mut Table) -> anyhow::Result<Vec<String>> {
         match self {
             Self::Install => install::install(suite).await,
+            Self::Check => check::check(suite).await,
             Self::Providers => install::providers(suite).await,
             Self::Mount => pods::mount(suite).await,
             Self::Pull => pods::pull(suite).await,

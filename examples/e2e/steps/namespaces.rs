@@ -3,7 +3,7 @@
 use anyhow::{Context as _, ensure};
 use testbed::issuer::Api as Kind;
 
-use super::{install, life};
+use super::{check, install, life};
 use crate::helm::Release;
 use crate::judge::holds_newest;
 use crate::suite::{MAIN, NAMESPACE, Suite};
@@ -40,6 +40,7 @@ pub async fn namespaces(suite: &mut Suite, table: &mut Table) -> anyhow::Result<
     let arguments = [&["--create-namespace"], suite.place.helm_arguments()].concat();
     suite.helm.put("install", SCOPED, &values, &arguments).await?;
     suite.place.settle(SCOPED).await?;
+    let tested = check::passes(suite, SCOPED, &format!("in namespace {INSIDE}")).await?;
     let [inside, outside] = &tokens;
     suite.refreshed(inside, 1).await?;
     suite.ask(inside).await?;
@@ -64,6 +65,7 @@ pub async fn namespaces(suite: &mut Suite, table: &mut Table) -> anyhow::Result<
     life::again(suite).await?;
     suite.refresh_all().await?;
     Ok(vec![
+        tested,
         format!("watchNamespaces: [{INSIDE}]: {} refreshes there, none in {OUTSIDE}", suite.issuer.refreshes(inside.seed.chain)),
         format!(
             "{} of {} tries of its ServiceAccount to read or write elsewhere are forbidden",

@@ -13,7 +13,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 pub use layer::Layer;
-pub use program::static_program;
+pub use program::{PROFILE, static_program};
 
 /// Media types of the OCI image specification 1.1.
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -13,6 +13,9 @@ use anyhow::{Context as _, ensure};
 /// Debian's compiler for musl, which has the same name for every architecture.
 const COMPILER: &str = "musl-gcc";
 
+/// The profile of what is handed out, which the workspace defines; cargo's folder has the same name.
+pub const PROFILE: &str = "dist";
+
 /// Builds the program `name` of the package in `workspace` into `target`, and gives its path; seconds when nothing has changed, minutes
 /// the first time. Blocks; cargo shows its progress on standard error.
 ///
@@ -24,7 +27,7 @@ pub fn static_program(workspace: &Path, target: &Path, name: &str) -> anyhow::Re
     let compiler = Command::new(COMPILER).arg("--version").stdin(Stdio::null()).output();
     ensure!(compiler.is_ok_and(|output| output.status.success()), "no C compiler for musl: {COMPILER} (Debian: musl-tools)");
     add_target(workspace, &triple)?;
-    let arguments = ["build", "--release", "--locked", "--target", &triple, "--bin", name];
+    let arguments = ["build", "--profile", PROFILE, "--locked", "--target", &triple, "--bin", name];
     let status = Command::new("cargo")
         .args(arguments)
         .current_dir(workspace)
@@ -37,7 +40,7 @@ pub fn static_program(workspace: &Path, target: &Path, name: &str) -> anyhow::Re
         .status()
         .context("start cargo")?;
     ensure!(status.success(), "cargo {}: {status}", arguments.join(" "));
-    Ok(target.join(triple).join("release").join(name))
+    Ok(target.join(triple).join(PROFILE).join(name))
 }
 
 /// Asks rustup for the standard library of `triple`, if it is not there.
