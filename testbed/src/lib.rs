@@ -4,6 +4,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`cache`] | where built things are kept between runs |
+//! | [`connect_proxy`] | an HTTP proxy that opens tunnels, or refuses in each way that proxies do |
 //! | [`control_plane`] | a real etcd and kube-apiserver, with kubectl, per test |
 //! | [`fake_cluster`] | a Kubernetes API server in memory, for simulations |
 //! | [`image`] | container images without a container engine |
@@ -15,6 +16,7 @@
 //! | [`tools`] | Helm, kubeconform and schemas, for the checks of the chart |
 
 pub mod cache;
+pub mod connect_proxy;
 pub mod control_plane;
 pub mod fake_cluster;
 mod go_build;

@@ -561,6 +561,23 @@ async fn oauth2_clients_prove_themselves_in_three_ways() {
 }
 
 #[tokio::test]
+async fn a_grant_begins_a_chain_of_its_client_where_the_server_is_set_so() {
+    let builder = Issuer::builder().user("ci", "ci-password", false);
+    let issuer = start(builder.configure(|config| config.first_refresh_tokens = true)).await;
+    let password = [("grant_type", "password"), ("username", "ci"), ("password", "ci-password")];
+    for form in [&[("grant_type", "client_credentials")][..], &password] {
+        let (status, body) = answer(oauth_form(&issuer, form)).await;
+        assert_eq!(status.as_u16(), 200, "{body}");
+        assert_eq!(answer(oauth(&issuer, text(&body["refresh_token"]))).await.0, 200);
+        assert_eq!(answer(oauth(&issuer, text(&body["refresh_token"]))).await.1["error"], "invalid_grant");
+    }
+    let wrong = [password[0], password[1], ("password", "wrong")];
+    assert_eq!(answer(oauth_form(&issuer, &wrong)).await.1["error"], "invalid_grant");
+    assert_eq!(answer(oauth_form(&issuer, &password[..2])).await.1["error"], "invalid_request");
+    assert_eq!(issuer.chain_of(Api::Oauth2, "ci"), issuer.chains().last().map(|chain| chain.id));
+}
+
+#[tokio::test]
 async fn introspection_spends_nothing_and_revocation_says_200_to_all() {
     let issuer = start(Issuer::builder().family_revocation(true)).await;
     let pair = issuer.seed_oauth2("ci", "ci-client", HOUR);

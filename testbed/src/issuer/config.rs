@@ -114,6 +114,9 @@ pub struct Config {
     /// Whom tokens must be for that are exchanged (RFC 8693) or shown as assertions (RFC 7523); none: nothing is exchanged. Their
     /// signatures are not looked at: who gave them is for the test to say.
     pub subject_audience: Option<String>,
+    /// OAuth 2.0: client credentials and tokens that are exchanged or shown bring a refresh token too, and so does a password (RFC 6749
+    /// section 4.3), which is not taken otherwise. Off by default: section 4.4.3 advises against it.
+    pub first_refresh_tokens: bool,
     /// Presenting a spent refresh token kills the whole chain, access tokens too (RFC 9700 section 4.14.2). For every API with single use
     /// tokens; JFrog is not known to do it, so it is off by default.
     pub family_revocation: bool,
@@ -161,6 +164,7 @@ impl Default for Config {
             clients: BTreeMap::from([("ci-client".into(), client)]),
             client_keys: BTreeMap::new(),
             subject_audience: None,
+            first_refresh_tokens: false,
             family_revocation: false,
             old_access_token_dies: false,
             expires_in: ExpiresIn::Number,

@@ -1,6 +1,6 @@
-//! OAuth 2.0, `POST /oauth2/token`: `refresh_token`, `client_credentials`, token exchange and JWT bearer.
+//! OAuth 2.0, `POST /oauth2/token`: `refresh_token`, `client_credentials`, `password`, token exchange and JWT bearer.
 //!
-//! Source: RFC 6749 sections 2.3.1 (client authentication; RFC 7523 for those that sign), 4.4, 5.1, 5.2 and 6; rotation as described by RFC 9700 section 4.14.2. Where the RFC
+//! Source: RFC 6749 sections 2.3.1 (client authentication; RFC 7523 for those that sign), 4.3, 4.4, 5.1, 5.2 and 6; rotation as described by RFC 9700 section 4.14.2. Where the RFC
 //! leaves room the answers are those of `oidc-provider` 9, which were recorded: one fixed description for every kind of `invalid_grant`, a wider
 //! scope or a wrong client spends nothing.
 
@@ -36,6 +36,7 @@ fn try_token(core: &mut Core, request: &Request, now: DateTime<Utc>) -> Result<O
     match grant_type {
         "refresh_token" => refresh(core, &params, &client, now),
         "client_credentials" => client_credentials(core, &params, &client, now),
+        "password" if core.config.first_refresh_tokens => password(core, &params, &client, now),
         _ => Err(refuse(400, "unsupported_grant_type", "the grant type is not supported")),
     }
 }
@@ -103,8 +104,22 @@ fn client_credentials(core: &mut Core, params: &Params, client: &str, now: DateT
         return Err(refuse(400, "unauthorized_client", "a public client may not use this grant type"));
     };
     let scope = narrowed(&known.scope, params.get("scope"))?;
-    let mint = core.oauth2_mint(&scope, core.config.oauth2_lifetime, false);
+    let mint = core.oauth2_mint(&scope, core.config.oauth2_lifetime, core.config.first_refresh_tokens);
     let pair = core.ledger.begin(Api::Oauth2, client, Some(client), mint, now);
+    Ok(Outcome::of_pair(Verdict::Accepted, &pair, issued(core, &pair, now)))
+}
+
+/// RFC 6749 section 4.3: the pair of a user, for a client of any kind.
+fn password(core: &mut Core, params: &Params, client: &str, now: DateTime<Utc>) -> Result<Outcome, Outcome> {
+    let user = params.get("username").ok_or_else(|| invalid_request("username is required"))?;
+    let password = params.get("password").ok_or_else(|| invalid_request("password is required"))?;
+    if !core.config.password_fits(user, password) {
+        return Err(invalid_grant(Verdict::Refused));
+    }
+    let granted = core.config.clients.get(client).map(|known| known.scope.clone()).unwrap_or_default();
+    let scope = narrowed(&granted, params.get("scope"))?;
+    let mint = core.oauth2_mint(&scope, core.config.oauth2_lifetime, true);
+    let pair = core.ledger.begin(Api::Oauth2, user, Some(client), mint, now);
     Ok(Outcome::of_pair(Verdict::Accepted, &pair, issued(core, &pair, now)))
 }
 
@@ -127,7 +142,9 @@ fn shown(core: &mut Core, request: &Request, params: &Params, now: DateTime<Utc>
         });
     };
     let scope = params.get("scope").unwrap_or_default().to_owned();
-    let mint = core.oauth2_mint(&scope, core.config.oauth2_lifetime, false);
+    // Whom a refresh token is for must be known (RFC 6749 section 6).
+    let refreshable = core.config.first_refresh_tokens && client.is_some();
+    let mint = core.oauth2_mint(&scope, core.config.oauth2_lifetime, refreshable);
     let pair = core.ledger.begin(Api::Oauth2, &subject, client.as_deref(), mint, now);
     let mut reply = issued(core, &pair, now);
     if exchanged && let Ok(Value::Object(mut body)) = serde_json::from_slice(&reply.body) {

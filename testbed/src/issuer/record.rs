@@ -25,7 +25,7 @@ pub enum Api {
 pub enum Operation {
     /// Give a new pair for this one: the call that must happen exactly once per refresh token.
     Refresh,
-    /// A new chain: create, `_login`, `client_credentials`.
+    /// A new chain: create, `_login`, every grant of OAuth 2.0 but `refresh_token`.
     Create,
     /// A question that changes nothing: `/tokens/me`, `GET /users/auth`, introspection.
     Inspect,
@@ -50,7 +50,7 @@ pub struct Pair {
     pub token_id: String,
     /// The access token, a JWT in shape.
     pub access_token: String,
-    /// Absent for ECE, for `client_credentials` and for what was asked for as not refreshable.
+    /// Absent for ECE, for what was asked for as not refreshable, and for what OAuth 2.0 gives without one.
     pub refresh_token: Option<String>,
     /// JFrog's 64 characters, when that request asked for it.
     pub reference_token: Option<String>,
