@@ -13,7 +13,7 @@
 //! - [`api`]: the kinds, their rules, conditions and reasons
 //! - [`token`]: token types that cannot be printed by accident
 //! - [`refresh`]: the schedule, the exchange as one pure step machine, the state Secret, rendering
-//! - [`provider`]: one file per token API, requests and replies as values
+//! - [`provider`]: one file per token API: its part of the manifest, requests and replies as values
 //! - [`operator`]: the effects
 
 pub mod api;

@@ -152,6 +152,8 @@ reasons! {
     OutputConflict = "OutputConflict",
     /// A Secret that somebody else is to make, and that keys are to be merged into, does not exist yet.
     OutputMissing = "OutputMissing",
+    /// A new token is committed and not published: the API has not accepted it in a trial.
+    TokenNotVerified = "TokenNotVerified",
     /// An output Secret is immutable.
     OutputImmutable = "OutputImmutable",
     /// An output Secret exists with another type.
@@ -164,6 +166,8 @@ reasons! {
     DiscoveryFailed = "DiscoveryFailed",
     /// The client's certificate cannot be read, or the token API refuses it.
     ClientCertificateInvalid = "ClientCertificateInvalid",
+    /// The credentials for the proxy cannot be read, or the proxy refuses them.
+    ProxyCredentialsInvalid = "ProxyCredentialsInvalid",
     /// Kubernetes gives no token of the ServiceAccount that the object names.
     ServiceAccountTokenUnavailable = "ServiceAccountTokenUnavailable",
     /// The endpoint policy does not allow the provider's address.
@@ -180,7 +184,7 @@ reasons! {
     ChainLost = "ChainLost",
     /// The object is being deleted, and its tokens were revoked.
     TokenRevoked = "TokenRevoked",
-    /// The object is being deleted, and its tokens could not be revoked.
+    /// Tokens could not be revoked: those of an object that is being deleted, or one that was replaced.
     RevocationFailed = "RevocationFailed",
     /// The object is being deleted, and its state Secret was.
     StateDeleted = "StateDeleted",

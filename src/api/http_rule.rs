@@ -4,6 +4,8 @@
 
 use kube::core::{Reason, Rule};
 
+use super::object_rule::PROXY_READS_NOTHING;
+
 /// The form of a JSON Pointer (RFC 6901 section 3) to something inside a document: a tilde stands before 0 or 1 only.
 ///
 /// Control characters are left out, by our choice: no API has them in a name, and the pointer is shown to people.
@@ -102,15 +104,23 @@ pub(super) fn json_type() -> Rule {
     .message("jsonType is for a value: a number of at most 15 digits such as 3600, or true or false")
 }
 
+/// What is only asked for is asked for in the URL and header fields.
+pub(super) fn get_has_no_fields() -> Rule {
+    Rule::new("!has(self.method) || self.method != 'GET' || !has(self.fields)")
+        .message("must be left out with method: GET, which has no body")
+        .field_path(".fields")
+}
+
 /// One source of a value.
 pub(super) fn one_value() -> Rule {
-    Rule::new("[has(self.value), has(self.from), has(self.seedKey)].exists_one(x, x)")
-        .message("must have exactly one of value, from and seedKey")
+    Rule::new("[has(self.value), has(self.from), has(self.seedKey), has(self.fromResult)].exists_one(x, x)")
+        .message("must have exactly one of value, from, seedKey and fromResult")
 }
 
 /// One source of a secret.
 pub(super) fn one_secret() -> Rule {
-    Rule::new("[has(self.from), has(self.seedKey)].exists_one(x, x)").message("must have exactly one of from and seedKey")
+    Rule::new("[has(self.from), has(self.seedKey), has(self.fromResult)].exists_one(x, x)")
+        .message("must have exactly one of from, seedKey and fromResult")
 }
 
 /// What a missing refresh token means is said where there is one.
@@ -132,7 +142,7 @@ pub(super) fn equals_has_pointer() -> Rule {
 }
 
 /// Whether a request names this source, as CEL.
-fn names(request: &str, source: &str) -> String {
+pub(super) fn names(request: &str, source: &str) -> String {
     let auth = format!(
         "(has({request}.auth) && ((has({request}.auth.bearer) && {request}.auth.bearer == {source}) || \
          (has({request}.auth.header) && has({request}.auth.header.from) && {request}.auth.header.from == {source})))"
@@ -141,35 +151,78 @@ fn names(request: &str, source: &str) -> String {
     format!("({auth} || {} || {})", list("headers"), list("fields"))
 }
 
-/// The request presents the token that it refreshes.
+/// Whether a request names a key of the seed, as CEL.
+fn names_seed(request: &str) -> String {
+    let auth = format!(
+        "(has({request}.auth) && (has({request}.auth.basic) || (has({request}.auth.header) && has({request}.auth.header.seedKey))))"
+    );
+    let list = |list: &str| format!("(has({request}.{list}) && {request}.{list}.exists(e, has(e.seedKey)))");
+    format!("({auth} || {} || {})", list("headers"), list("fields"))
+}
+
+/// Whether this holds for one of the requests of a refresh, as CEL.
+fn any(holds: impl Fn(&str) -> String) -> String {
+    format!("({} || (has(self.steps) && self.steps.exists(s, {})))", holds("self.request"), holds("s.request"))
+}
+
+/// The rotations with which a request spends nothing.
+pub(super) const SPENDS_NOTHING: &str = "self.semantics.rotation in ['Reusable', 'RenewsItself', 'Reissue']";
+
+/// The requests present what they refresh.
 pub(super) fn presents() -> Rule {
-    let renews = "self.semantics.rotation == 'RenewsItself'";
-    let (access, refresh) = (names("self.request", "'AccessToken'"), names("self.request", "'RefreshToken'"));
-    Rule::new(format!("{renews} ? {access} : {refresh}"))
+    let rotation = "self.semantics.rotation";
+    let access = any(|request| names(request, "'AccessToken'"));
+    let refresh = any(|request| names(request, "'RefreshToken'"));
+    Rule::new(format!("{rotation} == 'RenewsItself' ? {access} : ({rotation} == 'Reissue' || {refresh})"))
         .message(
-            "must present the token that is refreshed, in auth, headers or fields: AccessToken with rotation RenewsItself, else \
-             RefreshToken",
+            "must present the token that is refreshed, in auth, headers or fields: AccessToken with rotation RenewsItself, \
+             RefreshToken with all others but Reissue",
         )
         .field_path(".request")
 }
 
-/// A token that renews itself has no other beside it.
-pub(super) fn renews_itself() -> Rule {
-    let (refresh, revoke) = (names("self.request", "'RefreshToken'"), names("self.revoke.request", "'RefreshToken'"));
+/// What is obtained anew is obtained for what the seed holds.
+pub(super) fn reissues() -> Rule {
+    let (seed, access) = (any(names_seed), any(|request| names(request, "'AccessToken'")));
+    Rule::new(format!("self.semantics.rotation != 'Reissue' || ({seed} && !{access})"))
+        .message("must name a key of the seed Secret with rotation Reissue, in auth, headers or fields, and no AccessToken")
+        .field_path(".request")
+}
+
+/// Where there is no refresh token, none is named.
+pub(super) fn no_refresh_token() -> Rule {
+    let refresh = any(|request| names(request, "'RefreshToken'"));
+    let revoke = names("self.revoke.request", "'RefreshToken'");
     Rule::new(format!(
-        "self.semantics.rotation != 'RenewsItself' || (!has(self.reply.refreshToken) && !has(self.reply.refreshExpiry) && \
-         !{refresh} && (!has(self.revoke) || !{revoke}))"
+        "!(self.semantics.rotation in ['RenewsItself', 'Reissue']) || (!has(self.reply.refreshToken) && \
+         !has(self.reply.refreshExpiry) && !{refresh} && (!has(self.revoke) || !{revoke}))"
     ))
-    .message("with rotation RenewsItself there is no refresh token: leave RefreshToken, refreshToken and refreshExpiry out")
+    .message(
+        "with rotation RenewsItself and Reissue there is no refresh token: leave RefreshToken, refreshToken and refreshExpiry out",
+    )
     .field_path(".semantics.rotation")
 }
 
 /// A token that works once is followed by another.
 pub(super) fn successor() -> Rule {
-    Rule::new("self.semantics.rotation in ['Reusable', 'RenewsItself'] || has(self.reply.refreshToken)")
+    Rule::new(format!("{SPENDS_NOTHING} || has(self.reply.refreshToken)"))
         .message("must be set with rotation Strict, Grace and IdempotencyKey: it is where an answer has the next refresh token")
         .field_path(".reply.refreshToken")
         .reason(Reason::FieldValueRequired)
+}
+
+/// A request that spends something changes something.
+pub(super) fn spends() -> Rule {
+    Rule::new(format!("!has(self.request.method) || self.request.method != 'GET' || {SPENDS_NOTHING}"))
+        .message("must not be GET with rotation Strict, Grace and IdempotencyKey: what lies between may repeat it")
+        .field_path(".request.method")
+}
+
+/// A revocation changes something.
+pub(super) fn revokes() -> Rule {
+    Rule::new("!has(self.revoke) || !has(self.revoke.request.method) || self.revoke.request.method != 'GET'")
+        .message("must not be GET: a revocation changes something")
+        .field_path(".revoke.request.method")
 }
 
 /// Whoever promises to know a repeat by its key is told the key.
@@ -188,13 +241,26 @@ pub(super) fn revoke_has_no_attempt() -> Rule {
         .field_path(".revoke.request")
 }
 
+/// What goes through a tunnel is closed to the proxy.
+pub(super) fn proxy_reads_nothing() -> Rule {
+    Rule::new(
+        "!has(self.proxy) || (self.request.url.startsWith('https://') && \
+         (!has(self.revoke) || self.revoke.request.url.startsWith('https://')) && \
+         (!has(self.probe) || self.probe.request.url.startsWith('https://')) && \
+         (!has(self.verify) || self.verify.request.url.startsWith('https://')) && \
+         (!has(self.steps) || self.steps.all(s, s.request.url.startsWith('https://'))))",
+    )
+    .message(PROXY_READS_NOTHING)
+}
+
 /// What has no refresh token cannot hand it out. A rule of the spec.
 pub(super) fn refresh_token_exists() -> Rule {
     Rule::new(
-        "!has(self.provider) || !has(self.provider.http) || self.provider.http.semantics.rotation != 'RenewsItself' || \
+        "!has(self.provider) || !has(self.provider.http) || \
+         !(self.provider.http.semantics.rotation in ['RenewsItself', 'Reissue']) || \
          self.outputs.all(o, !has(o.opaque) || !has(o.opaque.refreshTokenKey))",
     )
-    .message("with rotation RenewsItself there is no refresh token: leave refreshTokenKey out")
+    .message("with rotation RenewsItself and Reissue there is no refresh token: leave refreshTokenKey out")
     .field_path(".outputs")
 }
 

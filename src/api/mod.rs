@@ -1,17 +1,20 @@
 //! The Kubernetes kinds: what users write, what the operator reports, and the rules that hold for both.
 //!
 //! Rules stand in the CRD as CEL (in the attributes here) and again as code in [`validate`], because stored objects can be
-//! older than a rule. Nothing here decides or acts.
+//! older than a rule. Nothing here decides or acts. Token APIs below a base URL bring their part of the manifest themselves, see
+//! [`crate::provider`]; [`ProviderSpec`] is the one place that knows them all.
 
 pub mod condition;
+mod connection;
 mod cron;
 mod duration;
 mod file;
 mod http;
 mod http_rule;
+mod http_step_rule;
 pub mod name;
 mod oauth2;
-mod object_rule;
+pub(crate) mod object_rule;
 mod output;
 mod provider;
 mod refresh;
@@ -22,23 +25,21 @@ mod status;
 pub mod template;
 mod token_provider;
 mod validate;
-mod value_rule;
+pub(crate) mod value_rule;
 mod window;
 
 pub use condition::{Condition, ConditionStatus, ConditionType, Reason};
+pub use connection::{CaBundleKind, CaBundleRef, ClientCertificateRef, Proxy, ProxyCredentialsRef, Timeouts, Tls};
 pub use duration::{DURATION_PATTERN, NotADuration, SpecDuration};
 pub use file::{GitCredentials, MavenSettings, Netrc, Npmrc, OutputFile, PipConf, plain_in_maven, plain_in_netrc};
 pub use http::{
     Http, HttpAuth, HttpAuthHeader, HttpBasic, HttpCheck, HttpClass, HttpEncoding, HttpError, HttpExpiry, HttpExpiryFormat,
-    HttpField, HttpFrom, HttpHeader, HttpJsonType, HttpMethod, HttpMissing, HttpReply, HttpRequest, HttpRevoke, HttpRotation,
-    HttpSemantics, HttpSource, HttpStatus, HttpSuccess, HttpToken,
+    HttpField, HttpFrom, HttpHeader, HttpJsonType, HttpMethod, HttpMissing, HttpProbe, HttpReply, HttpRequest, HttpResult,
+    HttpRevoke, HttpRotation, HttpSemantics, HttpSign, HttpSource, HttpStatus, HttpStep, HttpSuccess, HttpToken, HttpVerify,
 };
-pub use oauth2::{Grant, Preset};
+pub use oauth2::{BootstrapGrant, ClientAuthentication, ClientSecretRef, Grant, Oauth2, Preset, Rotation};
 pub use output::{BasicAuth, CreationPolicy, DockerConfigJson, Opaque, OutputMetadata, OutputSpec};
-pub use provider::{
-    CaBundleKind, CaBundleRef, ClientAuthentication, ClientCertificateRef, ClientSecretRef, ElasticCloudEnterprise, JfrogAccess,
-    JfrogDistribution, Oauth2, ProviderSpec, Rotation, Timeouts, Tls,
-};
+pub use provider::ProviderSpec;
 pub use refresh::{RefreshSpec, RetrySpec};
 pub use rollout::{RolloutKind, RolloutSelector, RolloutSpec, RolloutTarget, restarted_for_annotation};
 pub use schema::{crd, crds};
@@ -55,7 +56,10 @@ pub use token_provider::{
     TokenProviderSpec, TokenProviderStatus,
 };
 pub use validate::{Invalid, validate, validate_provider, validate_with};
+pub(crate) use validate::{check_base_url, check_http, check_oauth2};
 pub use window::{NoWindow, RefreshWindow, Window};
+
+pub use crate::provider::{ElasticCloudEnterprise, JfrogAccess, JfrogDistribution};
 
 /// The API group.
 pub const GROUP: &str = "refreshabletoken.io";

@@ -53,6 +53,9 @@ pub(super) fn state_stays() -> Rule {
 /// Whether each token is obtained anew, without a refresh token.
 const ANEW: &str = "(has(self.provider) && has(self.provider.oauth2) && has(self.provider.oauth2.grant) && \
                     self.provider.oauth2.grant != 'RefreshToken')";
+/// Whether a grant of OAuth 2.0 brings the first tokens of a chain.
+const BEGINS: &str = "(has(self.credential.bootstrap) && has(self.provider) && has(self.provider.oauth2) && \
+                      has(self.provider.oauth2.bootstrapGrant))";
 /// Which API is asked is not known here: the operator looks at the rules of that API once it knows.
 const REFERS: &str = "!has(self.provider)";
 
@@ -121,10 +124,11 @@ pub(super) fn access_asked() -> Rule {
 pub(super) fn audience_asked() -> Rule {
     Rule::new(format!(
         "{REFERS} || !has(self.request) || !has(self.request.audience) || has(self.provider.jfrogAccess) || \
-         ({ANEW} && self.provider.oauth2.grant != 'JWTBearer')"
+         ({ANEW} && self.provider.oauth2.grant != 'JWTBearer') || ({BEGINS} && self.provider.oauth2.bootstrapGrant != 'JWTBearer')"
     ))
     .message(
-        "audience can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials or TokenExchange only: leave it out",
+        "audience can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials or TokenExchange only, and for first \
+         tokens by any bootstrapGrant but JWTBearer: leave it out",
     )
     .field_path(".request.audience")
 }
@@ -160,27 +164,46 @@ pub(super) fn grant_refreshes() -> Rule {
 pub(super) fn service_account_is_shown() -> Rule {
     Rule::new(format!(
         "{REFERS} || !has(self.credential.serviceAccountRef) || \
-         ({ANEW} && self.provider.oauth2.grant in ['TokenExchange', 'JWTBearer'])"
+         ({ANEW} && self.provider.oauth2.grant in ['TokenExchange', 'JWTBearer']) || \
+         ({BEGINS} && self.provider.oauth2.bootstrapGrant in ['TokenExchange', 'JWTBearer'])"
     ))
-    .message("serviceAccountRef belongs to oauth2 with grant: TokenExchange or JWTBearer: leave it out")
+    .message(
+        "serviceAccountRef belongs to oauth2 with grant: TokenExchange or JWTBearer, and to bootstrap with such a bootstrapGrant: \
+         leave it out",
+    )
     .field_path(".credential.serviceAccountRef")
 }
 
 /// Who gives first tokens for credentials.
 pub(super) fn who_bootstraps() -> Rule {
     Rule::new(format!(
-        "{REFERS} || !has(self.credential.bootstrap) || has(self.provider.jfrogAccess) || has(self.provider.elasticCloudEnterprise)"
+        "{REFERS} || !has(self.credential.bootstrap) || has(self.provider.jfrogAccess) || \
+         has(self.provider.elasticCloudEnterprise) || (has(self.provider.oauth2) && !{ANEW})"
     ))
-    .message("bootstrap belongs to jfrogAccess and elasticCloudEnterprise: leave it out")
+    .message("bootstrap belongs to jfrogAccess, elasticCloudEnterprise and oauth2 with grant: RefreshToken: leave it out")
     .field_path(".credential.bootstrap")
+}
+
+/// A server of OAuth 2.0 has several ways to give first tokens.
+pub(super) fn bootstrap_grant() -> Rule {
+    Rule::new(format!(
+        "{REFERS} || !has(self.credential.bootstrap) || !has(self.provider.oauth2) || {ANEW} || \
+         has(self.provider.oauth2.bootstrapGrant)"
+    ))
+    .message("must be set with credential.bootstrap: the grant that brings the first tokens, such as ClientCredentials")
+    .field_path(".provider.oauth2.bootstrapGrant")
+    .reason(Reason::FieldValueRequired)
 }
 
 /// A chain can begin anew only where it can be begun at all.
 pub(super) fn recovery_bootstraps() -> Rule {
-    Rule::new("!has(self.recovery) || self.recovery.onLostChain != 'Bootstrap' || has(self.credential.bootstrap)")
-        .message("must be set with recovery.onLostChain: Bootstrap: Create")
-        .field_path(".credential.bootstrap")
-        .reason(Reason::FieldValueRequired)
+    Rule::new(
+        "!has(self.recovery) || !has(self.recovery.onLostChain) || self.recovery.onLostChain != 'Bootstrap' || \
+         has(self.credential.bootstrap)",
+    )
+    .message("must be set with recovery.onLostChain: Bootstrap: Create")
+    .field_path(".credential.bootstrap")
+    .reason(Reason::FieldValueRequired)
 }
 
 /// Who can be asked to revoke a token has told where.
@@ -192,6 +215,46 @@ pub(super) fn revocation_url() -> Rule {
     .message("must be set with deletionPolicy: Revoke, such as https://idp.example.com/oauth2/revoke")
     .field_path(".provider.oauth2.revocationURL")
     .reason(Reason::FieldValueRequired)
+}
+
+/// Who has a call that tries a token.
+pub(super) fn trial_exists() -> Rule {
+    Rule::new(format!(
+        "{REFERS} || !has(self.recovery) || !has(self.recovery.verifyBeforePublish) || !self.recovery.verifyBeforePublish || \
+         has(self.provider.jfrogAccess) || has(self.provider.elasticCloudEnterprise) || (has(self.provider.oauth2) && \
+         (has(self.provider.oauth2.introspectionURL) || has(self.provider.oauth2.issuerURL))) || \
+         (has(self.provider.http) && has(self.provider.http.verify))"
+    ))
+    .message(
+        "verifyBeforePublish needs a call that tries a token: jfrogAccess, elasticCloudEnterprise, oauth2 with introspectionURL or \
+         issuerURL, or http with verify",
+    )
+    .field_path(".recovery.verifyBeforePublish")
+}
+
+/// Who revokes one access token and not the chain.
+pub(super) fn retirement_exists() -> Rule {
+    Rule::new(format!(
+        "{REFERS} || !has(self.refresh) || !has(self.refresh.revokeReplacedAfter) || has(self.provider.jfrogAccess) || \
+         (has(self.provider.oauth2) && (has(self.provider.oauth2.revocationURL) || has(self.provider.oauth2.issuerURL)) && \
+         !(has(self.provider.oauth2.preset) && self.provider.oauth2.preset == 'Hydra'))"
+    ))
+    .message(
+        "revokeReplacedAfter needs an API that revokes a single access token: jfrogAccess, or oauth2 with revocationURL or issuerURL \
+         (not Hydra)",
+    )
+    .field_path(".refresh.revokeReplacedAfter")
+}
+
+/// A token is shown as the previous one no longer than it is good.
+pub(super) fn previous_before_revoked() -> Rule {
+    Rule::new(
+        "!has(self.refresh) || !has(self.refresh.revokeReplacedAfter) || self.outputs.all(o, !has(o.opaque) || \
+         !has(o.opaque.previousAccessTokenKey) || has(o.opaque.previousAccessTokenGrace) && \
+         duration(o.opaque.previousAccessTokenGrace) <= duration(self.refresh.revokeReplacedAfter))",
+    )
+    .message("must not be below previousAccessTokenGrace of an output, which must be set then")
+    .field_path(".refresh.revokeReplacedAfter")
 }
 
 // Rules of smaller objects.
@@ -250,6 +313,23 @@ pub(super) fn grant_seeds() -> Rule {
         .field_path(".clientSecretRef")
 }
 
+/// Only a chain of refresh tokens has first tokens.
+pub(super) fn grant_bootstraps() -> Rule {
+    Rule::new(format!("{REFRESHES} || !has(self.bootstrapGrant)"))
+        .message("bootstrapGrant belongs to grant: RefreshToken: with the others each token is obtained anew, so leave it out")
+        .field_path(".bootstrapGrant")
+}
+
+/// A public client has no credentials that could begin a chain (RFC 6749 section 4.4).
+pub(super) fn bootstrap_authenticates() -> Rule {
+    Rule::new(
+        "!has(self.bootstrapGrant) || self.bootstrapGrant != 'ClientCredentials' || !has(self.clientAuthentication) || \
+         self.clientAuthentication != 'None'",
+    )
+    .message("bootstrapGrant: ClientCredentials needs a client that authenticates: not clientAuthentication: None")
+    .field_path(".clientAuthentication")
+}
+
 /// The endpoint is named, or the server that names it.
 pub(super) fn one_endpoint() -> Rule {
     Rule::new("has(self.tokenURL) != has(self.issuerURL)").message("must have exactly one of tokenURL and issuerURL")
@@ -258,9 +338,12 @@ pub(super) fn one_endpoint() -> Rule {
 /// What only an exchange has.
 pub(super) fn exchange_types() -> Rule {
     Rule::new(
-        "(has(self.grant) && self.grant == 'TokenExchange') || (!has(self.subjectTokenType) && !has(self.requestedTokenType))",
+        "(has(self.grant) && self.grant == 'TokenExchange') || (has(self.bootstrapGrant) && self.bootstrapGrant == 'TokenExchange') \
+         || (!has(self.subjectTokenType) && !has(self.requestedTokenType))",
     )
-    .message("subjectTokenType and requestedTokenType belong to grant: TokenExchange: leave them out")
+    .message(
+        "subjectTokenType and requestedTokenType belong to grant: TokenExchange and to bootstrapGrant: TokenExchange: leave them out",
+    )
 }
 
 /// Without a certificate there is nothing that authenticates (RFC 8705 section 2).
@@ -279,6 +362,16 @@ pub(super) fn tls_says_something() -> Rule {
         "must have caBundleRef or clientCertificateRef: leave tls out for the authorities that the operator's image trusts",
     )
 }
+
+/// What goes through a tunnel is closed to the proxy. Each of `urls` is a field of the provider, there or not.
+pub(crate) fn proxy_reads_nothing(urls: &[&str]) -> Rule {
+    let closed: Vec<_> = urls.iter().map(|url| format!("(!has(self.{url}) || self.{url}.startsWith('https://'))")).collect();
+    Rule::new(format!("!has(self.proxy) || ({})", closed.join(" && "))).message(PROXY_READS_NOTHING)
+}
+
+/// What every rule about the URLs behind a proxy says.
+pub(super) const PROXY_READS_NOTHING: &str =
+    "proxy needs URLs that begin with https://: the proxy would read the tokens otherwise";
 
 /// Each credential of a client has a key of its own.
 pub(super) fn client_keys_differ() -> Rule {

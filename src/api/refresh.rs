@@ -39,6 +39,12 @@ pub struct RefreshSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = value_rule::duration("1m", LONGEST))]
     pub max_interval: Option<SpecDuration>,
+    /// How long after its replacement the old access token is revoked at the token API, if it lives that long: long enough for each
+    /// workload to have read the new one. Never before every Secret holds that. It needs an API that revokes a single access token:
+    /// see docs/providers.md. Without it an old token is left to its expiry; so is one that is replaced twice within this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = value_rule::duration("1s", LONGEST))]
+    pub revoke_replaced_after: Option<SpecDuration>,
     /// How refreshes that failed without spending anything are repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,

@@ -53,8 +53,12 @@ use super::{
     validation = object_rule::grant_refreshes(),
     validation = object_rule::service_account_is_shown(),
     validation = object_rule::who_bootstraps(),
+    validation = object_rule::bootstrap_grant(),
     validation = object_rule::recovery_bootstraps(),
     validation = object_rule::revocation_url(),
+    validation = object_rule::previous_before_revoked(),
+    validation = object_rule::trial_exists(),
+    validation = object_rule::retirement_exists(),
     validation = http_rule::refresh_token_exists(),
     validation = http_rule::revoke()
 )]
@@ -71,7 +75,7 @@ pub struct RefreshableTokenSpec {
     pub provider_ref: Option<ProviderRef>,
     /// What the chain of tokens begins with.
     pub credential: Credential,
-    /// What is done about a chain that is over.
+    /// What is done about a chain that is over, or a token that does not work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoverySpec>,
     /// Name of the Secret in which the operator keeps the newest pair. Never mount or edit it. Default: the object's name and
@@ -125,8 +129,14 @@ impl RefreshableTokenSpec {
     /// Whether a new chain is begun where one is lost.
     #[must_use]
     pub fn recovers(&self) -> bool {
-        let wanted = self.recovery.is_some_and(|recovery| recovery.on_lost_chain == OnLostChain::Bootstrap);
+        let wanted = self.recovery.is_some_and(|recovery| recovery.on_lost_chain == Some(OnLostChain::Bootstrap));
         wanted && self.credential.bootstrap.is_some()
+    }
+
+    /// Whether a new token is tried before it is written into Secrets.
+    #[must_use]
+    pub fn verifies(&self) -> bool {
+        self.recovery.and_then(|recovery| recovery.verify_before_publish).unwrap_or(false)
     }
 
     /// Whether the object is suspended.
@@ -154,13 +164,18 @@ pub enum DeletionPolicy {
     Revoke,
 }
 
-/// What is done about a chain that is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+/// What is done about a chain that is over, or a token that does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoverySpec {
     /// When the chain is lost (`ChainLost`, `StateLost`): `WaitForSeed` (default): a person puts new tokens into the seed Secret.
     /// `Bootstrap`: a new chain is begun with the credentials in the seed Secret, as `credential.bootstrap` says.
-    pub on_lost_chain: OnLostChain,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_lost_chain: Option<OnLostChain>,
+    /// true: before a new token is written into Secrets, the API has to accept it in a harmless call; until then the Secrets keep what
+    /// they hold, and `SecretsSynced` says so. It needs an API with such a call: see docs/providers.md.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_before_publish: Option<bool>,
 }
 
 /// What is done when a chain is lost.
@@ -188,13 +203,14 @@ pub struct Credential {
     /// read, never written, and counts once: the operator continues from its own state. Put a new token into it to begin a new
     /// chain.
     pub seed_secret_ref: SeedSecretRef,
-    /// With `grant: TokenExchange` or `JWTBearer`: whose token is shown, in place of `subject_token` of the seed Secret. Kubernetes is
-    /// asked for a new one for each request.
+    /// With `grant: TokenExchange` or `JWTBearer`, or `bootstrap` with such a `bootstrapGrant`: whose token is shown, in place of
+    /// `subject_token` of the seed Secret. Kubernetes is asked for a new one for each request that shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<ServiceAccountRef>,
     /// `Create`: where the seed Secret holds no refresh token (elasticCloudEnterprise: no access token), the first tokens are asked
     /// for with its credentials. jfrogAccess: a refreshable token is created with `access_token` (such as an identity token), or with
-    /// `username` and `password`. elasticCloudEnterprise: a login with `username` and `password`.
+    /// `username` and `password`. elasticCloudEnterprise: a login with `username` and `password`. oauth2: as
+    /// `provider.oauth2.bootstrapGrant` says, with the client of every refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
 }
@@ -233,12 +249,13 @@ pub struct SeedSecretRef {
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
     pub refresh_token_key: Option<String>,
-    /// Key of the user name for Basic authentication (jfrogAccess as a fall-back, jfrogDistribution always). Default: `username`.
+    /// Key of the user name for Basic authentication (jfrogAccess as a fall-back, jfrogDistribution always), and for oauth2 with
+    /// `bootstrapGrant: Password`. Default: `username`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
     pub username_key: Option<String>,
-    /// Key of the password for Basic authentication. Default: `password`.
+    /// Key of the password that belongs to the user name. Default: `password`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = value_rule::key())]
@@ -258,7 +275,8 @@ pub struct RequestSpec {
     #[schemars(length(min = 1, max = 500))]
     #[x_kube(validation = value_rule::one_line())]
     pub scope: Option<String>,
-    /// Audience (jfrogAccess, oauth2 with `grant: ClientCredentials` or `TokenExchange`: `audience`).
+    /// Audience (jfrogAccess, oauth2 with `grant: ClientCredentials` or `TokenExchange`: `audience`). With `bootstrapGrant` it is
+    /// sent with the request for first tokens, and not with a refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     #[x_kube(validation = value_rule::one_line())]

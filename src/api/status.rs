@@ -102,7 +102,10 @@ pub struct TokenStatus {
     /// The API's name for this token, where it has one.
     #[serde(rename = "tokenID", default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
-    /// The access token before this one, while an output asks for it.
+    /// When the API accepted this token in a trial, where recovery.verifyBeforePublish asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_time: Option<DateTime<Utc>>,
+    /// The access token before this one, while an output asks for it, or until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousTokenStatus>,
 }

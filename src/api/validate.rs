@@ -1,23 +1,29 @@
 //! The CRD's rules once more in code: a stored object can be older than a rule, and names reach URL paths.
 
+mod connection;
 mod http;
+mod oauth2;
 mod output;
 mod rollout;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use thiserror::Error;
 
 use super::name::{is_key, is_name};
 use super::{
-    ClientAuthentication, DeletionPolicy, Grant, NoWindow, Oauth2, OnLostChain, ProviderSpec, RefreshWindow,
-    RefreshableTokenSpec, RequestSpec, Rotation, SpecDuration, Window,
+    DeletionPolicy, NoWindow, OnLostChain, Opaque, ProviderSpec, RefreshWindow, RefreshableTokenSpec, RequestSpec, SpecDuration,
+    Window,
 };
+use crate::provider::Wish;
+
+pub(crate) use http::check as check_http;
+pub(crate) use oauth2::check as check_oauth2;
 
 /// Longest duration in seconds: 99999h, as [`SpecDuration`] says.
 const LONGEST: u64 = 99_999 * 3600;
+const JFROG_ONLY: &str = "can be asked for with jfrogAccess only";
 
 /// Why a spec is refused: the field and what to write instead. Holds nothing of the field's value,
 /// a template aside, whose words are quoted.
@@ -79,7 +85,7 @@ fn alone(name: &str, spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     }
     let keys = (&seed.access_token_key, "access_token", &seed.refresh_token_key, "refresh_token");
     require(differ(keys), "spec.credential.seedSecretRef", "accessTokenKey and refreshTokenKey must differ")?;
-    let wanted = spec.recovery.is_some_and(|recovery| recovery.on_lost_chain == OnLostChain::Bootstrap);
+    let wanted = spec.recovery.is_some_and(|recovery| recovery.on_lost_chain == Some(OnLostChain::Bootstrap));
     let what = "must be set with recovery.onLostChain: Bootstrap";
     require(!wanted || spec.credential.bootstrap.is_some(), "spec.credential.bootstrap", what)?;
     require(seed.name != state, "spec.stateSecretName", "the seed must not be the state Secret")?;
@@ -128,100 +134,15 @@ fn check_url(field: &str, url: &str, most: usize, query: bool) -> Result<(), Inv
     require(host && plain && url.len() <= most, field, what)
 }
 
+/// The rules of an API below a base URL.
+pub(crate) fn check_base_url(name: &str, url: &str) -> Result<(), Invalid> {
+    check_url(&format!("spec.provider.{name}.url"), url, 512, false)
+}
+
 /// Checks a provider, wherever it stands: in the spec of an object of any of the three kinds.
 pub fn validate_provider(spec: &ProviderSpec) -> Result<(), Invalid> {
-    match spec {
-        ProviderSpec::Oauth2(oauth2) => {
-            let named = oauth2.token_url.is_empty();
-            let what = "must have exactly one of tokenURL and issuerURL";
-            require(named == oauth2.issuer_url.is_some(), "spec.provider.oauth2", what)?;
-            match &oauth2.issuer_url {
-                Some(issuer) => check_url("spec.provider.oauth2.issuerURL", issuer, 1024, true)?,
-                None => check_url("spec.provider.oauth2.tokenURL", &oauth2.token_url, 1024, true)?,
-            }
-            if let Some(url) = &oauth2.revocation_url {
-                check_url("spec.provider.oauth2.revocationURL", url, 1024, true)?;
-            }
-        }
-        ProviderSpec::Http(spec) => http::check(spec)?,
-        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => {
-            check_url(&format!("spec.provider.{}.url", spec.name()), spec.url(), 512, false)?;
-        }
-    }
-    if let Some(tls) = spec.tls() {
-        let (bundle, certificate) = (tls.ca_bundle_ref.as_ref(), tls.client_certificate_ref.as_ref());
-        require(bundle.is_some() || certificate.is_some(), "spec.provider.tls", "must have caBundleRef or clientCertificateRef")?;
-        if let Some(bundle) = bundle {
-            check_name("spec.provider.tls.caBundleRef.name", &bundle.name)?;
-            check_key("spec.provider.tls.caBundleRef.key", bundle.key.as_deref())?;
-        }
-        if let Some(certificate) = certificate {
-            check_name("spec.provider.tls.clientCertificateRef.name", &certificate.name)?;
-        }
-    }
-    let timeouts = spec.timeouts();
-    let limits = within(timeouts.connect, 1..=30) && within(timeouts.request, 1..=60);
-    require(limits, "spec.provider.timeouts", "connect must be from 1s to 30s and request from 1s to 60s")?;
-    if let Some(client) = spec.client_secret_ref() {
-        check_name("spec.provider.oauth2.clientSecretRef.name", &client.name)?;
-        check_key("spec.provider.oauth2.clientSecretRef.clientIDKey", client.client_id_key.as_deref())?;
-        check_key("spec.provider.oauth2.clientSecretRef.clientSecretKey", client.client_secret_key.as_deref())?;
-        check_key("spec.provider.oauth2.clientSecretRef.privateKeyKey", client.private_key_key.as_deref())?;
-        check_key("spec.provider.oauth2.clientSecretRef.keyIDKey", client.key_id_key.as_deref())?;
-        let keys = BTreeSet::from(client.keys());
-        let what = "clientIDKey, clientSecretKey, privateKeyKey and keyIDKey must differ from each other";
-        require(keys.len() == 4, "spec.provider.oauth2.clientSecretRef", what)?;
-    }
-    let ProviderSpec::Oauth2(oauth2) = spec else { return Ok(()) };
-    let grace = oauth2.grace_seconds.is_none_or(|seconds| (1..=86_400).contains(&seconds));
-    require(grace, "spec.provider.oauth2.graceSeconds", "must be 1 to 86400")?;
-    let together = (oauth2.rotation == Some(Rotation::Grace)) == oauth2.grace_seconds.is_some();
-    require(together, "spec.provider.oauth2.graceSeconds", "belongs to rotation: Grace: set both or neither")?;
-    client(oauth2)
-}
-
-/// How the client authenticates, and what it may do then.
-fn client(spec: &Oauth2) -> Result<(), Invalid> {
-    let signs = spec.client_authentication == Some(ClientAuthentication::PrivateKeyJwt);
-    let keys =
-        spec.client_secret_ref.as_ref().is_some_and(|client| client.private_key_key.is_some() || client.key_id_key.is_some());
-    let what = "assertionAudience, privateKeyKey and keyIDKey belong to clientAuthentication: PrivateKeyJWT";
-    require(signs || !keys && spec.assertion_audience.is_none(), "spec.provider.oauth2.clientAuthentication", what)?;
-    one_line("spec.provider.oauth2.assertionAudience", spec.assertion_audience.as_deref(), 1024)?;
-    let shows = spec.client_authentication == Some(ClientAuthentication::Tls);
-    let certificate = spec.tls.as_ref().is_some_and(|tls| tls.client_certificate_ref.is_some());
-    require(!shows || certificate, "spec.provider.oauth2.clientAuthentication", "TLS needs tls.clientCertificateRef")?;
-    let refreshes = spec.grant() == Grant::RefreshToken;
-    let what = "belongs to grant: RefreshToken: leave it out";
-    require(refreshes || spec.rotation.is_none(), "spec.provider.oauth2.rotation", what)?;
-    let what = "must not be None with grant: ClientCredentials";
-    let public = spec.client_authentication == Some(ClientAuthentication::None);
-    let fits = spec.grant() != Grant::ClientCredentials || !public;
-    require(fits, "spec.provider.oauth2.clientAuthentication", what)?;
-    let what = "belongs to grant: RefreshToken: with the others the seed Secret holds the client's credentials too";
-    require(refreshes || spec.client_secret_ref.is_none(), "spec.provider.oauth2.clientSecretRef", what)?;
-    for (field, type_) in [("subjectTokenType", &spec.subject_token_type), ("requestedTokenType", &spec.requested_token_type)] {
-        let field = format!("spec.provider.oauth2.{field}");
-        require(type_.is_none() || spec.grant() == Grant::TokenExchange, &field, "belongs to grant: TokenExchange")?;
-        one_line(&field, type_.as_deref(), 255)?;
-    }
-    Ok(())
-}
-
-/// Whether each token is obtained anew, without a refresh token.
-fn anew(provider: &ProviderSpec) -> bool {
-    grant(provider).is_some_and(Grant::obtains_anew)
-}
-
-/// The grant of an OAuth 2.0 provider.
-fn grant(provider: &ProviderSpec) -> Option<Grant> {
-    match provider {
-        ProviderSpec::Oauth2(oauth2) => Some(oauth2.grant()),
-        ProviderSpec::JfrogAccess(_)
-        | ProviderSpec::JfrogDistribution(_)
-        | ProviderSpec::ElasticCloudEnterprise(_)
-        | ProviderSpec::Http(_) => None,
-    }
+    spec.api().check()?;
+    connection::check(spec)
 }
 
 /// What is asked for, whoever is asked.
@@ -237,49 +158,72 @@ fn wishes(wish: &RequestSpec) -> Result<(), Invalid> {
 /// What only some can be asked for.
 fn request(spec: &RefreshableTokenSpec, provider: &ProviderSpec) -> Result<(), Invalid> {
     let wish = spec.request();
-    let access = matches!(provider, ProviderSpec::JfrogAccess(_));
-    let distribution = matches!(provider, ProviderSpec::JfrogDistribution(_));
-    let oauth2 = matches!(provider, ProviderSpec::Oauth2(_));
+    let api = provider.api();
+    let bootstraps = spec.credential.bootstrap.is_some();
     require(
-        !distribution || wish.lifetime.is_some(),
+        !api.needs_lifetime() || wish.lifetime.is_some(),
         "spec.request.lifetime",
         "is required with jfrogDistribution: without it the API gives a token that never expires",
     )?;
-    let asked = access || distribution || wish.lifetime.is_none();
-    require(asked, "spec.request.lifetime", "can be asked for with jfrogAccess and jfrogDistribution only")?;
-    let asked = access || oauth2 || wish.scope.is_none();
-    require(asked, "spec.request.scope", "can be asked for with jfrogAccess and oauth2 only")?;
-    let what = "can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials or TokenExchange only";
-    let exchanges = anew(provider) && grant(provider) != Some(Grant::JwtBearer);
-    require(access || exchanges || wish.audience.is_none(), "spec.request.audience", what)?;
-    let shown = grant(provider).is_some_and(Grant::has_subject);
-    let what = "belongs to oauth2 with grant: TokenExchange or JWTBearer";
-    require(shown || spec.credential.service_account_ref.is_none(), "spec.credential.serviceAccountRef", what)?;
-    let gives = access || matches!(provider, ProviderSpec::ElasticCloudEnterprise(_));
-    let what = "belongs to jfrogAccess and elasticCloudEnterprise";
-    require(gives || spec.credential.bootstrap.is_none(), "spec.credential.bootstrap", what)?;
-    for (field, wished) in [
-        ("spec.request.username", wish.username.is_some()),
-        ("spec.request.description", wish.description.is_some()),
-        ("spec.request.projectKey", wish.project_key.is_some()),
-        ("spec.request.includeReferenceToken", wish.include_reference_token.is_some()),
+    for (asked, wished, field, what) in [
+        (
+            Wish::Lifetime,
+            wish.lifetime.is_some(),
+            "spec.request.lifetime",
+            "can be asked for with jfrogAccess and jfrogDistribution only",
+        ),
+        (Wish::Scope, wish.scope.is_some(), "spec.request.scope", "can be asked for with jfrogAccess and oauth2 only"),
+        (
+            Wish::Audience,
+            wish.audience.is_some(),
+            "spec.request.audience",
+            "can be asked for with jfrogAccess and with oauth2 with grant: ClientCredentials or TokenExchange only, and for first \
+             tokens by any bootstrapGrant but JWTBearer",
+        ),
+        (
+            Wish::ServiceAccount,
+            spec.credential.service_account_ref.is_some(),
+            "spec.credential.serviceAccountRef",
+            "belongs to oauth2 with grant: TokenExchange or JWTBearer, and to bootstrap with such a bootstrapGrant",
+        ),
+        (
+            Wish::FirstTokens,
+            bootstraps,
+            "spec.credential.bootstrap",
+            "belongs to jfrogAccess, elasticCloudEnterprise and oauth2 with grant: RefreshToken",
+        ),
+        (
+            Wish::Trial,
+            spec.verifies(),
+            "spec.recovery.verifyBeforePublish",
+            "needs a call that tries a token: jfrogAccess, elasticCloudEnterprise, oauth2 with introspectionURL or issuerURL, or http with \
+             verify",
+        ),
+        (
+            Wish::Retirement,
+            spec.refresh().revoke_replaced_after.is_some(),
+            "spec.refresh.revokeReplacedAfter",
+            "needs an API that revokes a single access token: jfrogAccess, or oauth2 with revocationURL or issuerURL (not Hydra)",
+        ),
+        (Wish::JfrogDetails, wish.username.is_some(), "spec.request.username", JFROG_ONLY),
+        (Wish::JfrogDetails, wish.description.is_some(), "spec.request.description", JFROG_ONLY),
+        (Wish::JfrogDetails, wish.project_key.is_some(), "spec.request.projectKey", JFROG_ONLY),
+        (Wish::JfrogDetails, wish.include_reference_token.is_some(), "spec.request.includeReferenceToken", JFROG_ONLY),
     ] {
-        require(access || !wished, field, "can be asked for with jfrogAccess only")?;
+        let first = match asked {
+            Wish::Audience => bootstraps && api.takes(Wish::AudienceOfFirst),
+            Wish::ServiceAccount => bootstraps && api.takes(Wish::ServiceAccountOfFirst),
+            _ => false,
+        };
+        require(!wished || first || api.takes(asked), field, what)?;
     }
-    Ok(())
+    let lacks = api.first_tokens_lack().filter(|_| bootstraps);
+    require(lacks.is_none(), lacks.unwrap_or_default(), "must be set with credential.bootstrap")
 }
 
 fn deletion(spec: &RefreshableTokenSpec, provider: &ProviderSpec) -> Result<(), Invalid> {
-    let (told, field) = match provider {
-        ProviderSpec::Oauth2(oauth2) => {
-            (oauth2.revocation_url.is_some() || oauth2.issuer_url.is_some(), "spec.provider.oauth2.revocationURL")
-        }
-        ProviderSpec::Http(http) => (http.revoke.is_some(), "spec.provider.http.revoke"),
-        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::ElasticCloudEnterprise(_) => {
-            return Ok(());
-        }
-    };
-    require(told || spec.deletion_policy() != DeletionPolicy::Revoke, field, "must be set with deletionPolicy: Revoke")
+    let lacks = provider.api().revocation_lacks().filter(|_| spec.deletion_policy() == DeletionPolicy::Revoke);
+    lacks.map_or(Ok(()), |field| require(false, field, "must be set with deletionPolicy: Revoke"))
 }
 
 fn refresh(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
@@ -300,6 +244,16 @@ fn refresh(spec: &RefreshableTokenSpec) -> Result<(), Invalid> {
     require(within(retry.max_delay, 1..=86_400), "spec.refresh.retry.maxDelay", "must be from 1s to 24h")?;
     let order = refresh.initial_delay() <= refresh.max_delay();
     require(order, "spec.refresh.retry", "initialDelay (default 5s) must not be above maxDelay (default 10m)")?;
+    let revoked = refresh.revoke_replaced_after;
+    require(within(revoked, 1..=LONGEST), "spec.refresh.revokeReplacedAfter", "must be from 1s to 99999h")?;
+    let shown = spec.outputs.iter().filter_map(|output| output.opaque.as_ref());
+    let in_time = |opaque: &Opaque, revoked: SpecDuration| {
+        let asked = opaque.previous_access_token_key.is_some();
+        !asked || opaque.previous_access_token_grace().is_some_and(|grace| grace <= revoked.get())
+    };
+    let what = "must not be below previousAccessTokenGrace of an output, which must be set then";
+    let holds = revoked.is_none_or(|revoked| shown.into_iter().all(|opaque| in_time(opaque, revoked)));
+    require(holds, "spec.refresh.revokeReplacedAfter", what)?;
     windows(&refresh.windows)
 }
 

@@ -33,7 +33,7 @@ pub(super) fn key() -> Rule {
 /// An absolute http or https URL without user information, query and fragment, of visible ASCII characters.
 ///
 /// `http` passes admission because the operator's endpoint policy may allow it; without that policy the operator refuses.
-pub(super) fn base_url() -> Rule {
+pub(crate) fn base_url() -> Rule {
     url(r#"(/[!-"$->@-\[\]-~]*)?"#).message(
         "must be an absolute URL of visible ASCII characters without user information, query, fragment and backslash, such as \
          https://art.example.com",
@@ -52,9 +52,16 @@ fn url(path: &str) -> Rule {
     Rule::new(format!(r"self.matches(r'^https?://({LABEL}([.]{LABEL})*|\[[0-9A-Fa-f:.]+\]){PORT}{path}$')"))
 }
 
+/// The address of a proxy: `http`, a host and a port, and nothing else.
+pub(super) fn proxy_url() -> Rule {
+    Rule::new(format!(r"self.matches(r'^http://({LABEL}([.]{LABEL})*|\[[0-9A-Fa-f:.]+\]){PORT}/?$')")).message(
+        "must be http:// with a host and a port, such as http://proxy.example.com:3128, without user information and path",
+    )
+}
+
 /// No second spelling of an IPv4 address: `2130706433`, `0x7f.1`, `127.1`, `010.0.0.1` (WHATWG URL section 3.5 reads each
 /// host whose last label is a number as one).
-pub(super) fn plain_host() -> Rule {
+pub(crate) fn plain_host() -> Rule {
     let number = "^https?://([^/?:]*[.])?([0-9]+|0[xX][0-9a-fA-F]*)(:[0-9]+)?([/?].*)?$";
     let plain = format!("^https?://({BYTE}[.]){{3}}{BYTE}(:[0-9]+)?([/?].*)?$");
     Rule::new(format!("!self.matches('{number}') || self.matches('{plain}')"))
@@ -65,7 +72,7 @@ pub(super) fn plain_host() -> Rule {
 /// is the part of them that a person may meet by mistake, told at once.
 ///
 /// Link-local (RFC 3927, RFC 4291), multicast, unspecified, IPv4 dressed as IPv6, metadata of clouds, and names of the cluster.
-pub(super) fn outside_host() -> Rule {
+pub(crate) fn outside_host() -> Rule {
     const V4: &str = "0[.]N[.]N[.]N|169[.]254[.]N[.]N|(22[4-9]|23[0-9])[.]N[.]N[.]N|255[.]255[.]255[.]255|\
                       100[.]100[.]100[.]200|168[.]63[.]129[.]16|192[.]0[.]0[.]192";
     const V6: &str =

@@ -16,6 +16,8 @@ pub struct Endpoints {
     pub token: String,
     /// The revocation endpoint, if there is one.
     pub revocation: Option<String>,
+    /// The introspection endpoint, if there is one.
+    pub introspection: Option<String>,
 }
 
 /// Why an answer tells no endpoints. Holds nothing of it.
@@ -41,6 +43,7 @@ struct Metadata {
     issuer: String,
     token_endpoint: String,
     revocation_endpoint: Option<String>,
+    introspection_endpoint: Option<String>,
 }
 
 /// The requests for the metadata of an issuer, in the order in which they are tried: OpenID Connect Discovery appends to the issuer's
@@ -64,10 +67,15 @@ pub fn endpoints(issuer: &str, reply: &Reply) -> Result<Endpoints, NoEndpoints> 
         return Err(NoEndpoints::OtherIssuer);
     }
     let usable = |url: &str| url.len() <= LONGEST_URL && absolute(url).is_ok();
-    if !usable(&found.token_endpoint) || !found.revocation_endpoint.as_deref().is_none_or(usable) {
+    let others = [&found.revocation_endpoint, &found.introspection_endpoint];
+    if !usable(&found.token_endpoint) || !others.into_iter().flatten().all(|url| usable(url)) {
         return Err(NoEndpoints::Url);
     }
-    Ok(Endpoints { token: found.token_endpoint, revocation: found.revocation_endpoint })
+    Ok(Endpoints {
+        token: found.token_endpoint,
+        revocation: found.revocation_endpoint,
+        introspection: found.introspection_endpoint,
+    })
 }
 
 #[cfg(test)]
@@ -111,10 +119,12 @@ mod tests {
         let answer =
             |more: &str| format!(r#"{{"issuer":"https://idp.example.com","token_endpoint":"https://idp.example.com/t"{more}}}"#);
         let told = endpoints(ISSUER, &reply(200, &answer(""))).unwrap();
-        assert_eq!(told, Endpoints { token: "https://idp.example.com/t".into(), revocation: None });
+        assert_eq!(told, Endpoints { token: "https://idp.example.com/t".into(), revocation: None, introspection: None });
         let told =
             endpoints(ISSUER, &reply(200, &answer(r#","revocation_endpoint":"https://idp.example.com/r","x":1"#))).unwrap();
         assert_eq!(told.revocation.as_deref(), Some("https://idp.example.com/r"));
+        let told = endpoints(ISSUER, &reply(200, &answer(r#","introspection_endpoint":"https://idp.example.com/i""#))).unwrap();
+        assert_eq!((told.revocation, told.introspection.as_deref()), (None, Some("https://idp.example.com/i")));
         for (status, body, expected) in [
             (404, String::new(), NoEndpoints::Status(404)),
             (302, String::new(), NoEndpoints::Status(302)),
@@ -124,6 +134,7 @@ mod tests {
             (200, answer("").replace("https://idp.example.com/t", "/t"), NoEndpoints::Url),
             (200, answer("").replace("example.com/t", &"x".repeat(1100)), NoEndpoints::Url),
             (200, answer(r#","revocation_endpoint":"ftp://idp.example.com""#), NoEndpoints::Url),
+            (200, answer(r#","introspection_endpoint":"https://a@idp.example.com""#), NoEndpoints::Url),
         ] {
             assert_eq!(endpoints(ISSUER, &reply(status, &body)), Err(expected), "{body:.80}");
         }

@@ -4,24 +4,113 @@
 //! asked for again (vendor's API page "Refresh authentication token").
 
 use chrono::{DateTime, Utc};
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
 
-use super::reply::{Members, error, error_codes, has_object, revoked, token_set};
-use super::request::{bearer, below, needed, post};
-use super::{Body, Class, RefreshInput, Reply, RequestError, TokenError, TokenRequest};
-use crate::api::ElasticCloudEnterprise;
+use super::reply::{Members, answered, error, error_codes, has_object, revoked, token_set, verified};
+use super::request::{ask, bearer, below, needed, post};
+use super::{Beside, Body, Class, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest, Wish};
+use crate::api::{Proxy, RequestSpec, Timeouts, Tls, object_rule, value_rule};
 use crate::token::{SecretText, TokenSet};
+
+/// Elastic Cloud Enterprise.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = object_rule::proxy_reads_nothing(&["url"]))]
+pub struct ElasticCloudEnterprise {
+    /// Base URL of the installation, such as `https://ece.example.com:12443`.
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = value_rule::base_url(), validation = value_rule::plain_host(), validation = value_rule::outside_host())]
+    pub url: String,
+    /// How the connection is verified. Without it: the certificate authorities that the operator's image trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// The proxy that the token API is reached through. Without it: none, whatever the operator's environment says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
+    /// How long one request may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+}
+
+impl TokenApi for ElasticCloudEnterprise {
+    fn name(&self) -> &'static str {
+        "elasticCloudEnterprise"
+    }
+
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
+    fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
+    }
+
+    fn timeouts(&self) -> Option<Timeouts> {
+        self.timeouts
+    }
+
+    fn takes(&self, wish: Wish) -> bool {
+        matches!(wish, Wish::FirstTokens | Wish::Trial)
+    }
+
+    fn beside(&self) -> Beside<'_> {
+        Beside::Nothing
+    }
+
+    fn semantics(&self) -> Semantics {
+        Semantics::RenewsItself
+    }
+
+    fn creation(&self, _wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+        login(self, input)
+    }
+
+    fn request(&self, _wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+        let token = needed(input.held.access_token.as_ref().map(|token| &token.0), "access_token (seed or state Secret)")?;
+        Ok(post(below(&self.url, "/api/v1/users/auth/_refresh")?, Some(bearer(token, "access_token")?), None))
+    }
+
+    fn read(&self, _wish: &RequestSpec, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
+        read(reply, sent)
+    }
+
+    /// `GET {url}/api/v1/users/auth`: what the API knows about the session (API description of cloud-sdk-go).
+    fn verification(&self, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+        let token = &input.held.access_token.as_ref()?.0;
+        Some(below(&self.url, "/api/v1/users/auth").and_then(|url| Ok(ask(url, bearer(token, "access_token")?))))
+    }
+
+    fn read_verification(&self, reply: &Reply) -> Result<(), TokenError> {
+        match refusal(reply.status, reply) {
+            (Class::Configuration, detail) if reply.status == 401 => Err(answered(reply, Class::Unknown, detail)),
+            _ => verified(reply),
+        }
+    }
+
+    fn revocation(&self, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+        Some(revocation(self, input))
+    }
+
+    /// 200; or what says that the session has ended before.
+    fn read_revocation(&self, reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError> {
+        match refusal(reply.status, reply) {
+            (Class::ChainOver, _) => Ok(()),
+            _ => revoked(reply, sent, &[200]),
+        }
+    }
+}
 
 /// `TokenResponse` of the vendor page; there is no refresh token and no relative expiry.
 const MEMBERS: Members = Members { access_token: "token", refresh_token: None, expiration_time: Some("session_expiration_time") };
 
-pub(super) fn request(spec: &ElasticCloudEnterprise, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
-    let token = needed(input.held.access_token.as_ref().map(|token| &token.0), "access_token (seed or state Secret)")?;
-    Ok(post(below(&spec.url, "/api/v1/users/auth/_refresh")?, Some(bearer(token, "access_token")?), None))
-}
-
 /// The request that begins a session: `POST {url}/api/v1/users/auth/_login` with user name and password (vendor's API page "Login to
 /// ECE").
-pub(super) fn login(spec: &ElasticCloudEnterprise, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+fn login(spec: &ElasticCloudEnterprise, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
     let username = needed(input.login.username.as_ref(), "username (seed Secret)")?;
     let password = needed(input.login.password.as_ref(), "password (seed Secret)")?;
     let content = serde_json::json!({ "username": username.reveal(), "password": password.reveal() });
@@ -29,7 +118,7 @@ pub(super) fn login(spec: &ElasticCloudEnterprise, input: &RefreshInput<'_>) -> 
     Ok(post(below(&spec.url, "/api/v1/users/auth/_login")?, None, Some(body)))
 }
 
-pub(super) fn read(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
+fn read(reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
     let (class, detail) = match reply.status {
         200 | 201 => match token_set(reply, sent, &MEMBERS) {
             Ok(granted) => return Ok(granted),
@@ -70,15 +159,7 @@ fn refusal(status: u16, reply: &Reply) -> (Class, &'static str) {
 }
 
 /// `POST {url}/api/v1/users/auth/_logout`: destroys the session that the token belongs to (API description of cloud-sdk-go).
-pub(super) fn revocation(spec: &ElasticCloudEnterprise, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+fn revocation(spec: &ElasticCloudEnterprise, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
     let token = needed(input.held.access_token.as_ref().map(|token| &token.0), "access_token (state Secret)")?;
     Ok(post(below(&spec.url, "/api/v1/users/auth/_logout")?, Some(bearer(token, "access_token")?), None))
-}
-
-/// 200; or what says that the session has ended before.
-pub(super) fn read_revocation(reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError> {
-    match refusal(reply.status, reply) {
-        (Class::ChainOver, _) => Ok(()),
-        _ => revoked(reply, sent, &[200]),
-    }
 }

@@ -1,208 +1,174 @@
-//! A declared token API: one request and the reading of its answer, as the manifest says; it must not read more into an answer
+//! A declared token API: its requests and the reading of their answers, as the manifest says; it must not read more into an answer
 //! than that.
-//!
-//! Values are put in one by one, each by the encoder of its place: there is no text in which one value could end and another
-//! begin.
 
 mod answer;
+mod build;
 mod document;
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
-use url::form_urlencoded;
 
-use super::reply::{error, revoked};
-use super::request::{MOST, absolute, basic, bearer};
-use super::{Body, Class, Method, RefreshInput, Reply, RequestError, Semantics, TokenError, TokenRequest};
-use crate::api::{
-    Http, HttpAuth, HttpEncoding, HttpField, HttpFrom, HttpJsonType, HttpMethod, HttpMissing, HttpRequest, HttpRotation,
-    HttpSource, HttpToken,
+use super::reply::{answered, error, revoked, unverified, verified};
+use super::{
+    Beside, Class, Probed, RefreshInput, Reply, RequestError, Semantics, StepResults, TokenApi, TokenError, TokenRequest, Wish,
 };
-use crate::token::{AccessToken, RefreshToken, SecretText, TokenSet};
+use crate::api::{Http, HttpMissing, HttpRotation, Invalid, Proxy, RequestSpec, Timeouts, Tls, check_http};
+use crate::token::TokenSet;
 
-/// What the manifest declares. `Grace` without a time, which the CRD refuses, is the strict reading.
-pub(super) fn semantics(spec: &Http) -> Semantics {
-    let grace = spec.semantics.grace_seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
-    match (spec.semantics.rotation, grace) {
-        (HttpRotation::Grace, Some(seconds)) => Semantics::Grace(Duration::from_secs(seconds)),
-        (HttpRotation::Strict, _) | (HttpRotation::Grace, None) => Semantics::SingleUse,
-        (HttpRotation::IdempotencyKey, _) => Semantics::IdempotencyKey,
-        (HttpRotation::Reusable, _) => Semantics::Reusable,
-        (HttpRotation::RenewsItself, _) => Semantics::RenewsItself,
+use answer::Refusal;
+use build::build;
+
+impl TokenApi for Http {
+    fn name(&self) -> &'static str {
+        "http"
     }
-}
 
-pub(super) fn keeps_omitted_refresh_token(spec: &Http) -> bool {
-    spec.reply.on_missing_refresh_token.unwrap_or_default() == HttpMissing::Keep
-}
-
-pub(super) fn request(spec: &Http, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
-    build(&spec.request, input)
-}
-
-pub(super) fn read(spec: &Http, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
-    answer::read(&spec.reply, semantics(spec), reply, sent).map_err(|(class, detail)| error(reply, sent, class, detail))
-}
-
-/// The declared request, if there is one.
-pub(super) fn revocation(spec: &Http, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
-    Some(build(&spec.revoke.as_ref()?.request, input))
-}
-
-/// The declared statuses, or what the API answers about a token that is over.
-pub(super) fn read_revocation(spec: &Http, reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError> {
-    if answer::listed(&spec.reply, reply).is_some_and(|(class, _)| class == Class::ChainOver) {
-        return Ok(());
+    fn url(&self) -> &str {
+        &self.request.url
     }
-    let declared = spec.revoke.as_ref().and_then(|revoke| revoke.statuses.as_deref());
-    let done: Vec<u16> = match declared {
-        Some(statuses) => statuses.iter().filter_map(|status| u16::try_from(status.0).ok()).collect(),
-        None => vec![200, 204],
-    };
-    revoked(reply, sent, &done)
-}
 
-fn build(request: &HttpRequest, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
-    let url = absolute(&request.url)?.into();
-    let mut headers: Vec<(Cow<'static, str>, SecretText)> = Vec::new();
-    if !request.headers().iter().any(|header| header.name.eq_ignore_ascii_case("accept")) {
-        headers.push(("accept".into(), SecretText::new("application/json")));
+    fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
-    headers.extend(auth(request.auth.as_ref(), input)?);
-    for header in request.headers() {
-        let value = Found::of(header.source(), input)?.sendable(is_header_text)?;
-        headers.push((header.name.clone().into(), SecretText::new(value)));
-    }
-    let (method, body) = (method(request.method.unwrap_or_default()), body(request, input)?);
-    Ok(TokenRequest { method, url, headers, body, assertion: None })
-}
 
-fn method(method: HttpMethod) -> Method {
-    match method {
-        HttpMethod::Post => Method::Post,
-        HttpMethod::Put => Method::Put,
-        HttpMethod::Patch => Method::Patch,
-        HttpMethod::Delete => Method::Delete,
+    fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
     }
-}
 
-fn auth(auth: Option<&HttpAuth>, input: &RefreshInput<'_>) -> Result<Option<(Cow<'static, str>, SecretText)>, RequestError> {
-    let authorization = |value: SecretText| (Cow::from("authorization"), value);
-    Ok(match auth {
-        None => None,
-        Some(HttpAuth::Bearer(token)) => {
-            let name = match token {
-                HttpToken::AccessToken => "access_token",
-                HttpToken::RefreshToken => "refresh_token",
-            };
-            let found = Found::of(Some(HttpSource::Held((*token).into())), input)?;
-            Some(authorization(bearer(&SecretText::new(found.text), name)?))
-        }
-        Some(HttpAuth::Basic(keys)) => {
-            let part = |key, fits: fn(&str) -> bool| {
-                Found::of(Some(HttpSource::SeedKey(key)), input)?.sendable(fits).map(SecretText::new)
-            };
-            let username = part(keys.username_key.as_str(), |text| !text.contains(':') && is_one_line(text))?;
-            Some(authorization(basic(&username, &part(keys.password_key.as_str(), is_one_line)?)?))
-        }
-        Some(HttpAuth::Header(header)) => {
-            let value = Found::of(header.source(), input)?.sendable(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))?;
-            let value = header.prefix.as_ref().map_or_else(|| value.to_owned(), |prefix| format!("{prefix} {value}"));
-            Some((header.name.clone().into(), SecretText::new(value)))
-        }
-    })
-}
-
-/// The body; none without fields.
-fn body(request: &HttpRequest, input: &RefreshInput<'_>) -> Result<Option<Body>, RequestError> {
-    if request.fields().is_empty() {
-        return Ok(None);
+    fn urls(&self) -> Vec<&str> {
+        let others = [
+            self.revoke.as_ref().map(|revoke| &revoke.request),
+            self.probe.as_ref().map(|probe| &probe.request),
+            self.verify.as_ref().map(|verify| &verify.request),
+        ];
+        self.obtaining().chain(others.into_iter().flatten()).map(|request| request.url.as_str()).collect()
     }
-    let mut values = Vec::with_capacity(request.fields().len());
-    for field in request.fields() {
-        // As in a form of RFC 6749, no credential has a control character: it is a slip such as a line break in a seed.
-        values.push((field, Found::of(field.source(), input)?.sendable(is_one_line)?));
-    }
-    Ok(Some(match request.encoding.unwrap_or_default() {
-        HttpEncoding::Form => {
-            let mut form = form_urlencoded::Serializer::new(String::new());
-            form.extend_pairs(values.iter().map(|(field, value)| (&field.name, value)));
-            Body { content_type: "application/x-www-form-urlencoded", content: SecretText::new(form.finish()) }
-        }
-        HttpEncoding::Json => {
-            let mut object = Map::new();
-            for (field, value) in values {
-                object.insert(field.name.clone(), typed(field, value)?);
-            }
-            Body { content_type: "application/json", content: SecretText::new(Value::Object(object).to_string()) }
-        }
-    }))
-}
 
-/// A value as its JSON type; a text where none is declared.
-fn typed(field: &HttpField, value: &str) -> Result<Value, RequestError> {
-    match field.json_type {
-        None => Ok(Value::String(value.to_owned())),
-        Some(HttpJsonType::Number) => value.parse().map(Value::Number).map_err(|_| RequestError::Declared("a number is none")),
-        Some(HttpJsonType::Boolean) => {
-            value.parse().map(Value::Bool).map_err(|_| RequestError::Declared("a truth value is neither true nor false"))
+    fn timeouts(&self) -> Option<Timeouts> {
+        self.timeouts
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        check_http(self)
+    }
+
+    fn takes(&self, wish: Wish) -> bool {
+        wish == Wish::Trial && self.verify.is_some()
+    }
+
+    fn beside(&self) -> Beside<'_> {
+        let keys = self.seed_keys();
+        if keys.is_empty() { Beside::Nothing } else { Beside::Keys(keys) }
+    }
+
+    /// What the manifest declares. `Grace` without a time, which the CRD refuses, is the strict reading.
+    fn semantics(&self) -> Semantics {
+        let grace = self.semantics.grace_seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+        match (self.semantics.rotation, grace) {
+            (HttpRotation::Grace, Some(seconds)) => Semantics::Grace(Duration::from_secs(seconds)),
+            (HttpRotation::Strict, _) | (HttpRotation::Grace, None) => Semantics::SingleUse,
+            (HttpRotation::IdempotencyKey, _) => Semantics::IdempotencyKey,
+            (HttpRotation::Reusable, _) => Semantics::Reusable,
+            (HttpRotation::RenewsItself, _) => Semantics::RenewsItself,
+            (HttpRotation::Reissue, _) => Semantics::Reissue,
         }
     }
-}
 
-/// What a header field can carry beside visible ASCII is a space inside a literal.
-fn is_header_text(text: &str) -> bool {
-    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    plain && !text.starts_with(' ') && !text.ends_with(' ')
-}
+    fn keeps_omitted_refresh_token(&self) -> bool {
+        self.reply.on_missing_refresh_token.unwrap_or_default() == HttpMissing::Keep
+    }
 
-fn is_one_line(text: &str) -> bool {
-    !text.chars().any(char::is_control)
-}
+    fn request(&self, _wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+        build(&self.request, input)
+    }
 
-/// A value, and what to call it when it cannot be sent.
-struct Found<'a> {
-    text: &'a str,
-    source: HttpSource<'a>,
-}
+    fn read(&self, _wish: &RequestSpec, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
+        let read = answer::read(&self.reply, TokenApi::semantics(self), reply, sent);
+        read.map_err(|refusal| self.proved(refusal)).map_err(|(class, detail)| error(reply, sent, class, detail))
+    }
 
-impl<'a> Found<'a> {
-    /// Looks a source up. An empty value counts as absent: a Secret's key may be there and hold nothing.
-    fn of(source: Option<HttpSource<'a>>, input: &RefreshInput<'a>) -> Result<Self, RequestError> {
-        let source = source.ok_or(RequestError::Declared("a value needs exactly one of value, from and seedKey"))?;
-        let held = input.held;
-        let text = match source {
-            HttpSource::Literal(text) => Some(text),
-            HttpSource::Held(HttpFrom::AccessToken) => held.access_token.as_ref().map(AccessToken::reveal),
-            HttpSource::Held(HttpFrom::RefreshToken) => held.refresh_token.as_ref().map(RefreshToken::reveal),
-            HttpSource::Held(HttpFrom::AttemptId) => Some(input.attempt),
-            HttpSource::SeedKey(key) => input.login.named.get(key).map(SecretText::reveal),
+    fn steps(&self) -> usize {
+        self.steps().len()
+    }
+
+    fn step(&self, index: usize, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+        let step = self.steps().get(index).ok_or(RequestError::Declared("there is no such step"))?;
+        build(&step.request, input)
+    }
+
+    fn read_step(&self, index: usize, reply: &Reply, results: &mut StepResults) -> Result<(), TokenError> {
+        let step = self.steps().get(index).ok_or_else(|| answered(reply, Class::Configuration, "there is no such step"))?;
+        let found = answer::results(step, &self.reply, reply).map_err(|refusal| self.proved(refusal));
+        for (name, value) in found.map_err(|(class, detail)| answered(reply, class, detail))? {
+            results.put(name, value);
+        }
+        Ok(())
+    }
+
+    /// The declared question, if there is one.
+    fn probes(&self) -> bool {
+        self.probe.is_some()
+    }
+
+    fn probe(&self, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+        Some(build(&self.probe.as_ref()?.request, input))
+    }
+
+    fn read_probe(&self, reply: &Reply) -> Probed {
+        self.probe.as_ref().map_or(Probed::Unclear, |probe| answer::probed(probe, reply))
+    }
+
+    /// The declared request, if there is one.
+    fn verification(&self, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+        Some(build(&self.verify.as_ref()?.request, input))
+    }
+
+    fn read_verification(&self, reply: &Reply) -> Result<(), TokenError> {
+        let Some(success) = self.verify.as_ref().and_then(|verify| verify.success.as_ref()) else { return verified(reply) };
+        if !(200..300).contains(&reply.status) {
+            return verified(reply);
+        }
+        let (class, detail) = match answer::succeeded(success, reply) {
+            Ok(true) => return Ok(()),
+            Ok(false) => (Class::Configuration, "the answer is not what verify.success requires"),
+            Err(_) => unverified(reply.status),
         };
-        let missing = || match source {
-            HttpSource::Held(HttpFrom::AccessToken) => RequestError::Missing("access_token (seed or state Secret)"),
-            HttpSource::Held(HttpFrom::RefreshToken) => RequestError::Missing("refresh_token (seed or state Secret)"),
-            HttpSource::SeedKey(key) => RequestError::MissingKey(key.to_owned()),
-            HttpSource::Held(HttpFrom::AttemptId) | HttpSource::Literal(_) => RequestError::Declared("a value is empty"),
-        };
-        let text = text.filter(|text| !text.is_empty()).ok_or_else(missing)?;
-        Ok(Self { text, source })
+        Err(answered(reply, class, detail))
     }
 
-    /// The text, if its place can carry it.
-    fn sendable(&self, fits: impl Fn(&str) -> bool) -> Result<&'a str, RequestError> {
-        if self.text.len() <= MOST && fits(self.text) {
-            return Ok(self.text);
+    fn revocation_lacks(&self) -> Option<&'static str> {
+        self.revoke.is_none().then_some("spec.provider.http.revoke")
+    }
+
+    /// The declared request, if there is one.
+    fn revocation(&self, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+        Some(build(&self.revoke.as_ref()?.request, input))
+    }
+
+    /// The declared statuses, or what the API answers about a token that is over.
+    fn read_revocation(&self, reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError> {
+        if answer::listed(&self.reply, reply).is_some_and(|(class, _)| class == Class::ChainOver) {
+            return Ok(());
         }
-        Err(match self.source {
-            HttpSource::Held(HttpFrom::AccessToken) => RequestError::NotSendable("access_token"),
-            HttpSource::Held(HttpFrom::RefreshToken) => RequestError::NotSendable("refresh_token"),
-            HttpSource::SeedKey(key) => RequestError::KeyNotSendable(key.to_owned()),
-            HttpSource::Held(HttpFrom::AttemptId) | HttpSource::Literal(_) => {
-                RequestError::Declared("a value holds a character that its place does not allow")
-            }
-        })
+        let declared = self.revoke.as_ref().and_then(|revoke| revoke.statuses.as_deref());
+        let done: Vec<u16> = match declared {
+            Some(statuses) => statuses.iter().filter_map(|status| u16::try_from(status.0).ok()).collect(),
+            None => vec![200, 204],
+        };
+        revoked(reply, sent, &done)
+    }
+}
+
+impl Http {
+    /// What a refusal proves here: where each token is obtained anew, there is no chain that could be over.
+    fn proved(&self, refusal: Refusal) -> Refusal {
+        match (refusal, self.semantics.rotation) {
+            ((Class::ChainOver, _), HttpRotation::Reissue) => (
+                Class::Configuration,
+                "an error that provider.http lists as ChainOver: the API gives no token for what the seed holds",
+            ),
+            (refusal, _) => refusal,
+        }
     }
 }

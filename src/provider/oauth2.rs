@@ -1,6 +1,7 @@
-//! OAuth 2.0 at any server: the grants of RFC 6749 sections 6 and 4.4, of RFC 8693 and of RFC 7523 section 2.1; it must not read
-//! more into an answer than codes say.
+//! OAuth 2.0 at any server: the grants of RFC 6749 sections 6, 4.3 and 4.4, of RFC 8693 and of RFC 7523 section 2.1; it must not
+//! read more into an answer than codes say.
 
+mod introspection;
 mod preset;
 
 use std::time::Duration;
@@ -9,9 +10,15 @@ use chrono::{DateTime, Utc};
 
 use super::reply::{Fields, Members, error, revoked, spending_refusal, tokens};
 use super::request::{Form, absolute, client_basic, needed, post, present};
-use super::{Assertion, Class, RefreshInput, Reply, RequestError, Semantics, TokenError, TokenRequest};
-use crate::api::{ClientAuthentication, Grant, Oauth2, RequestSpec, Rotation};
-use crate::token::{SecretText, TokenSet};
+use super::{
+    Assertion, Begins, Beside, Class, Probed, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest,
+    Wish,
+};
+use crate::api::{
+    BootstrapGrant, ClientAuthentication, Grant, Invalid, Oauth2, Preset, Proxy, RequestSpec, Rotation, Timeouts, Tls,
+    check_oauth2,
+};
+use crate::token::{AccessToken, SecretText, TokenSet};
 
 /// What an error code proves. A code that is not here proves nothing: `server_error` is left out on purpose, because a server
 /// that consumes the token before it stores the next one (oidc-provider does) can fail in between.
@@ -67,30 +74,182 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// RFC 8693 section 3: what ServiceAccounts have.
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
+impl TokenApi for Oauth2 {
+    fn name(&self) -> &'static str {
+        "oauth2"
+    }
+
+    fn url(&self) -> &str {
+        match &self.issuer_url {
+            Some(issuer) if self.token_url.is_empty() => issuer,
+            Some(_) | None => &self.token_url,
+        }
+    }
+
+    fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
+    fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
+    }
+
+    fn urls(&self) -> Vec<&str> {
+        let named = [&self.issuer_url, &self.revocation_url, &self.introspection_url].into_iter().flatten().map(String::as_str);
+        named.chain(Some(self.token_url.as_str()).filter(|url| !url.is_empty())).collect()
+    }
+
+    fn timeouts(&self) -> Option<Timeouts> {
+        self.timeouts
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        check_oauth2(self)
+    }
+
+    fn takes(&self, wish: Wish) -> bool {
+        match wish {
+            Wish::Scope => true,
+            Wish::Audience => matches!(self.grant(), Grant::ClientCredentials | Grant::TokenExchange),
+            Wish::ServiceAccount => self.grant().has_subject(),
+            Wish::FirstTokens => self.grant() == Grant::RefreshToken,
+            Wish::AudienceOfFirst => self.bootstrap_grant.is_some_and(|grant| grant != BootstrapGrant::JwtBearer),
+            Wish::ServiceAccountOfFirst => self.bootstrap_grant.is_some_and(BootstrapGrant::has_subject),
+            Wish::Trial => self.introspection_url.is_some() || self.issuer_url.is_some(),
+            Wish::Retirement => self.revocation_lacks().is_none() && self.preset != Some(Preset::Hydra),
+            Wish::Lifetime | Wish::JfrogDetails => false,
+        }
+    }
+
+    fn beside(&self) -> Beside<'_> {
+        Beside::Client(self)
+    }
+
+    fn semantics(&self) -> Semantics {
+        semantics(self)
+    }
+
+    fn request(&self, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+        request(self, wish, input)
+    }
+
+    fn read(&self, wish: &RequestSpec, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
+        read(self, wish, reply, sent)
+    }
+
+    fn begins(&self) -> Begins {
+        match self.bootstrap_grant {
+            Some(BootstrapGrant::ClientCredentials) | None => Begins::Client,
+            Some(BootstrapGrant::Password) => Begins::Password,
+            Some(BootstrapGrant::TokenExchange | BootstrapGrant::JwtBearer) => Begins::Subject,
+        }
+    }
+
+    fn first_tokens_lack(&self) -> Option<&'static str> {
+        self.bootstrap_grant.is_none().then_some("spec.provider.oauth2.bootstrapGrant")
+    }
+
+    fn creation(&self, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+        creation(self, wish, input)
+    }
+
+    fn read_creation(&self, wish: &RequestSpec, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
+        read_creation(self, wish, reply, sent)
+    }
+
+    fn probes(&self) -> bool {
+        self.introspection_url.is_some()
+    }
+
+    fn probe(&self, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+        let token = &input.held.refresh_token.as_ref()?.0;
+        introspection::request(self, token, "refresh_token", input)
+    }
+
+    fn read_probe(&self, reply: &Reply) -> Probed {
+        introspection::read(reply)
+    }
+
+    fn verification(&self, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+        let token = &input.held.access_token.as_ref()?.0;
+        introspection::request(self, token, "access_token", input)
+    }
+
+    fn read_verification(&self, reply: &Reply) -> Result<(), TokenError> {
+        introspection::verified(reply)
+    }
+
+    fn retirement(&self, access_token: &AccessToken, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+        // Hydra ends the whole grant with any token of it (fosite, TokenRevocationHandler).
+        let url = self.revocation_url.as_deref().filter(|_| self.preset != Some(Preset::Hydra))?;
+        Some(revoke(self, url, &access_token.0, "access_token", input))
+    }
+
+    fn revocation_lacks(&self) -> Option<&'static str> {
+        let told = self.revocation_url.is_some() || self.issuer_url.is_some();
+        (!told).then_some("spec.provider.oauth2.revocationURL")
+    }
+
+    fn revocation(&self, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+        revocation(self, input)
+    }
+
+    /// RFC 7009 section 2.2: 200, for a token that is not known too.
+    fn read_revocation(&self, reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError> {
+        revoked(reply, sent, &[200, 204])
+    }
+}
+
 /// The request for a token.
-pub(super) fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+fn request(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
     let form = match spec.grant() {
         Grant::RefreshToken => {
             let refresh_token = input.held.refresh_token.as_ref().map(|token| &token.0);
             Form::refresh(needed(refresh_token, "refresh_token (seed or state Secret)")?)?
         }
-        // The audience is no parameter of RFC 6749; servers that want one (Auth0, Hydra) call it so.
-        Grant::ClientCredentials => {
-            Form::empty().wish("grant_type", Some("client_credentials")).wish("audience", wish.audience.as_deref())
-        }
-        Grant::TokenExchange => Form::empty()
-            .wish("grant_type", Some(TOKEN_EXCHANGE))
-            .secret("subject_token", subject(input)?)?
-            .wish("subject_token_type", Some(spec.subject_token_type.as_deref().unwrap_or(JWT)))
-            .wish("requested_token_type", spec.requested_token_type.as_deref())
-            .wish("audience", wish.audience.as_deref()),
-        Grant::JwtBearer => Form::empty().wish("grant_type", Some(JWT_BEARER)).secret("assertion", subject(input)?)?,
+        Grant::ClientCredentials => client_credentials(wish),
+        Grant::TokenExchange => exchange(spec, wish, input)?,
+        Grant::JwtBearer => jwt_bearer(input)?,
     };
     let mut request = authenticated(spec, absolute(&spec.token_url)?.into(), form.wish("scope", wish.scope.as_deref()), input)?;
     if semantics(spec) == Semantics::IdempotencyKey {
         request.headers.push((IDEMPOTENCY_KEY.into(), SecretText::new(input.attempt)));
     }
     Ok(request)
+}
+
+/// The request for the first tokens of a chain. Its client is that of every refresh: a refresh token is bound to the client that it
+/// was issued to (RFC 6749 section 6).
+fn creation(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<TokenRequest, RequestError> {
+    let form = match spec.bootstrap_grant.ok_or(RequestError::Missing("provider.oauth2.bootstrapGrant"))? {
+        BootstrapGrant::ClientCredentials => client_credentials(wish),
+        BootstrapGrant::Password => {
+            let username = needed(input.login.username.as_ref(), "username (seed Secret)")?;
+            let password = needed(input.login.password.as_ref(), "password (seed Secret)")?;
+            let form = Form::empty().wish("grant_type", Some("password"));
+            form.secret("username", username)?.secret("password", password)?.wish("audience", wish.audience.as_deref())
+        }
+        BootstrapGrant::TokenExchange => exchange(spec, wish, input)?,
+        BootstrapGrant::JwtBearer => jwt_bearer(input)?,
+    };
+    authenticated(spec, absolute(&spec.token_url)?.into(), form.wish("scope", wish.scope.as_deref()), input)
+}
+
+/// The audience is no parameter of RFC 6749; servers that want one (Auth0, Hydra) call it so.
+fn client_credentials(wish: &RequestSpec) -> Form {
+    Form::empty().wish("grant_type", Some("client_credentials")).wish("audience", wish.audience.as_deref())
+}
+
+fn exchange(spec: &Oauth2, wish: &RequestSpec, input: &RefreshInput<'_>) -> Result<Form, RequestError> {
+    let form = Form::empty().wish("grant_type", Some(TOKEN_EXCHANGE)).secret("subject_token", subject(input)?)?;
+    Ok(form
+        .wish("subject_token_type", Some(spec.subject_token_type.as_deref().unwrap_or(JWT)))
+        .wish("requested_token_type", spec.requested_token_type.as_deref())
+        .wish("audience", wish.audience.as_deref()))
+}
+
+fn jwt_bearer(input: &RefreshInput<'_>) -> Result<Form, RequestError> {
+    Form::empty().wish("grant_type", Some(JWT_BEARER)).secret("assertion", subject(input)?)
 }
 
 fn subject<'a>(input: &RefreshInput<'a>) -> Result<&'a SecretText, RequestError> {
@@ -124,10 +283,29 @@ fn authenticated(spec: &Oauth2, url: String, form: Form, input: &RefreshInput<'_
     })
 }
 
-pub(super) fn read(spec: &Oauth2, wish: &RequestSpec, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
-    let codes = Codes { spec, scoped: wish.scope.is_some() };
+fn read(spec: &Oauth2, wish: &RequestSpec, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
+    judge(&Codes { spec, semantics: semantics(spec), scoped: wish.scope.is_some() }, reply, sent)
+}
+
+/// Reads the answer to a request for first tokens. Nothing was spent, whatever it says; and without a refresh token nothing begins.
+fn read_creation(spec: &Oauth2, wish: &RequestSpec, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
+    let codes = Codes { spec, semantics: Semantics::Reissue, scoped: wish.scope.is_some() };
+    let granted = judge(&codes, reply, sent)?;
+    if granted.refresh_token.is_some() {
+        return Ok(granted);
+    }
+    Err(error(
+        reply,
+        sent,
+        Class::Configuration,
+        "the answer has an access token and no refresh token, so that no chain can begin: allow this client refresh tokens at the \
+         server (mostly scope offline_access), or set grant in the place of bootstrapGrant, which needs none",
+    ))
+}
+
+fn judge(codes: &Codes<'_>, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, TokenError> {
     let (class, detail) = match reply.status {
-        200 | 201 => match granted(&codes, reply, sent) {
+        200 | 201 => match granted(codes, reply, sent) {
             Ok(grant) => return Ok(grant),
             Err(refusal) => refusal,
         },
@@ -139,7 +317,7 @@ pub(super) fn read(spec: &Oauth2, wish: &RequestSpec, reply: &Reply, sent: DateT
             })
         }
         // Where nothing is spent, nothing can have been.
-        408 | 500..=599 if !semantics(spec).spends() => (Class::Transient, "the server or one in front of it could not answer"),
+        408 | 500..=599 if !codes.semantics.spends() => (Class::Transient, "the server or one in front of it could not answer"),
         status => spending_refusal(status),
     };
     Err(error(reply, sent, class, detail))
@@ -160,6 +338,8 @@ fn granted(codes: &Codes<'_>, reply: &Reply, sent: DateTime<Utc>) -> Result<Toke
 /// The codes that a refusal may hold.
 struct Codes<'a> {
     spec: &'a Oauth2,
+    /// What the server promises about what was presented.
+    semantics: Semantics,
     /// A scope was asked for.
     scoped: bool,
 }
@@ -175,7 +355,7 @@ impl Codes<'_> {
             CODES.iter().find(|(known, ..)| *known == code).map(|(_, class, detail)| (*class, *detail))
         })?;
         // There is no chain that could be over: whoever mends the client gets tokens again.
-        match (class, semantics(self.spec)) {
+        match (class, self.semantics) {
             (Class::ChainOver, Semantics::Reissue) => Some((
                 Class::Configuration,
                 "the server gives this client no token for its credentials, or for the token that was shown",
@@ -187,7 +367,7 @@ impl Codes<'_> {
 
 /// What the server promises: as the spec declares it, else as its preset does, else the strict reading, which is that of `Grace`
 /// without a time too (the CRD refuses it).
-pub(super) fn semantics(spec: &Oauth2) -> Semantics {
+fn semantics(spec: &Oauth2) -> Semantics {
     if spec.grant().obtains_anew() {
         return Semantics::Reissue;
     }
@@ -202,19 +382,21 @@ pub(super) fn semantics(spec: &Oauth2) -> Semantics {
 }
 
 /// RFC 7009 section 2.1: the refresh token, with which a server ends the whole grant; without one, the access token.
-pub(super) fn revocation(spec: &Oauth2, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
+fn revocation(spec: &Oauth2, input: &RefreshInput<'_>) -> Option<Result<TokenRequest, RequestError>> {
     let url = spec.revocation_url.as_deref()?;
     let refresh_token = input.held.refresh_token.as_ref().map(|token| (&token.0, "refresh_token"));
     let access_token = input.held.access_token.as_ref().map(|token| (&token.0, "access_token"));
     let (token, hint) = refresh_token.or(access_token)?;
-    let request = || {
-        let form = Form::empty().secret("token", token)?.wish("token_type_hint", Some(hint));
-        authenticated(spec, absolute(url)?.into(), form, input)
-    };
-    Some(request())
+    Some(revoke(spec, url, token, hint, input))
 }
 
-/// RFC 7009 section 2.2: 200, for a token that is not known too.
-pub(super) fn read_revocation(reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError> {
-    revoked(reply, sent, &[200, 204])
+fn revoke(
+    spec: &Oauth2,
+    url: &str,
+    token: &SecretText,
+    hint: &'static str,
+    input: &RefreshInput<'_>,
+) -> Result<TokenRequest, RequestError> {
+    let form = Form::empty().secret("token", token)?.wish("token_type_hint", Some(hint));
+    authenticated(spec, absolute(url)?.into(), form, input)
 }

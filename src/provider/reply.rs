@@ -42,6 +42,11 @@ impl Fields {
         self.0.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
+    /// A truth value.
+    pub(super) fn truth(&self, name: &str) -> Option<bool> {
+        self.0.get(name).and_then(Value::as_bool)
+    }
+
     /// Whether the member is there and says something: not null and not the empty text.
     pub(super) fn says(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
@@ -223,8 +228,40 @@ pub(super) fn revoked(reply: &Reply, sent: DateTime<Utc>, done: &[u16]) -> Resul
     Err(error(reply, sent, class, detail))
 }
 
+/// What the answer to a harmless request with an access token proves about it.
+///
+/// Only a refusal of the token itself counts as one: a wrong path or a server that failed says nothing about the token.
+pub(super) fn verified(reply: &Reply) -> Result<(), TokenError> {
+    let (class, detail) = match reply.status {
+        200..=299 => return Ok(()),
+        401 | 403 => (Class::Configuration, "the API does not accept the new access token"),
+        status => unverified(status),
+    };
+    Err(answered(reply, class, detail))
+}
+
+/// What a status means that says nothing about an access token.
+pub(super) fn unverified(status: u16) -> (Class, &'static str) {
+    match status {
+        429 => (Class::Throttled, "the API asks for fewer requests"),
+        408 | 500..=599 => (Class::Transient, "the API or a server in front of it could not answer"),
+        300..=399 => (Class::Unknown, "the API redirects, and a token is never sent twice: check the URL"),
+        404 | 405 | 415 => (Class::Unknown, "what answers at this URL takes no such request"),
+        _ => (Class::Unknown, "the answer does not say whether the access token is accepted"),
+    }
+}
+
 /// An error with the pause that the answer asks for, where a pause has a meaning.
 pub(super) fn error(reply: &Reply, sent: DateTime<Utc>, class: Class, detail: &'static str) -> TokenError {
+    refused(reply, Some(sent), class, detail)
+}
+
+/// An error of an answer to which nobody has noted when its request was sent: a pause until a date is not known then.
+pub(super) fn answered(reply: &Reply, class: Class, detail: &'static str) -> TokenError {
+    refused(reply, None, class, detail)
+}
+
+fn refused(reply: &Reply, sent: Option<DateTime<Utc>>, class: Class, detail: &'static str) -> TokenError {
     let retry_after = match class {
         Class::Transient | Class::Throttled => reply.header("retry-after").and_then(|value| pause(value, sent)),
         Class::Configuration | Class::ChainOver | Class::Unknown => None,
@@ -233,7 +270,7 @@ pub(super) fn error(reply: &Reply, sent: DateTime<Utc>, class: Class, detail: &'
 }
 
 /// `Retry-After` (RFC 9110 section 10.2.3): seconds or a date in one of the three forms of section 5.6.7, limited to 1 s .. 1 h.
-fn pause(value: &str, sent: DateTime<Utc>) -> Option<Duration> {
+fn pause(value: &str, sent: Option<DateTime<Utc>>) -> Option<Duration> {
     const SHORTEST: Duration = Duration::from_secs(1);
     const LONGEST: Duration = Duration::from_secs(3600);
     let value = value.trim();
@@ -244,7 +281,7 @@ fn pause(value: &str, sent: DateTime<Utc>) -> Option<Duration> {
         let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
         let date = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(value, form).ok())?;
         // A date in the past is no pause at all.
-        date.and_utc().signed_duration_since(sent).to_std().unwrap_or_default()
+        date.and_utc().signed_duration_since(sent?).to_std().unwrap_or_default()
     };
     Some(asked.clamp(SHORTEST, LONGEST))
 }

@@ -24,6 +24,11 @@ pub(super) fn get(url: String) -> TokenRequest {
     TokenRequest { method: Method::Get, ..post(url, None, None) }
 }
 
+/// A GET of `url` that shows a token.
+pub(super) fn ask(url: String, authorization: SecretText) -> TokenRequest {
+    TokenRequest { method: Method::Get, ..post(url, Some(authorization), None) }
+}
+
 /// A DELETE of `url`.
 pub(super) fn delete(url: String, authorization: SecretText) -> TokenRequest {
     TokenRequest { method: Method::Delete, ..post(url, Some(authorization), None) }

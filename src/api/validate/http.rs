@@ -1,23 +1,27 @@
 //! The rules of `provider.http` once more in code.
 
+mod step;
+
 use super::{Invalid, check_key, check_url, one_line, require};
 use crate::api::http_rule::RESERVED;
 use crate::api::{
-    Http, HttpAuth, HttpEncoding, HttpField, HttpFrom, HttpHeader, HttpJsonType, HttpReply, HttpRequest, HttpRotation,
-    HttpSource, HttpStatus,
+    Http, HttpAuth, HttpEncoding, HttpField, HttpFrom, HttpHeader, HttpJsonType, HttpMethod, HttpReply, HttpRequest,
+    HttpRotation, HttpSource, HttpStatus, HttpSuccess,
 };
 
 /// Path of the provider from the object's root.
 const HERE: &str = "spec.provider.http";
 
-pub(super) fn check(spec: &Http) -> Result<(), Invalid> {
+/// Checks a declared token API.
+pub(crate) fn check(spec: &Http) -> Result<(), Invalid> {
     request(&format!("{HERE}.request"), &spec.request)?;
     reply(&spec.reply)?;
     if let Some(revoke) = &spec.revoke {
         request(&format!("{HERE}.revoke.request"), &revoke.request)?;
         statuses(&format!("{HERE}.revoke.statuses"), revoke.statuses.as_deref())?;
     }
-    promises(spec)
+    promises(spec)?;
+    step::check(spec)
 }
 
 fn promises(spec: &Http) -> Result<(), Invalid> {
@@ -30,31 +34,47 @@ fn promises(spec: &Http) -> Result<(), Invalid> {
         &semantics,
         "graceSeconds belongs to rotation: Grace",
     )?;
-    let sends = |request: &HttpRequest, from| request.sources().any(|source| source == HttpSource::Held(from));
-    let renews_itself = rotation == HttpRotation::RenewsItself;
-    let presented = if renews_itself { HttpFrom::AccessToken } else { HttpFrom::RefreshToken };
-    require(sends(&spec.request, presented), &format!("{HERE}.request"), "must present the token that is refreshed")?;
-    let revokes = spec.revoke.as_ref().is_some_and(|revoke| sends(&revoke.request, HttpFrom::RefreshToken));
-    let other = spec.reply.refresh_token.is_some()
-        || spec.reply.refresh_expiry.is_some()
-        || revokes
-        || sends(&spec.request, HttpFrom::RefreshToken);
-    require(!renews_itself || !other, &semantics, "with rotation RenewsItself there is no refresh token")?;
-    let followed = match rotation {
-        HttpRotation::Strict | HttpRotation::Grace | HttpRotation::IdempotencyKey => spec.reply.refresh_token.is_some(),
-        HttpRotation::Reusable | HttpRotation::RenewsItself => true,
+    let held = |from| spec.obtaining().any(|request| request.names(HttpSource::Held(from)));
+    let (access, refresh) = (held(HttpFrom::AccessToken), held(HttpFrom::RefreshToken));
+    let presents = match rotation {
+        HttpRotation::RenewsItself => access,
+        HttpRotation::Reissue => !access && !spec.obtaining_keys().is_empty(),
+        HttpRotation::Strict | HttpRotation::Grace | HttpRotation::IdempotencyKey | HttpRotation::Reusable => refresh,
     };
+    let what = "must present the token that is refreshed, and with rotation Reissue a key of the seed and no AccessToken";
+    require(presents, &format!("{HERE}.request"), what)?;
+    let none = matches!(rotation, HttpRotation::RenewsItself | HttpRotation::Reissue);
+    let revoked = |from| spec.revoke.as_ref().is_some_and(|revoke| revoke.request.names(HttpSource::Held(from)));
+    let other =
+        spec.reply.refresh_token.is_some() || spec.reply.refresh_expiry.is_some() || revoked(HttpFrom::RefreshToken) || refresh;
+    require(!none || !other, &semantics, "with rotation RenewsItself and Reissue there is no refresh token")?;
+    let followed = spends_nothing(rotation) || spec.reply.refresh_token.is_some();
     require(followed, &format!("{HERE}.reply.refreshToken"), "must be set with rotation Strict, Grace and IdempotencyKey")?;
-    let keyed = rotation != HttpRotation::IdempotencyKey || sends(&spec.request, HttpFrom::AttemptId);
+    let attempt = spec.request.names(HttpSource::Held(HttpFrom::AttemptId));
+    let keyed = rotation != HttpRotation::IdempotencyKey || attempt;
     require(keyed, &format!("{HERE}.request"), "must send AttemptID with rotation IdempotencyKey")?;
-    let attempt = spec.revoke.as_ref().is_some_and(|revoke| sends(&revoke.request, HttpFrom::AttemptId));
-    require(!attempt, &format!("{HERE}.revoke.request"), "must not send AttemptID: it names an attempt at a refresh")
+    let asks = |request: &HttpRequest| request.method == Some(HttpMethod::Get);
+    let what = "must not be GET with rotation Strict, Grace and IdempotencyKey";
+    require(!asks(&spec.request) || spends_nothing(rotation), &format!("{HERE}.request.method"), what)?;
+    let asked = spec.revoke.as_ref().is_some_and(|revoke| asks(&revoke.request));
+    require(!asked, &format!("{HERE}.revoke.request.method"), "must not be GET")?;
+    let what = "must not send AttemptID: it names an attempt at a refresh";
+    require(!revoked(HttpFrom::AttemptId), &format!("{HERE}.revoke.request"), what)
+}
+
+fn spends_nothing(rotation: HttpRotation) -> bool {
+    match rotation {
+        HttpRotation::Reusable | HttpRotation::RenewsItself | HttpRotation::Reissue => true,
+        HttpRotation::Strict | HttpRotation::Grace | HttpRotation::IdempotencyKey => false,
+    }
 }
 
 fn request(field: &str, request: &HttpRequest) -> Result<(), Invalid> {
     check_url(&format!("{field}.url"), &request.url, 1024, true)?;
     auth(&format!("{field}.auth"), request.auth.as_ref())?;
     headers(&format!("{field}.headers"), request)?;
+    let bare = request.method != Some(HttpMethod::Get) || request.fields.is_none();
+    require(bare, &format!("{field}.fields"), "must be left out with method: GET, which has no body")?;
     let json = request.encoding == Some(HttpEncoding::Json);
     let encodes = request.encoding.is_none() || request.fields.is_some();
     require(encodes, &format!("{field}.encoding"), "belongs to fields: set both or neither")?;
@@ -76,7 +96,7 @@ fn auth(field: &str, auth: Option<&HttpAuth>) -> Result<(), Invalid> {
             header_name(field, &header.name)?;
             let prefix = header.prefix.as_deref().is_none_or(is_header_name);
             require(prefix, field, "prefix must be a word of letters, digits, '.', '_' and '-'")?;
-            require(header.source().is_some(), field, "must have exactly one of from and seedKey")?;
+            require(header.source().is_some(), field, "must have exactly one of from, seedKey and fromResult")?;
             check_key(field, header.seed_key.as_deref())
         }
     }
@@ -98,7 +118,7 @@ fn header_field(field: &str, header: &HttpHeader) -> Result<(), Invalid> {
     header_name(field, &header.name)?;
     let elsewhere = !header.name.eq_ignore_ascii_case("authorization");
     require(elsewhere, field, "must not be Authorization: use auth")?;
-    require(header.source().is_some(), field, "must have exactly one of value, from and seedKey")?;
+    require(header.source().is_some(), field, "must have exactly one of value, from, seedKey and fromResult")?;
     let sendable = header.value.as_deref().is_none_or(is_header_value);
     require(sendable, field, "a value must be visible ASCII characters, with spaces inside only, 1 to 512")?;
     check_key(field, header.seed_key.as_deref())
@@ -107,7 +127,7 @@ fn header_field(field: &str, header: &HttpHeader) -> Result<(), Invalid> {
 fn body_field(place: &str, field: &HttpField, json: bool) -> Result<(), Invalid> {
     one_line(place, Some(&field.name), 128)?;
     one_line(place, field.value.as_deref(), 512)?;
-    require(field.source().is_some(), place, "must have exactly one of value, from and seedKey")?;
+    require(field.source().is_some(), place, "must have exactly one of value, from, seedKey and fromResult")?;
     check_key(place, field.seed_key.as_deref())?;
     let typed = match (field.json_type, field.value.as_deref()) {
         (None, _) => true,
@@ -133,15 +153,7 @@ fn reply(reply: &HttpReply) -> Result<(), Invalid> {
     }
     let missing = reply.on_missing_refresh_token.is_none() || reply.refresh_token.is_some();
     require(missing, &format!("{HERE}.reply.onMissingRefreshToken"), "belongs to refreshToken")?;
-    let success = reply.success.clone().unwrap_or_default();
-    statuses(&format!("{HERE}.reply.success.statuses"), success.statuses.as_deref())?;
-    let checks = success.require.unwrap_or_default();
-    let place = format!("{HERE}.reply.success.require");
-    require(checks.len() <= 8, &place, "must have at most 8 entries")?;
-    for check in &checks {
-        pointer(&place, Some(&check.pointer))?;
-        compared(&place, check.equals.as_deref())?;
-    }
+    success(&format!("{HERE}.reply.success"), reply.success.as_ref())?;
     let errors = reply.errors.as_deref().unwrap_or_default();
     let place = format!("{HERE}.reply.errors");
     require(errors.len() <= 32, &place, "must have at most 32 entries")?;
@@ -152,6 +164,19 @@ fn reply(reply: &HttpReply) -> Result<(), Invalid> {
         require(error.equals.is_none() || error.pointer.is_some(), &place, "equals belongs to pointer")?;
         pointer(&place, error.pointer.as_deref())?;
         compared(&place, error.equals.as_deref())?;
+    }
+    Ok(())
+}
+
+fn success(field: &str, success: Option<&HttpSuccess>) -> Result<(), Invalid> {
+    let Some(success) = success else { return Ok(()) };
+    statuses(&format!("{field}.statuses"), success.statuses.as_deref())?;
+    let checks = success.require.as_deref().unwrap_or_default();
+    let place = format!("{field}.require");
+    require(checks.len() <= 8, &place, "must have at most 8 entries")?;
+    for check in checks {
+        pointer(&place, Some(&check.pointer))?;
+        compared(&place, check.equals.as_deref())?;
     }
     Ok(())
 }

@@ -8,10 +8,11 @@ use super::super::file::{plain_in_maven, plain_in_netrc};
 use super::super::template::{Name, Template};
 use super::super::value_rule::{FREE, FREE_OPTIONS, RESERVED};
 use super::super::{
-    BasicAuth, CreationPolicy, DockerConfigJson, HttpRotation, Opaque, OutputFile, OutputMetadata, OutputSpec, ProviderSpec,
+    BasicAuth, CreationPolicy, DockerConfigJson, Opaque, OutputFile, OutputMetadata, OutputSpec, ProviderSpec,
     RefreshableTokenSpec,
 };
-use super::{Invalid, LONGEST, anew, check_key, check_name, check_url, is_name, one_line, require, within};
+use super::{Invalid, LONGEST, check_key, check_name, check_url, is_name, one_line, require, within};
+use crate::provider::Semantics;
 
 pub(super) fn outputs(spec: &RefreshableTokenSpec, state: &str) -> Result<(), Invalid> {
     let seed = &spec.credential.seed_secret_ref.name;
@@ -32,12 +33,7 @@ pub(super) fn outputs(spec: &RefreshableTokenSpec, state: &str) -> Result<(), In
 /// What hangs on the provider that the object uses.
 pub(super) fn with_provider(spec: &RefreshableTokenSpec, provider: &ProviderSpec) -> Result<(), Invalid> {
     let client = provider.client_secret_ref().map(|client| &client.name).filter(|_| spec.provider.is_some());
-    let renews_itself = match provider {
-        ProviderSpec::ElasticCloudEnterprise(_) => true,
-        ProviderSpec::Http(http) => http.semantics.rotation == HttpRotation::RenewsItself,
-        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::Oauth2(_) => false,
-    };
-    let none = renews_itself || anew(provider);
+    let none = matches!(provider.api().semantics(), Semantics::RenewsItself | Semantics::Reissue);
     for (index, output) in spec.outputs.iter().enumerate() {
         let field = format!("spec.outputs[{index}]");
         let own = Some(&output.secret_name) != client;

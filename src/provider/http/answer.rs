@@ -8,15 +8,18 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::Value;
 
 use super::document;
-use crate::api::{HttpCheck, HttpClass, HttpError, HttpExpiry, HttpExpiryFormat, HttpReply, HttpSuccess};
+use crate::api::{
+    HttpCheck, HttpClass, HttpError, HttpExpiry, HttpExpiryFormat, HttpProbe, HttpReply, HttpSign, HttpStep, HttpSuccess,
+};
 use crate::provider::reply::{LONGEST, LONGEST_TEXT, after, claimed_end, spending_refusal, stated_end};
-use crate::provider::{Class, Reply, Semantics};
-use crate::token::{AccessToken, RefreshToken, TokenSet, jwt_claims};
+use crate::provider::{Class, Probed, Reply, Semantics};
+use crate::token::{AccessToken, RefreshToken, SecretText, TokenSet, jwt_claims};
 
 /// The end of the year 9999 in seconds since 1970: no time beyond it is believed or can be written as RFC 3339.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
-type Refusal = (Class, &'static str);
+/// What an answer without tokens proves, and how it is told.
+pub(super) type Refusal = (Class, &'static str);
 
 /// The tokens of an answer, or what it proves.
 pub(super) fn read(spec: &HttpReply, semantics: Semantics, reply: &Reply, sent: DateTime<Utc>) -> Result<TokenSet, Refusal> {
@@ -41,6 +44,65 @@ pub(super) fn read(spec: &HttpReply, semantics: Semantics, reply: &Reply, sent: 
     }
     let unlisted = if semantics.spends() { spending_refusal } else { repeatable_refusal };
     Err(listed(spec, reply).unwrap_or_else(|| unlisted(reply.status)))
+}
+
+/// What a step brings, by name, or why it brings nothing: nothing was spent, so nobody has to keep the answer.
+pub(super) fn results<'a>(step: &'a HttpStep, spec: &HttpReply, reply: &Reply) -> Result<Vec<(&'a str, SecretText)>, Refusal> {
+    let success = HttpSuccess::default();
+    let success = step.success.as_ref().unwrap_or(&success);
+    if !has_status(success, reply.status) {
+        let (class, detail) = listed(spec, reply).unwrap_or_else(|| repeatable_refusal(reply.status));
+        let class = if class == Class::Unknown { Class::Transient } else { class };
+        return Err((class, detail));
+    }
+    let document = document::parse(&reply.body.0).map_err(|why| (Class::Transient, why))?;
+    let found = step.results.iter().map(|result| Some((result.name.as_str(), value(document.pointer(&result.pointer)?)?)));
+    let complete = success.require.iter().flatten().all(|check| holds(check, &document));
+    found.collect::<Option<Vec<_>>>().filter(|_| complete).ok_or_else(|| match listed(spec, reply) {
+        Some((class, detail)) if class != Class::Unknown => (class, detail),
+        _ => (Class::Configuration, "the answer to a step has not what its success and results name"),
+    })
+}
+
+/// A result of a step: a text that is not empty, or a whole number.
+fn value(value: &Value) -> Option<SecretText> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(SecretText::new(text.as_str())),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(SecretText::new(number.to_string())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// What the answer to a question says: what fits one of its lists, and not both.
+pub(super) fn probed(probe: &HttpProbe, reply: &Reply) -> Probed {
+    let document = document::parse(&reply.body.0).ok();
+    let fits = |sign: &HttpSign| {
+        let content = sign
+            .pointer
+            .as_ref()
+            .is_none_or(|pointer| document.as_ref().is_some_and(|document| is_there(document, pointer, sign.equals.as_deref())));
+        // What a stored object could list beyond the CRD's rule.
+        let says = matches!(reply.status, 200..=299 | 400..=407 | 409..=428 | 430..=499);
+        says && sign.status == i32::from(reply.status) && content
+    };
+    match (probe.unspent.iter().any(fits), probe.spent.iter().any(fits)) {
+        (true, false) => Probed::Unspent,
+        (false, true) => Probed::Spent,
+        (true, true) | (false, false) => Probed::Unclear,
+    }
+}
+
+/// Whether an answer with a status of success is one: an error where it cannot be told.
+pub(super) fn succeeded(success: &HttpSuccess, reply: &Reply) -> Result<bool, &'static str> {
+    if !has_status(success, reply.status) {
+        return Err("the status is not one of success");
+    }
+    let checks = success.require.as_deref().unwrap_or_default();
+    if checks.is_empty() {
+        return Ok(true);
+    }
+    let document = document::parse(&reply.body.0)?;
+    Ok(checks.iter().all(|check| holds(check, &document)))
 }
 
 /// What the manifest says that an answer without tokens proves.
