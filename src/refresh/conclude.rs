@@ -108,6 +108,9 @@ pub fn conclude(
     if let Some(state) = &finished.state {
         draft.chain(state);
     }
+    if let (Some(Ok(())), Some(token)) = (&finished.verified, &mut draft.status.token) {
+        token.verified_time = Some(whole_seconds(now));
+    }
     // A request is handled by the refresh that it asked for, or by any other that was committed since.
     let handled = trigger == Trigger::Manual && finished.outcome != Outcome::Stale || finished.outcome == Outcome::Refreshed;
     if handled && requested(facts) {
@@ -237,7 +240,13 @@ impl<'a> Draft<'a> {
         if state.tokens.issued_time.is_none() {
             return;
         }
+        let before = self.status.token.take();
         self.status.token = token_status(&state.tokens, self.facts);
+        if let (Some(token), Some(before)) = (&mut self.status.token, before)
+            && token.fingerprint == before.fingerprint
+        {
+            token.verified_time = before.verified_time;
+        }
     }
 
     fn reschedule(&mut self) {
@@ -336,6 +345,7 @@ fn token_status(tokens: &HeldTokens, facts: &Facts<'_>) -> Option<TokenStatus> {
         subject: tokens.subject.as_deref().map(short),
         scope: tokens.scope.as_deref().map(short),
         token_id: tokens.token_id.as_deref().map(short),
+        verified_time: None,
         previous: tokens.previous.as_ref().map(|previous| PreviousTokenStatus {
             fingerprint: facts.key.fingerprint(Purpose::Token, previous.access_token.reveal().as_bytes()).to_string(),
             replaced_time: whole_seconds(previous.replaced_time),

@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 
 use crate::api::{
     AttemptState, AttemptStatus, ConditionStatus, ConditionType, CreationPolicy, Grant, Opaque, OutputMetadata, OutputSpec,
-    ProviderSpec, Reason, RefreshableTokenSpec, RefreshableTokenStatus, RequestSpec, validate, validate_with,
+    PreviousTokenStatus, ProviderSpec, Reason, RefreshableTokenSpec, RefreshableTokenStatus, RequestSpec, validate,
+    validate_with,
 };
 use crate::token::{Fingerprint, FingerprintKey, HeldTokens, PreviousToken, Purpose};
 
 use super::exchange::{Seed, SeenOutput, Task};
-use super::schedule::{paced, schedule};
+use super::schedule::{after, paced, schedule};
 
 /// Everything that a decision about one object rests on.
 #[derive(Clone, Debug)]
@@ -282,6 +283,12 @@ fn seed_creates(facts: &Facts<'_>) -> bool {
     facts.spec.credential.bootstrap.is_some() && seed.tokens == HeldTokens::default()
 }
 
+/// Whether no chain has begun, and the credentials in the seed begin one: whoever asks for a refresh then asks for that.
+#[must_use]
+pub fn to_begin(facts: &Facts<'_>) -> bool {
+    !begun(facts) && seed_creates(facts)
+}
+
 /// A seed that was read because it changed, and holds the token that is known.
 fn seed_edited(facts: &Facts<'_>) -> bool {
     let SeedView::Read { resource_version, seed } = &facts.seed else { return false };
@@ -400,7 +407,23 @@ fn publish(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<Plan> {
         }
     });
     let refused = stalled(status).is_some_and(|reason| !lasting(reason));
-    if drift || changed || refused || !synced(status) { exchange } else { None }
+    if drift || changed || refused || !synced(status) || retires(facts, now) { exchange } else { None }
+}
+
+/// When the access token that was replaced is to be revoked; none if it is left to its expiry, or has come to it.
+fn retirement(spec: &RefreshableTokenSpec, status: &RefreshableTokenStatus) -> Option<DateTime<Utc>> {
+    let grace = spec.refresh().revoke_replaced_after?.get();
+    let previous = status.token.as_ref()?.previous.as_ref().filter(|_| status.attempt.is_none())?;
+    let due = after(previous.replaced_time, grace);
+    previous.expiration_time.is_none_or(|end| due < end).then_some(due)
+}
+
+/// Whether the access token that was replaced is to be revoked now.
+#[must_use]
+pub fn retires(facts: &Facts<'_>, now: DateTime<Utc>) -> bool {
+    let alive = |previous: &PreviousTokenStatus| previous.expiration_time.is_none_or(|end| now < end);
+    let previous = facts.status.token.as_ref().and_then(|token| token.previous.as_ref());
+    previous.is_some_and(alive) && retirement(facts.spec, facts.status).is_some_and(|due| due <= now)
 }
 
 /// Whether this operator still manages every key, label and annotation that the output has, it belongs to whom it shall, and the
@@ -524,7 +547,7 @@ fn planned(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 fn wake(facts: &Facts<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let due = if ended(facts.status) { facts.status.next_refresh_time } else { due(facts, now) };
     let times = [due, expiry(facts), facts.memory.retry_time, facts.memory.rest_until];
-    let previous = previous_ends(facts.spec, facts.status);
+    let previous = previous_ends(facts.spec, facts.status).chain(retirement(facts.spec, facts.status));
     times.into_iter().flatten().chain(previous).filter(|time| *time > now).min()
 }
 

@@ -9,6 +9,7 @@
 //! and after the send nothing but a durable answer ends the exchange. A claim that a dead process left open is ended by
 //! whoever finds it: **recover**.
 
+mod ask;
 mod claim;
 mod look;
 mod publish;
@@ -18,12 +19,13 @@ mod secure;
 mod send;
 mod step;
 
+pub use ask::PROBE_MARGIN;
 pub use look::spendable;
 pub use recover::newer_tokens;
 pub use report::{Finished, Outcome, OutputOutcome, OutputProblem};
 pub use step::{
-    Brief, Event, KnownChain, Mark, MarkAnswer, Memento, OutputAction, OutputAnswer, Seed, SeenOutput, StateAnswer, StateWrite,
-    Step, Task, WriteAnswer,
+    Brief, Event, KnownChain, Mark, MarkAnswer, Memento, OutputAction, OutputAnswer, Policy, Question, Seed, SeenOutput,
+    StateAnswer, StateWrite, Step, Task, WriteAnswer,
 };
 
 use std::sync::Arc;
@@ -32,7 +34,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::api::Reason;
-use crate::provider::{Delivery, Lost, RefreshInput, RequestError, Semantics, TokenRequest};
+use crate::provider::{Delivery, Lost, Probed, RefreshInput, RequestError, Semantics, StepResults, TokenRequest};
 use crate::refresh::journal::{Answer, Entry};
 use crate::refresh::output::{ObjectName, RenderError, Rendered, largest_tokens, render, wants_previous};
 use crate::refresh::state::{Claim, State, Version};
@@ -88,6 +90,17 @@ pub struct Exchange {
     repeat_until: Option<DateTime<Utc>>,
     /// A new pair is committed.
     refreshed: bool,
+    /// How many of the steps before the request are done, and what they brought.
+    steps: usize,
+    results: StepResults,
+    /// What the API says became of the token that was presented.
+    fate: Option<Probed>,
+    /// When the claim that it was presented under was written, on the API server's clock.
+    stood_since: Option<DateTime<Utc>>,
+    /// Whether the API accepts the new token, as far as it was asked.
+    verified: Option<Result<(), String>>,
+    /// What became of the revocation of the token that was replaced.
+    retired: Option<Result<(), String>>,
     outputs: Vec<OutputOutcome>,
     /// Why the outputs could not be rendered.
     unrendered: Option<String>,
@@ -121,6 +134,16 @@ enum Phase {
     /// Deleting the escrow Secret.
     Clearing(secure::Then),
     Publishing(publish::Publishing),
+    /// Asking for what the request needs.
+    Stepping,
+    /// Asking what became of the token that was presented.
+    Probing,
+    /// Asking whether the new token is accepted.
+    Verifying,
+    /// Revoking the token that was replaced.
+    Retiring,
+    /// Taking it out of the state.
+    Forgetting,
     Over,
 }
 
@@ -151,6 +174,12 @@ impl Exchange {
             taken: None,
             repeat_until: None,
             refreshed: false,
+            steps: 0,
+            results: StepResults::default(),
+            fate: None,
+            stood_since: None,
+            verified: None,
+            retired: None,
             outputs: Vec::new(),
             unrendered: None,
         }
@@ -202,7 +231,12 @@ impl Exchange {
             // Whoever cannot say how a sending ended has lost the answer.
             (Phase::Sending, _) => self.delivered(Delivery::Lost { why: Lost::Broken, partial: None }, now, now),
             (Phase::Securing(securing), event) => self.secured(securing, event, now),
-            (Phase::Publishing(publishing), event) => self.published(publishing, event),
+            (Phase::Publishing(publishing), event) => self.published(publishing, event, now),
+            (Phase::Stepping, event) => self.stepped(asked(event), now),
+            (Phase::Probing, event) => self.fate_told(asked(event), now),
+            (Phase::Verifying, event) => self.tried_out(asked(event), now),
+            (Phase::Retiring, event) => self.retirement_told(&asked(event), now),
+            (Phase::Forgetting, event) => self.forgotten(event),
             (Phase::Over, _) => self.finish(Outcome::Stale),
             (
                 Phase::Reading
@@ -290,7 +324,7 @@ impl Exchange {
         if self.state.chain_over {
             return self.finish(Outcome::ChainOver(None));
         }
-        if let Err(error) = self.request(now) {
+        if let Err(error) = self.first_request(now) {
             return self.finish(cannot_request(&error));
         }
         let rendered = match self.render(&largest_tokens(&self.state.tokens), now) {
@@ -311,7 +345,8 @@ impl Exchange {
     /// Whether the access token that is about to be replaced is remembered. Whoever ends an exchange for the sake of its answer
     /// knows no outputs, and goes by what was done before.
     fn remembers(&self) -> bool {
-        if self.replaying { self.state.tokens.previous.is_some() } else { wants_previous(&self.brief.outputs) }
+        let wanted = wants_previous(&self.brief.outputs) || self.brief.policy.retires_after.is_some();
+        if self.replaying { self.state.tokens.previous.is_some() } else { wanted }
     }
 
     fn try_outputs(self, rendered: Vec<Rendered>) -> Next {
@@ -335,8 +370,12 @@ impl Exchange {
     }
 
     fn request(&self, now: DateTime<Utc>) -> Result<TokenRequest, RequestError> {
+        self.brief.provider.request(&self.input(now))
+    }
+
+    fn input(&self, now: DateTime<Utc>) -> RefreshInput<'_> {
         let attempt = self.state.claim.as_ref().unwrap_or(&self.brief.claim).first_id();
-        self.brief.provider.request(&RefreshInput { held: &self.state.tokens, login: &self.brief.login, now, attempt })
+        RefreshInput { held: &self.state.tokens, login: &self.brief.login, now, attempt, results: &self.results }
     }
 
     /// When the state Secret was last written, on the API server's clock.
@@ -380,9 +419,21 @@ impl Exchange {
             rest: (self.repeats > 0 || self.taken.is_some()).then_some(CLAIM_TTL),
             open,
             claim: self.state.claim.clone(),
+            asks: self.brief.provider.probes() && self.fate != Some(Probed::Spent),
+            fate: self.fate,
+            verified: self.verified.take(),
+            retired: self.retired.take(),
             outcome,
         };
         self.at(Phase::Over, Step::Done(Box::new(finished)))
+    }
+}
+
+/// The answer to a question; whoever cannot say how it ended has lost it.
+fn asked(event: Event) -> Delivery {
+    match event {
+        Event::Asked(delivery) => delivery,
+        _ => Delivery::Lost { why: Lost::Broken, partial: None },
     }
 }
 

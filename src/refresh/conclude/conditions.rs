@@ -154,7 +154,7 @@ impl Draft<'_> {
 
 /// Whether trying again by itself can help an output.
 fn passes(reason: Reason) -> bool {
-    matches!(reason, Reason::WriteFailed | Reason::OutputMissing)
+    matches!(reason, Reason::WriteFailed | Reason::OutputMissing | Reason::TokenNotVerified)
 }
 
 /// A time, or that there is none.

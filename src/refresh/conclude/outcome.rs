@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::words::{NO_SUCCESSOR, chain_lost, escrowed, unknown};
+use super::words::{Fate, NO_SUCCESSOR, chain_lost, escrowed, unknown, unverified};
 use super::{Draft, ESCROW_REST, REFUSAL_REST, Trouble};
 use crate::api::{AttemptState, AttemptStatus, ConditionStatus, ConditionType, Reason};
-use crate::provider::{Class, Semantics, TokenError};
-use crate::refresh::decide::{Sight, Trigger, lapsed, lost, request_fingerprint};
-use crate::refresh::exchange::{Finished, Outcome, OutputOutcome};
+use crate::provider::{Class, Probed, Semantics, TokenError};
+use crate::refresh::decide::{Sight, Trigger, lapsed, lost, request_fingerprint, retires};
+use crate::refresh::exchange::{CLAIM_TTL, Finished, Outcome, OutputOutcome, PROBE_MARGIN};
 use crate::refresh::schedule::{CONFIGURATION_REST, after, retry_delay, whole_seconds, within_life};
 use crate::refresh::state::{Claim, State};
 
@@ -22,6 +22,9 @@ impl Draft<'_> {
     fn trouble(&mut self, finished: &Finished, trigger: Trigger, semantics: Semantics) -> Option<Trouble> {
         if let Some(message) = &finished.unrendered {
             self.unsynced = Some((Reason::OutputInvalid, message.clone()));
+        }
+        if let Some(Err(why)) = &finished.verified {
+            self.unsynced = Some((Reason::TokenNotVerified, unverified(why)));
         }
         match &finished.outcome {
             Outcome::Refreshed => {
@@ -60,7 +63,9 @@ impl Draft<'_> {
             Outcome::Unknown(_) => {
                 self.unknown(finished, trigger);
                 let kept = finished.state.as_ref().is_some_and(|state| state.unparsed.is_some());
-                Some(Trouble::Stalled(Reason::RefreshOutcomeUnknown, unknown(self.status.next_refresh_time, kept)))
+                let next = self.status.next_refresh_time;
+                let fate = if finished.fate == Some(Probed::Spent) { Fate::Gone } else { self.fate(finished, next) };
+                Some(Trouble::Stalled(Reason::RefreshOutcomeUnknown, unknown(next, kept, fate)))
             }
             Outcome::Escrowed => {
                 self.rest(ESCROW_REST);
@@ -125,11 +130,24 @@ impl Draft<'_> {
         let restored = |o: &&OutputOutcome| o.result.is_ok() && known(&o.name) && !lapsed.contains(&o.name.as_str());
         let restored: Vec<&str> = finished.outputs.iter().filter(restored).map(|o| o.name.as_str()).collect();
         let changed = self.facts.status.observed_generation != self.facts.generation;
-        if !restored.is_empty() && drifted && !changed && self.facts.status.attempt.is_none() {
+        let retires = retires(self.facts, self.now);
+        if retires && finished.retired != Some(Ok(())) {
+            self.unretired(finished);
+        }
+        if !restored.is_empty() && drifted && !changed && !retires && self.facts.status.attempt.is_none() {
             let message = format!("wrote {} again from the operator's state; the token API was not called", restored.join(", "));
             self.note(false, Reason::SecretRestored, message);
         }
         None
+    }
+
+    /// The token that was replaced is valid still: that is tried again until it has expired.
+    fn unretired(&mut self, finished: &Finished) {
+        if let Some(Err(why)) = finished.retired.as_ref().filter(|_| self.memory.publish_failures == 0) {
+            let message = format!("the access token that was replaced could not be revoked, which is tried again: {why}");
+            self.note(true, Reason::RevocationFailed, message);
+        }
+        self.held_up();
     }
 
     /// Puts off what failed, until then or until the watch shows something else.
@@ -207,8 +225,11 @@ impl Draft<'_> {
         let known = self.facts.status.attempt.as_ref().map(|attempt| attempt.state);
         self.attempt(finished, Some(AttemptState::Unknown));
         self.memory.looked_at = self.status.attempt.as_ref().map(|attempt| attempt.id.clone());
-        if trigger == Trigger::LastTry {
-            return self.failed(None, None);
+        let asks = finished.claim.as_ref().filter(|_| finished.asks).map(|claim| after(claim.time, CLAIM_TTL + PROBE_MARGIN));
+        if trigger == Trigger::LastTry && finished.fate != Some(Probed::Spent) {
+            self.failed(None, None);
+            self.status.next_refresh_time = self.status.next_refresh_time.max(asks);
+            return;
         }
         if known != Some(AttemptState::Unknown) {
             self.status.last_failure_time = Some(whole_seconds(self.now));
@@ -218,8 +239,16 @@ impl Draft<'_> {
         let held = finished.state.as_ref().and_then(|state| state.tokens.expiration_time);
         let expiration = held.or(self.status.token.as_ref().and_then(|token| token.expiration_time));
         let due = expiration.map(|time| after(time, Duration::from_secs(1)));
-        self.status.next_refresh_time =
-            due.max(finished.claim.as_ref().and_then(certain_end)).map(|time| time.max(whole_seconds(self.now)));
+        let last_try = due.max(finished.claim.as_ref().and_then(certain_end));
+        let next = last_try.into_iter().chain(asks).min();
+        self.status.next_refresh_time = next.map(|time| time.max(whole_seconds(self.now)));
+    }
+
+    /// What comes next of a token of unknown fate: the API is asked, or nothing before the access token has expired.
+    fn fate(&self, finished: &Finished, next: Option<DateTime<Utc>>) -> Fate {
+        let expiration = self.status.token.as_ref().and_then(|token| token.expiration_time);
+        let before = next.is_some_and(|next| expiration.is_none_or(|end| next < end));
+        if finished.asks && before { Fate::Asked } else { Fate::Unknown }
     }
 }
 

@@ -17,20 +17,47 @@ pub(super) const NO_NEWER_TOKEN: &str = "the last refresh brought no newer acces
 pub(super) const NO_SUCCESSOR: &str = "the token API gave an access token but no new refresh token, so this was the last refresh (JFrog: \
                             token.allow-refreshable is off). Put a new token into the seed Secret to begin a new chain";
 
-/// `kept`: something came that could not be read, and stands in the state Secret.
-pub(super) fn unknown(last_try: Option<DateTime<Utc>>, kept: bool) -> String {
-    let next = last_try.map_or_else(
-        || "it is not sent again".to_owned(),
-        |time| format!("it is not sent again before the access token has expired, and then once, at {}", text(Some(time))),
-    );
+/// What is known of a token that was presented.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nothing, and nobody can be asked.
+    Unknown,
+    /// Nothing yet: the API will be asked.
+    Asked,
+    /// The API says that it is good no longer.
+    Gone,
+}
+
+/// `next`: when it is looked at again. `kept`: something came that could not be read, and stands in the state Secret.
+pub(super) fn unknown(next: Option<DateTime<Utc>>, kept: bool, fate: Fate) -> String {
+    let next = match next {
+        None => "it is not sent again".to_owned(),
+        Some(time) if fate == Fate::Asked => {
+            format!("it is not sent again unless the API, which is asked at {}, says that it is good still", text(Some(time)))
+        }
+        Some(time) => format!("it is not sent again before the access token has expired, and then once, at {}", text(Some(time))),
+    };
+    let gone = if fate == Fate::Gone {
+        " (the API says now that it is not active: spent, or not for this client to ask about)"
+    } else {
+        ""
+    };
     let came = if kept {
         "what came back is no answer that can be read (it is kept under unparsed_response in the state Secret)"
     } else {
         "no answer came"
     };
     format!(
-        "the refresh token was sent and {came}: nobody can tell whether it was spent, so {next}. Put a new token into the seed Secret \
+        "the refresh token was sent and {came}: nobody can tell whether it was spent{gone}, so {next}. Put a new token into the seed Secret \
          to begin a new chain"
+    )
+}
+
+/// What is said where a new token is held back.
+pub(super) fn unverified(why: &str) -> String {
+    format!(
+        "a new token is committed and not published, because recovery.verifyBeforePublish asks for a trial first: {why}. The Secrets keep \
+         what they hold, and the trial is made again"
     )
 }
 

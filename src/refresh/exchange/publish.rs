@@ -171,48 +171,51 @@ impl Exchange {
     /// them until the first refresh.
     pub(super) fn publish(mut self, now: DateTime<Utc>) -> Next {
         if self.state.tokens.issued_time.is_none() && !self.refreshed {
-            return self.end();
+            return self.end(now);
+        }
+        if self.has_to_verify() {
+            return self.verify(now);
         }
         match self.render(&self.state.tokens, now) {
-            Ok(rendered) => self.publish_at(rendered, 0),
+            Ok(rendered) => self.publish_at(rendered, 0, now),
             Err(error) => {
                 self.unrendered = Some(error.to_string());
-                self.end()
+                self.end(now)
             }
         }
     }
 
-    fn publish_at(self, rendered: Vec<Rendered>, index: usize) -> Next {
+    fn publish_at(self, rendered: Vec<Rendered>, index: usize, now: DateTime<Utc>) -> Next {
         let seen = self.brief.seen.get(index).cloned().flatten();
         let stale = seen.as_ref().zip(rendered.get(index)).is_some_and(|(seen, rendered)| seen.surplus(rendered));
         let known = if stale { OutputAction::Prune } else { OutputAction::Apply };
         let turn = Turn::start(index, seen, rendered.get(index), known, OutputAction::Create);
         match turn.step(&rendered) {
             Some(step) => self.at(Phase::Publishing(Publishing { rendered, turn, pausing: false }), step),
-            None => self.end(),
+            None => self.end(now),
         }
     }
 
-    pub(super) fn published(self, publishing: Publishing, event: Event) -> Next {
+    pub(super) fn published(self, publishing: Publishing, event: Event, now: DateTime<Utc>) -> Next {
         let Publishing { rendered, turn, pausing } = publishing;
-        let Some(output) = rendered.get(turn.index).cloned() else { return self.end() };
+        let Some(output) = rendered.get(turn.index).cloned() else { return self.end(now) };
         let answer = match event {
             Event::Output(answer) => answer,
-            _ if pausing => return self.continue_with(rendered, turn),
+            _ if pausing => return self.continue_with(rendered, turn, now),
             _ => OutputAnswer::Unclear,
         };
         if turn.requests >= MOST_REQUESTS {
-            return self.ended(rendered, turn.index, &output, Err(OutputProblem::Unclear));
+            return self.ended(rendered, turn.index, &output, Err(OutputProblem::Unclear), now);
         }
         let turn = match (turn.action, answer) {
             (OutputAction::Apply | OutputAction::Create, OutputAnswer::Done) => {
-                return self.ended(rendered, turn.index, &output, Ok(()));
+                return self.ended(rendered, turn.index, &output, Ok(()), now);
             }
             (OutputAction::Prune, OutputAnswer::Done) => turn.then(OutputAction::Apply),
             (OutputAction::Read, OutputAnswer::Found(seen)) => match found(&seen, &output) {
-                Err(problem) => return self.ended(rendered, turn.index, &output, Err(problem)),
+                Err(problem) => return self.ended(rendered, turn.index, &output, Err(problem), now),
                 Ok(()) if turn.requests > 3 => {
-                    return self.ended(rendered, turn.index, &output, Err(OutputProblem::Denied));
+                    return self.ended(rendered, turn.index, &output, Err(OutputProblem::Denied), now);
                 }
                 Ok(()) => Turn { seen: Some(seen), ..turn }.then(OutputAction::Apply),
             },
@@ -220,7 +223,7 @@ impl Exchange {
                 turn.then(OutputAction::Read)
             }
             (_, OutputAnswer::Missing) if awaited(&output) => {
-                return self.ended(rendered, turn.index, &output, Err(OutputProblem::Missing));
+                return self.ended(rendered, turn.index, &output, Err(OutputProblem::Missing), now);
             }
             (_, OutputAnswer::Missing) => Turn { seen: None, ..turn }.then(OutputAction::Create),
             (_, OutputAnswer::Unclear) if turn.requests < 3 => {
@@ -228,22 +231,29 @@ impl Exchange {
                 let pause = Step::Pause(Duration::from_millis(500));
                 return self.at(Phase::Publishing(Publishing { rendered, turn, pausing: true }), pause);
             }
-            (_, OutputAnswer::Denied) => return self.ended(rendered, turn.index, &output, Err(OutputProblem::Denied)),
+            (_, OutputAnswer::Denied) => return self.ended(rendered, turn.index, &output, Err(OutputProblem::Denied), now),
             (_, OutputAnswer::Unclear | OutputAnswer::Found(_) | OutputAnswer::Done) => {
-                return self.ended(rendered, turn.index, &output, Err(OutputProblem::Unclear));
+                return self.ended(rendered, turn.index, &output, Err(OutputProblem::Unclear), now);
             }
         };
-        self.continue_with(rendered, turn)
+        self.continue_with(rendered, turn, now)
     }
 
-    fn continue_with(self, rendered: Vec<Rendered>, turn: Turn) -> Next {
+    fn continue_with(self, rendered: Vec<Rendered>, turn: Turn, now: DateTime<Utc>) -> Next {
         match turn.step(&rendered) {
             Some(step) => self.at(Phase::Publishing(Publishing { rendered, turn, pausing: false }), step),
-            None => self.end(),
+            None => self.end(now),
         }
     }
 
-    fn ended(mut self, rendered: Vec<Rendered>, index: usize, output: &Rendered, result: Result<(), OutputProblem>) -> Next {
+    fn ended(
+        mut self,
+        rendered: Vec<Rendered>,
+        index: usize,
+        output: &Rendered,
+        result: Result<(), OutputProblem>,
+        now: DateTime<Utc>,
+    ) -> Next {
         self.outputs.push(OutputOutcome {
             name: output.name.clone(),
             type_: output.type_,
@@ -251,11 +261,16 @@ impl Exchange {
             lasting_hash: output.lasting_hash.clone(),
             result,
         });
-        self.publish_at(rendered, index + 1)
+        self.publish_at(rendered, index + 1, now)
     }
 
-    /// After the outputs: what the exchange came to.
-    fn end(self) -> Next {
+    /// After the outputs: the end of the token that was replaced, if it has come.
+    fn end(self, now: DateTime<Utc>) -> Next {
+        if self.has_to_retire(now) { self.retire(now) } else { self.over() }
+    }
+
+    /// What the exchange came to.
+    pub(super) fn over(self) -> Next {
         let outcome = if self.claimed {
             Outcome::Unknown(None)
         } else if self.refreshed {

@@ -14,7 +14,7 @@ use super::send::GRACE_MARGIN;
 use super::step::{Brief, Memento, StateAnswer, Step, Task};
 use super::{CLAIM_TTL, Exchange, Next, Phase, SEND_WITHIN, postpone, unclear};
 use crate::api::Reason;
-use crate::provider::{Class, Semantics, TokenError};
+use crate::provider::{Class, Probed, Semantics, TokenError};
 use crate::refresh::journal::Entry;
 use crate::refresh::state::{Claim, ORPHANED, State};
 use crate::token::{Fingerprint, HeldTokens, TokenSet};
@@ -132,7 +132,7 @@ impl Exchange {
                 if grants(&entry) {
                     return self.resume(*entry, now);
                 }
-                let refusal = (entry.answer.is_some() && !self.refused_before(&entry)).then_some(entry);
+                let refusal = (entry.answer.is_some() && !self.dealt_with(&entry)).then_some(entry);
                 self.ask_escrow(Recall::OpenClaim { unspent: false, refusal, first: false })
             }
             (Recall::OpenClaim { .. }, Memento::Entry(_) | Memento::Nothing) => {
@@ -149,7 +149,9 @@ impl Exchange {
     /// What the escrow Secret holds.
     pub(super) fn escrow_shown(mut self, recall: Recall, memento: Memento, now: DateTime<Utc>) -> Next {
         match (recall, memento) {
-            (Recall::OpenClaim { .. }, Memento::Entry(entry)) if self.is_open(&entry) && entry.answer.is_some() => {
+            (Recall::OpenClaim { .. }, Memento::Entry(entry))
+                if self.is_open(&entry) && entry.answer.is_some() && !self.dealt_with(&entry) =>
+            {
                 self.escrow = Escrow::Stands;
                 self.resume(*entry, now)
             }
@@ -171,14 +173,15 @@ impl Exchange {
         }
     }
 
-    /// The answer is a refusal of a repeat, and was dealt with: it says nothing about the first sending, so that the claim stayed
-    /// open. Taken up again it would stand in the way of every further repeat.
-    fn refused_before(&self, entry: &Entry) -> bool {
-        let dealt_with = self.repeating() && self.state.claim.as_ref().is_some_and(|claim| !claim.last_try);
+    /// The answer brings no tokens, and was dealt with: a refusal of a repeat says nothing about the first sending, so that the claim
+    /// stayed open; and one to a request that was repeated since was known when that was decided. Taken up again it would stand in the
+    /// way of every further repeat.
+    fn dealt_with(&self, entry: &Entry) -> bool {
+        let Some(claim) = self.state.claim.as_ref().filter(|claim| self.repeating() && !claim.last_try) else { return false };
         let refusal = read(entry).and_then(Result::err);
         let refused =
             refusal.is_some_and(|error| matches!(error.class, Class::Transient | Class::Throttled | Class::Configuration));
-        dealt_with && refused
+        refused || claim.id != entry.claim() && !grants(entry)
     }
 
     /// What was kept is of the open claim, or of the one whose request it repeats.
@@ -232,6 +235,7 @@ impl Exchange {
         match self.semantics() {
             Semantics::Reusable | Semantics::RenewsItself | Semantics::Reissue => self.release(Outcome::Stale),
             Semantics::IdempotencyKey => self.take_over(false, now),
+            _ if self.brief.task == Task::LastTry && self.may_be_asked(now) => self.ask_fate(now),
             _ if self.brief.task == Task::LastTry => self.connect(),
             Semantics::Grace(_) if !self.reported() => self.take_over(false, now),
             Semantics::Grace(_) | Semantics::SingleUse if self.brief.task == Task::Publish => self.publish(now),
@@ -278,6 +282,11 @@ impl Exchange {
         let written = self.written();
         if claim.last_try {
             return written.zip(claim.token_ends).is_none_or(|(now, ends)| now > ends);
+        }
+        if self.fate == Some(Probed::Unspent) {
+            // A copy of what was sent under the claim before may be on its way for as long.
+            let passed = written.zip(self.stood_since).and_then(|(now, since)| (now - since).to_std().ok());
+            return passed.is_some_and(|passed| passed >= CLAIM_TTL);
         }
         let Semantics::Grace(window) = self.semantics() else { return true };
         let passed = written.zip(claim.since).and_then(|(now, first)| (now - first).to_std().ok());

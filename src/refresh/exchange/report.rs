@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::api::Reason;
-use crate::provider::{Lost, TokenError};
+use crate::provider::{Lost, Probed, TokenError};
 use crate::refresh::state::{Claim, State};
 use crate::token::Fingerprint;
 
@@ -97,6 +97,14 @@ pub struct Finished {
     pub open: bool,
     /// The claim that the exchange leaves open, whether or not the state Secret shows it.
     pub claim: Option<Claim>,
+    /// The API can be asked what became of a token whose fate is not known.
+    pub asks: bool,
+    /// What it said, if it was asked.
+    pub fate: Option<Probed>,
+    /// Whether the API accepts the new token, if it was asked; why not.
+    pub verified: Option<Result<(), String>>,
+    /// Whether the token that was replaced is revoked, if that was due; why not.
+    pub retired: Option<Result<(), String>>,
 }
 
 /// How an output ended.

@@ -94,10 +94,10 @@ impl Exchange {
 
     /// Looks whether the claim and its token still stand, and puts them back if not: nobody knows whether it was spent, and if
     /// not it is the newest there is.
-    pub(super) fn hold(mut self, outcome: Outcome) -> Next {
+    pub(super) fn hold(mut self, then: Then) -> Next {
         self.presented = true;
         let target = self.state.clone();
-        self.look(Securing::new(target, Then::Finish(outcome), true))
+        self.look(Securing::new(target, then, true))
     }
 
     /// Closes the claim, if there is one: nothing was spent.

@@ -20,6 +20,9 @@ const MOST_REPEATS: u32 = 3;
 
 impl Exchange {
     pub(super) fn send(self, now: DateTime<Utc>) -> Next {
+        if self.steps < self.brief.provider.steps() {
+            return self.take_step(now);
+        }
         let within = self.send_within(now);
         match self.request(now) {
             Ok(request) => self.at(Phase::Sending, Step::Send { request, within }),
@@ -154,6 +157,17 @@ impl Exchange {
                 self.resumed = false;
                 self.undecided(now)
             }
+            // The outputs are looked after whatever becomes of that: they hold what the state holds.
+            _ if self.resumed && self.brief.task == Task::Publish && !self.replaying => {
+                self.claimed = true;
+                match raw.filter(|raw| self.state.unparsed.as_ref() != Some(raw)) {
+                    Some(raw) => {
+                        let kept = State { unparsed: Some(raw), ..self.state.clone() };
+                        self.secure(kept, Then::Show)
+                    }
+                    None => self.hold(Then::Show),
+                }
+            }
             Semantics::Grace(_) | Semantics::IdempotencyKey if self.may_repeat(now) => {
                 self.repeats += 1;
                 if let Some(claim) = &mut self.state.claim {
@@ -166,7 +180,7 @@ impl Exchange {
                     let kept = State { unparsed: Some(raw), ..self.state.clone() };
                     self.secure(kept, Then::Finish(Outcome::Unknown(why)))
                 }
-                None => self.hold(Outcome::Unknown(why)),
+                None => self.hold(Then::Finish(Outcome::Unknown(why))),
             },
         }
     }
@@ -199,13 +213,19 @@ pub(super) fn cannot_request(error: &RequestError) -> Outcome {
 pub(super) fn not_sent(why: NotSent) -> Outcome {
     let message = why.to_string();
     match why {
-        NotSent::EndpointNotAllowed => Outcome::Refused { reason: Reason::EndpointNotAllowed, message },
+        NotSent::EndpointNotAllowed | NotSent::ProxyNotAllowed => {
+            Outcome::Refused { reason: Reason::EndpointNotAllowed, message }
+        }
         NotSent::CaBundleInvalid => Outcome::Refused { reason: Reason::CaBundleInvalid, message },
         NotSent::ClientCertificateRejected => Outcome::Refused { reason: Reason::ClientCertificateInvalid, message },
+        NotSent::ProxyCredentialsRejected => Outcome::Refused { reason: Reason::ProxyCredentialsInvalid, message },
         NotSent::NotSigned => Outcome::Refused { reason: Reason::SeedInvalid, message },
-        NotSent::NameNotResolved | NotSent::NotConnected | NotSent::TlsRejected | NotSent::ConnectTimeout => {
-            Outcome::Postponed { reason: Reason::EndpointUnreachable, message }
-        }
+        NotSent::NameNotResolved
+        | NotSent::NotConnected
+        | NotSent::TlsRejected
+        | NotSent::ConnectTimeout
+        | NotSent::ProxyUnreachable
+        | NotSent::ProxyRefused => Outcome::Postponed { reason: Reason::EndpointUnreachable, message },
         NotSent::HeldBack => Outcome::Postponed { reason: Reason::RefreshRetrying, message },
     }
 }

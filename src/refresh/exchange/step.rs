@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::report::Finished;
-use crate::api::{AttemptState, CreationPolicy, OutputSpec, RefreshableTokenStatus};
+use crate::api::{AttemptState, CreationPolicy, OutputSpec, RefreshableTokenSpec, RefreshableTokenStatus, SpecDuration};
 use crate::provider::{Delivery, NotSent, Provider, TokenRequest};
 use crate::refresh::journal::{Entry, Place};
 use crate::refresh::output::Rendered;
@@ -42,6 +42,8 @@ pub struct Brief {
     pub preflight: bool,
     /// Where no chain lives, the first tokens of one may be asked for.
     pub creates: bool,
+    /// What the spec asks for beyond a refresh.
+    pub policy: Policy,
     /// The object's status says that a state Secret exists.
     pub expects_state: bool,
     /// Claims of this process that are known to have spent nothing.
@@ -70,9 +72,33 @@ impl Brief {
             known: KnownChain::default(),
             preflight: false,
             creates: false,
+            policy: Policy::default(),
             expects_state: true,
             void_claims: Vec::new(),
             key,
+        }
+    }
+}
+
+/// What the spec asks for beyond a refresh.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Policy {
+    /// A chain that is over is followed by another.
+    pub recovers: bool,
+    /// A new token is published once the API has accepted it in a harmless call.
+    pub verifies: bool,
+    /// How long after its replacement an access token is revoked; none leaves it to its expiry.
+    pub retires_after: Option<Duration>,
+}
+
+impl Policy {
+    /// What `spec` asks for.
+    #[must_use]
+    pub fn of(spec: &RefreshableTokenSpec) -> Self {
+        Self {
+            recovers: spec.recovers(),
+            verifies: spec.verifies(),
+            retires_after: spec.refresh().revoke_replaced_after.map(SpecDuration::get),
         }
     }
 }
@@ -111,6 +137,8 @@ pub struct KnownChain {
     pub attempt: Option<String>,
     /// That attempt's outcome was found to be unknown.
     pub unknown: bool,
+    /// Fingerprint of the access token that the API has accepted in a trial.
+    pub verified: Option<Fingerprint>,
 }
 
 impl KnownChain {
@@ -122,6 +150,11 @@ impl KnownChain {
             spent: status.spent_fingerprints.iter().map(Fingerprint::from_stored).collect(),
             attempt: status.attempt.as_ref().map(|attempt| attempt.id.clone()),
             unknown: status.attempt.as_ref().is_some_and(|attempt| attempt.state == AttemptState::Unknown),
+            verified: status
+                .token
+                .as_ref()
+                .filter(|token| token.verified_time.is_some())
+                .map(|token| Fingerprint::from_stored(&token.fingerprint)),
         }
     }
 }
@@ -207,6 +240,13 @@ pub enum Step {
         /// it is held back.
         within: Option<Duration>,
     },
+    /// Send a request that touches no refresh token to the token API, once.
+    Ask {
+        /// The request.
+        request: TokenRequest,
+        /// What for.
+        question: Question,
+    },
     /// A request about an output Secret.
     Output {
         /// Which output.
@@ -222,6 +262,19 @@ pub enum Step {
     Pause(Duration),
     /// The exchange is over.
     Done(Box<Finished>),
+}
+
+/// What a request that touches no refresh token is for. Each can be repeated as often as one likes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Question {
+    /// A step before the request that brings the tokens.
+    Step,
+    /// Whether a refresh token that was presented is still good.
+    Probe,
+    /// Whether the API accepts a new access token.
+    Verification,
+    /// The revocation of an access token that was replaced.
+    Retirement,
 }
 
 /// A write of the state Secret.
@@ -284,6 +337,8 @@ pub enum Event {
         /// The instant before it was sent.
         sent: DateTime<Utc>,
     },
+    /// The answer to [`Step::Ask`].
+    Asked(Delivery),
     /// The answer to [`Step::Output`].
     Output(OutputAnswer),
     /// A pause is over.
