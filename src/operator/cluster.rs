@@ -118,20 +118,37 @@ impl Cluster {
         namespace.metadata.uid.ok_or(Trouble::Unclear)
     }
 
-    /// The bundle of certificate authorities that a provider names.
-    pub async fn ca_bundle(&self, namespace: &str, reference: &CaBundleRef) -> Result<Option<Vec<u8>>, Trouble> {
+    /// The bundle of certificate authorities that a provider names, and the resourceVersion of a ConfigMap that holds it: Secrets have a
+    /// watch.
+    pub async fn ca_bundle(
+        &self,
+        namespace: &str,
+        reference: &CaBundleRef,
+    ) -> Result<(Option<Vec<u8>>, Option<String>), Trouble> {
         named(&reference.name)?;
         let key = reference.key();
         match reference.kind {
             CaBundleKind::Secret => {
                 let secret = bounded(self.secrets(namespace).get(&reference.name)).await?;
-                Ok(secret.data.and_then(|mut data| data.remove(key)).map(|bytes| bytes.0))
+                Ok((secret.data.and_then(|mut data| data.remove(key)).map(|bytes| bytes.0), None))
             }
             CaBundleKind::ConfigMap => {
                 let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
                 let map = bounded(api.get(&reference.name)).await?;
-                Ok(map.data.and_then(|mut data| data.remove(key)).map(String::into_bytes))
+                let pem = map.data.and_then(|mut data| data.remove(key)).map(String::into_bytes);
+                Ok((pem, map.metadata.resource_version))
             }
+        }
+    }
+
+    /// The resourceVersion of a ConfigMap; none: it does not exist.
+    pub async fn config_map_version(&self, namespace: &str, name: &str) -> Result<Option<String>, Trouble> {
+        named(name)?;
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        match bounded(api.get_metadata(name)).await {
+            Ok(map) => Ok(map.metadata.resource_version),
+            Err(Trouble::Missing) => Ok(None),
+            Err(trouble) => Err(trouble),
         }
     }
 

@@ -7,12 +7,12 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::cluster::{Cluster, Trouble};
-use super::transport::{CaBundle, ClientCertificate, TlsMaterial};
+use super::transport::{CaBundle, ClientCertificate, Connection, Proxy, ProxyCredentials, TlsMaterial};
 use crate::api::{
     CaBundleRef, ClientAuthentication, ClientCertificateRef, ClientSecretRef, Credential, ProviderSpec, ROLE_LABEL, Reason,
     SeedSecretRef, ServiceAccountRef,
 };
-use crate::provider::{NotSent, Provider, Semantics};
+use crate::provider::{Begins, Beside, NotSent, Provider, Semantics, Wish};
 use crate::refresh::exchange::{Seed, spendable};
 use crate::token::{AccessToken, FingerprintKey, HeldTokens, Login, Purpose, RefreshToken, SecretText, SigningKey, jwt_claims};
 
@@ -84,7 +84,7 @@ pub(super) fn seed(
     let tokens = HeldTokens { access_token: access, refresh_token: refresh, expiration_time, ..HeldTokens::default() };
     match spendable(&tokens, semantics, key) {
         Some(fingerprint) => Ok(Seed { tokens, fingerprint }),
-        None if credential.bootstrap.is_some() => creating_seed(secret, name, provider.spec(), reference, key),
+        None if credential.bootstrap.is_some() => creating_seed(secret, name, provider.spec(), credential, key),
         None => Err(missing(secret, reference, semantics)),
     }
 }
@@ -94,21 +94,51 @@ fn creating_seed(
     secret: &Secret,
     name: &str,
     provider: &ProviderSpec,
-    reference: &SeedSecretRef,
+    credential: &Credential,
     key: &FingerprintKey,
 ) -> Result<Seed, Unusable> {
-    let login = creating_login(secret, provider, reference)?;
-    let [username, password, token] =
-        [&login.username, &login.password, &login.subject_token].map(|text| revealed(text.as_ref()));
-    if token.is_none() && (username.is_none() || password.is_none()) {
+    let login = creating_login(secret, None, provider, &credential.seed_secret_ref)?;
+    if let Some(what) = lacking(provider, &login, credential) {
         let secret = secret.metadata.name.as_deref().unwrap_or_default();
-        let message = format!(
-            "Secret {secret} has neither tokens nor what brings the first ones (username and password; jfrogAccess: or access_token)"
-        );
+        let message = format!("Secret {secret} has neither tokens nor what brings the first ones ({what})");
         return Err(Unusable::Refused(Reason::SeedInvalid, message));
     }
     let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
-    Ok(seed_of(&serde_json::json!(["bootstrap", namespace, name, username, password, token]), key))
+    let [username, password, token] =
+        [&login.username, &login.password, &login.subject_token].map(|text| revealed(text.as_ref()));
+    let mut all = vec!["bootstrap".into(), namespace.into(), name.into(), username.into(), password.into(), token.into()];
+    // A refresh token is of no use to another client. A client's new secret begins a chain only where that secret is what begins it:
+    // elsewhere it is mended, and the chain goes on.
+    if let Beside::Client(_) = provider.api().beside() {
+        all.push(revealed(login.client_id.as_ref()).into());
+    }
+    if provider.api().begins() == Begins::Client {
+        let thumbprint = login.client_key.as_ref().map(SigningKey::thumbprint);
+        all.extend([revealed(login.client_secret.as_ref()).into(), thumbprint.into()]);
+    }
+    Ok(seed_of(&Value::Array(all), key))
+}
+
+/// What a seed without tokens does not have, of what brings the first ones; what another Secret has, the request says before it is
+/// sent.
+fn lacking(provider: &ProviderSpec, login: &Login, credential: &Credential) -> Option<&'static str> {
+    let logs_in = login.username.is_some() && login.password.is_some();
+    let shows = login.subject_token.is_some();
+    if let Beside::Client(oauth2) = provider.api().beside()
+        && oauth2.client_secret_ref.is_none()
+        && login.client_id.is_none()
+    {
+        return Some("client_id, or clientSecretRef with it");
+    }
+    match provider.api().begins() {
+        Begins::Client => None,
+        Begins::Password => (!logs_in).then_some("username and password"),
+        Begins::TokenOrPassword => (!shows && !logs_in).then_some("access_token, or username and password"),
+        Begins::Subject => {
+            let account = credential.service_account_ref.is_some();
+            (!shows && !account).then_some("subject_token, or credential.serviceAccountRef")
+        }
+    }
 }
 
 /// A seed without tokens, known by the credentials that it holds in their place.
@@ -121,18 +151,37 @@ fn revealed(text: Option<&SecretText>) -> Option<String> {
     text.map(|text| text.reveal().to_owned())
 }
 
-/// What brings the first tokens of a chain.
-pub(super) fn creating_login(secret: &Secret, provider: &ProviderSpec, reference: &SeedSecretRef) -> Result<Login, Unusable> {
-    let username = value(secret, reference.username_key.as_deref().unwrap_or("username"))?;
-    let password = value(secret, reference.password_key.as_deref().unwrap_or("password"))?;
-    let subject_token = match provider {
-        ProviderSpec::JfrogAccess(_) => value(secret, reference.access_token_key.as_deref().unwrap_or("access_token"))?,
-        ProviderSpec::JfrogDistribution(_)
-        | ProviderSpec::ElasticCloudEnterprise(_)
-        | ProviderSpec::Oauth2(_)
-        | ProviderSpec::Http(_) => None,
+/// What brings the first tokens of a chain; `client` is the Secret of the client's credentials, where one is named.
+pub(super) fn creating_login(
+    seed: &Secret,
+    client: Option<&Secret>,
+    provider: &ProviderSpec,
+    reference: &SeedSecretRef,
+) -> Result<Login, Unusable> {
+    let known = match provider.api().beside() {
+        Beside::Client(_) => login(Some(seed), client, provider, reference)?,
+        Beside::Nothing | Beside::Password | Beside::Keys(_) => Login::default(),
     };
-    Ok(Login { username, password, subject_token, ..Login::default() })
+    let begins = provider.api().begins();
+    let (username, password) = match begins {
+        Begins::Password | Begins::TokenOrPassword => (
+            value(seed, reference.username_key.as_deref().unwrap_or("username"))?,
+            value(seed, reference.password_key.as_deref().unwrap_or("password"))?,
+        ),
+        Begins::Client | Begins::Subject => (None, None),
+    };
+    let subject_token = match begins {
+        Begins::TokenOrPassword => value(seed, reference.access_token_key.as_deref().unwrap_or("access_token"))?,
+        Begins::Subject => value(seed, "subject_token")?,
+        Begins::Password | Begins::Client => None,
+    };
+    Ok(Login { username, password, subject_token, ..known })
+}
+
+/// Whether another token is shown for the one that is asked for.
+pub(super) fn shows(provider: &ProviderSpec, creates: bool) -> bool {
+    let api = provider.api();
+    if creates { api.begins() == Begins::Subject } else { api.takes(Wish::ServiceAccount) }
 }
 
 /// The seed of a chain whose tokens are obtained anew: no token, but the credentials, so that new ones begin it anew. Objects
@@ -145,33 +194,47 @@ fn credentials(
     key: &FingerprintKey,
 ) -> Result<Seed, Unusable> {
     let login = login(Some(secret), None, provider, reference)?;
-    let ProviderSpec::Oauth2(oauth2) = provider else { return Err(missing(secret, reference, Semantics::Reissue)) };
-    // What is missing besides, the request says before it is sent.
-    if login.client_id.is_none() && oauth2.client_authentication != Some(ClientAuthentication::None) {
-        return Err(missing(secret, reference, Semantics::Reissue));
-    }
     let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
-    let thumbprint = login.client_key.as_ref().map(SigningKey::thumbprint);
-    let mut all = vec![
-        namespace.into(),
-        name.into(),
-        revealed(login.client_id.as_ref()).into(),
-        revealed(login.client_secret.as_ref()).into(),
-        thumbprint.into(),
-    ];
-    // Objects from before there were subjects keep their fingerprints.
-    all.extend(revealed(login.subject_token.as_ref()).map(Value::from));
-    Ok(seed_of(&Value::Array(all), key))
+    // What is missing besides, the request says before it is sent.
+    match provider.api().beside() {
+        Beside::Client(oauth2)
+            if oauth2.client_authentication == Some(ClientAuthentication::None) || login.client_id.is_some() =>
+        {
+            let thumbprint = login.client_key.as_ref().map(SigningKey::thumbprint);
+            let mut all = vec![
+                namespace.into(),
+                name.into(),
+                revealed(login.client_id.as_ref()).into(),
+                revealed(login.client_secret.as_ref()).into(),
+                thumbprint.into(),
+            ];
+            // Objects from before there were subjects keep their fingerprints.
+            all.extend(revealed(login.subject_token.as_ref()).map(Value::from));
+            Ok(seed_of(&Value::Array(all), key))
+        }
+        Beside::Keys(_) if !login.named.is_empty() => {
+            let named: BTreeMap<_, _> = login.named.iter().map(|(name, value)| (name, value.reveal())).collect();
+            Ok(seed_of(&serde_json::json!(["keys", namespace, name, named]), key))
+        }
+        Beside::Keys(keys) => Err(lacks(secret, keys.first().copied().unwrap_or_default())),
+        Beside::Client(_) | Beside::Nothing | Beside::Password => Err(missing(secret, reference, Semantics::Reissue)),
+    }
 }
 
 fn missing(secret: &Secret, reference: &SeedSecretRef, semantics: Semantics) -> Unusable {
-    let key = match semantics {
-        Semantics::Reissue => "client_id",
-        Semantics::RenewsItself => reference.access_token_key.as_deref().unwrap_or("access_token"),
-        Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => {
-            reference.refresh_token_key.as_deref().unwrap_or("refresh_token")
-        }
-    };
+    lacks(
+        secret,
+        match semantics {
+            Semantics::Reissue => "client_id",
+            Semantics::RenewsItself => reference.access_token_key.as_deref().unwrap_or("access_token"),
+            Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => {
+                reference.refresh_token_key.as_deref().unwrap_or("refresh_token")
+            }
+        },
+    )
+}
+
+fn lacks(secret: &Secret, key: &str) -> Unusable {
     let name = secret.metadata.name.as_deref().unwrap_or_default();
     Unusable::Refused(Reason::SeedInvalid, format!("Secret {name} has no key {key}, or it is empty"))
 }
@@ -186,13 +249,14 @@ pub(super) fn login(
     let from = |secret: Option<&Secret>, key: &str| secret.map_or(Ok(None), |secret| value(secret, key));
     let client_ref = provider.client_secret_ref();
     let client = if client_ref.is_some() { client } else { seed };
-    Ok(match provider {
-        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) => Login {
+    Ok(match provider.api().beside() {
+        Beside::Nothing => Login::default(),
+        Beside::Password => Login {
             username: from(seed, reference.username_key.as_deref().unwrap_or("username"))?,
             password: from(seed, reference.password_key.as_deref().unwrap_or("password"))?,
             ..Login::default()
         },
-        ProviderSpec::Oauth2(oauth2) => {
+        Beside::Client(oauth2) => {
             let [id, secret, key, key_id] = client_ref.map_or(CLIENT_KEYS, ClientSecretRef::keys);
             let client_id = from(client, id)?;
             let subject_token = if oauth2.grant().has_subject() { from(seed, "subject_token")? } else { None };
@@ -203,10 +267,9 @@ pub(super) fn login(
             let client_key = client.map_or(Ok(None), |client| private_key(client, key))?;
             Login { client_key, client_key_id: from(client, key_id)?, ..found }
         }
-        ProviderSpec::ElasticCloudEnterprise(_) => Login::default(),
-        ProviderSpec::Http(http) => {
+        Beside::Keys(keys) => {
             let mut named = BTreeMap::new();
-            for key in http.seed_keys() {
+            for key in keys {
                 named.extend(from(seed, key)?.map(|value| (key.to_owned(), value)));
             }
             Login { named, ..Login::default() }
@@ -234,11 +297,7 @@ pub(super) async fn service_account_token(
 
 /// Whether a refresh needs more than the state holds.
 pub(super) fn needs_login(provider: &ProviderSpec) -> bool {
-    match provider {
-        ProviderSpec::JfrogAccess(_) | ProviderSpec::JfrogDistribution(_) | ProviderSpec::Oauth2(_) => true,
-        ProviderSpec::ElasticCloudEnterprise(_) => false,
-        ProviderSpec::Http(http) => !http.seed_keys().is_empty(),
-    }
+    provider.api().beside() != Beside::Nothing
 }
 
 /// A private key in a Secret.
@@ -269,31 +328,78 @@ fn value(secret: &Secret, key: &str) -> Result<Option<SecretText>, Unusable> {
     Ok((!text.is_empty()).then(|| SecretText::new(text)))
 }
 
-/// What connections to a provider are made with.
-pub(super) async fn tls(cluster: &Cluster, namespace: &str, provider: &ProviderSpec) -> Result<TlsMaterial, Unusable> {
-    let mut material = TlsMaterial::default();
-    let Some(tls) = provider.tls() else { return Ok(material) };
-    if let Some(reference) = &tls.ca_bundle_ref {
-        material.ca_bundle = Some(ca_bundle(cluster, namespace, reference).await?);
-    }
-    if let Some(reference) = &tls.client_certificate_ref {
-        material.client_certificate = Some(client_certificate(cluster, namespace, reference).await?);
-    }
-    Ok(material)
+/// What connections to a provider are made with, as its Secrets and ConfigMaps hold it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outfit {
+    tls: TlsMaterial,
+    proxy: Option<Proxy>,
+    /// The resourceVersion of the ConfigMap that the authorities are from.
+    pub(super) bundle: Option<String>,
 }
 
-async fn ca_bundle(cluster: &Cluster, namespace: &str, reference: &CaBundleRef) -> Result<CaBundle, Unusable> {
+impl Outfit {
+    /// The connection with what it is made with.
+    pub(super) fn on(self, connection: &Connection) -> Connection {
+        Connection { tls: self.tls, proxy: self.proxy, ..connection.clone() }
+    }
+}
+
+/// Reads what connections to a provider are made with.
+pub(super) async fn outfit(cluster: &Cluster, namespace: &str, provider: &ProviderSpec) -> Result<Outfit, Unusable> {
+    let mut outfit = tls(cluster, namespace, provider).await?;
+    let Some(proxy) = provider.proxy() else { return Ok(outfit) };
+    let credentials = match &proxy.credentials_secret_ref {
+        Some(reference) => Some(proxy_credentials(cluster, namespace, &reference.name).await?),
+        None => None,
+    };
+    outfit.proxy = Some(Proxy { url: proxy.url.clone(), credentials });
+    Ok(outfit)
+}
+
+async fn proxy_credentials(cluster: &Cluster, namespace: &str, name: &str) -> Result<ProxyCredentials, Unusable> {
+    let refuse = |what: String| Unusable::Refused(Reason::ProxyCredentialsInvalid, what);
+    let here = |unusable: Unusable| match unusable {
+        Unusable::Refused(_, what) => refuse(what),
+        Unusable::Unavailable => Unusable::Unavailable,
+    };
+    let secret = opted_in(cluster, namespace, name).await.map_err(here)?;
+    let value = |key: &str| {
+        let value = value(&secret, key).map_err(here)?;
+        value.ok_or_else(|| refuse(format!("Secret {name} has no key {key}, or it is empty")))
+    };
+    let (username, password) = (value("username")?, value("password")?);
+    if username.reveal().contains(':') {
+        return Err(refuse(format!("Secret {name}, key username: holds a colon, which Basic authentication cannot carry")));
+    }
+    Ok(ProxyCredentials { username, password })
+}
+
+async fn tls(cluster: &Cluster, namespace: &str, provider: &ProviderSpec) -> Result<Outfit, Unusable> {
+    let mut outfit = Outfit::default();
+    let Some(tls) = provider.tls() else { return Ok(outfit) };
+    if let Some(reference) = &tls.ca_bundle_ref {
+        let (bundle, version) = ca_bundle(cluster, namespace, reference).await?;
+        (outfit.tls.ca_bundle, outfit.bundle) = (Some(bundle), version);
+    }
+    if let Some(reference) = &tls.client_certificate_ref {
+        outfit.tls.client_certificate = Some(client_certificate(cluster, namespace, reference).await?);
+    }
+    Ok(outfit)
+}
+
+async fn ca_bundle(cluster: &Cluster, namespace: &str, reference: &CaBundleRef) -> Result<(CaBundle, Option<String>), Unusable> {
     let refuse = |what: String| Unusable::Refused(Reason::CaBundleInvalid, what);
     let place = format!("{:?} {}, key {}", reference.kind, reference.name, reference.key());
-    let pem = match cluster.ca_bundle(namespace, reference).await {
-        Ok(Some(pem)) => pem,
-        Ok(None) | Err(Trouble::Missing) => {
+    let (pem, version) = match cluster.ca_bundle(namespace, reference).await {
+        Ok((Some(pem), version)) => (pem, version),
+        Ok((None, _)) | Err(Trouble::Missing) => {
             return Err(refuse(format!("{place} does not exist: create it with the PEM text of the certificate authorities")));
         }
         Err(Trouble::Denied) => return Err(refuse(format!("the API server does not let the operator read {place}"))),
         Err(Trouble::Conflict | Trouble::Unclear) => return Err(Unusable::Unavailable),
     };
-    CaBundle::parse(&pem).map_err(|why: NotSent| refuse(format!("{place}: {why}")))
+    let bundle = CaBundle::parse(&pem).map_err(|why: NotSent| refuse(format!("{place}: {why}")))?;
+    Ok((bundle, version))
 }
 
 async fn client_certificate(

@@ -6,14 +6,15 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument as _, Span};
 
 use super::Context;
 use super::cluster::Owner;
+use super::gate::Pass;
 use super::metrics::Operation;
 use super::transport::Connection;
 use super::unwritten;
@@ -21,7 +22,7 @@ use crate::api::RefreshableToken;
 use crate::provider::{Delivery, Lost, NotSent, TokenRequest};
 use crate::refresh::conclude::mark;
 use crate::refresh::exchange::{
-    Brief, Event, Exchange, Finished, Mark, MarkAnswer, Memento, Outcome, OutputAnswer, StateAnswer, Step, WriteAnswer,
+    Brief, Event, Exchange, Finished, Mark, MarkAnswer, Memento, Outcome, OutputAnswer, Question, StateAnswer, Step, WriteAnswer,
 };
 use crate::refresh::journal::Place;
 
@@ -37,8 +38,10 @@ pub(super) struct Job {
     pub(super) connection: Connection,
     /// When the claim was first written, on the clock that counts suspend.
     pub(super) claimed: Option<Duration>,
+    /// When the token ends, for the order in which places are given; none: it is not known, and others go first.
+    pub(super) ends: Option<DateTime<Utc>>,
     /// The right to be one of those in flight, from the claim (or the light path's request) to the end.
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<Pass>,
     /// It has given that right back, because what it holds is refused wherever it is written: others must not wait for it.
     pub(super) set_apart: bool,
 }
@@ -108,6 +111,9 @@ impl Job {
             Step::Send { .. } => {
                 tracing::info_span!("provider.refresh", provider = self.provider, status_code = tracing::field::Empty)
             }
+            Step::Ask { question, .. } => {
+                tracing::info_span!("provider.ask", provider = self.provider, question = ?question, status_code = tracing::field::Empty)
+            }
             Step::WriteState(write) => {
                 tracing::info_span!("state.write", secret = self.place.state_secret, dry_run = write.dry_run)
             }
@@ -135,7 +141,7 @@ impl Job {
             Step::WriteState(write) => {
                 if write.state.claim.is_some() && !write.dry_run {
                     if !self.set_apart {
-                        take_place(&self.context, &mut self.permit).await;
+                        take_place(&self.context, &self.owner.uid, self.ends, &mut self.permit).await;
                     }
                     self.claimed.get_or_insert(self.context.clock.since_boot());
                 }
@@ -157,8 +163,15 @@ impl Job {
             Step::Connect { url } => Event::Connected(self.context.calls.connect(&url, &self.connection).await),
             Step::Mark(mark) => Event::Marked(self.mark(&mark).await),
             Step::Send { request, within } => {
-                take_place(&self.context, &mut self.permit).await;
+                take_place(&self.context, &self.owner.uid, self.ends, &mut self.permit).await;
                 self.send(&request, within).await
+            }
+            Step::Ask { request, question } => {
+                // A step is part of a refresh; nothing else waits for those.
+                if question == Question::Step {
+                    take_place(&self.context, &self.owner.uid, self.ends, &mut self.permit).await;
+                }
+                Event::Asked(self.call(&request, question.into()).await)
             }
             Step::Output { action, seen, rendered, .. } => {
                 let (answer, metadata) = cluster.output(&self.owner, action, seen.as_ref(), &rendered).await;
@@ -191,19 +204,25 @@ impl Job {
         let sent = self.context.clock.now();
         let passed = self.claimed.map(|claimed| self.context.clock.since_boot().saturating_sub(claimed)).unwrap_or_default();
         let late = within.is_some_and(|within| passed > within);
-        if late || self.context.stopping.is_cancelled() {
+        if late {
             return Event::Delivered { delivery: Delivery::NotSent(NotSent::HeldBack), sent };
         }
-        let Ok(request) = request.signed(sent) else {
-            return Event::Delivered { delivery: Delivery::NotSent(NotSent::NotSigned), sent };
-        };
+        Event::Delivered { delivery: self.call(request, Operation::Refresh).await, sent }
+    }
+
+    /// One request to the token API; none once the operator is stopping.
+    async fn call(&self, request: &TokenRequest, operation: Operation) -> Delivery {
+        if self.context.stopping.is_cancelled() {
+            return Delivery::NotSent(NotSent::HeldBack);
+        }
+        let Ok(request) = request.signed(self.context.clock.now()) else { return Delivery::NotSent(NotSent::NotSigned) };
         let begun = Instant::now();
         let delivery = self.context.calls.send(&request, &self.connection).await;
         if let Delivery::Answered(reply) = &delivery {
             Span::current().record("status_code", reply.status);
         }
-        self.context.metrics.provider_called(self.provider, Operation::Refresh, &delivery, begun.elapsed());
-        Event::Delivered { delivery, sent }
+        self.context.metrics.provider_called(self.provider, operation, &delivery, begun.elapsed());
+        delivery
     }
 }
 
@@ -232,10 +251,9 @@ impl Propagation {
 
 /// Waits for a place among those in flight. What comes before, such as a connection to a host that does not answer, takes
 /// none, so that a broken object does not hold up the others.
-async fn take_place(context: &Context, place: &mut Option<OwnedSemaphorePermit>) {
+async fn take_place(context: &Context, uid: &str, ends: Option<DateTime<Utc>>, place: &mut Option<Pass>) {
     if place.is_none() {
-        // The semaphore is never closed.
-        *place = Arc::clone(&context.in_flight).acquire_owned().await.ok();
+        *place = Some(context.in_flight.enter(context.max_in_flight, uid, ends).await);
     }
 }
 
@@ -250,6 +268,7 @@ fn broken(step: &Step) -> Option<Event> {
         Step::ReadJournal | Step::ReadEscrow(_) => Some(Event::Remembered(Memento::Unclear)),
         Step::Output { .. } => Some(Event::Output(OutputAnswer::Unclear)),
         Step::Pause(_) | Step::Done(_) => Some(Event::Paused),
+        Step::Ask { .. } => Some(Event::Asked(Delivery::Lost { why: Lost::Broken, partial: None })),
         Step::Send { .. } => None,
     }
 }

@@ -46,6 +46,8 @@ use host::HostPattern;
 ///   gives it mapped into IPv6 or behind NAT64.
 /// - `schemes`: `https`, `http` or both; `http` only with `hosts`. Default: `[https]`. `https` stays allowed in any case.
 ///
+/// The address of a proxy is judged as that of a token API; see [`check_proxy`](Self::check_proxy).
+///
 /// What the rules that match a host allow adds up. A rule that adds nothing is refused, because it looks like a limit.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EndpointPolicy {
@@ -86,6 +88,9 @@ pub enum Refused {
     /// Neither `https` nor allowed `http`.
     #[error("the URL must begin with https:// (http:// needs a rule of the endpoint policy that names the host)")]
     Scheme,
+    /// No address of a proxy.
+    #[error("the address of a proxy must be http:// with a host and a port")]
+    ProxyForm,
     /// `user:password@`.
     #[error("the URL must not hold user information")]
     UserInfo,
@@ -126,6 +131,24 @@ impl EndpointPolicy {
     /// The host must be written as it is understood, so that no second reader of the same text (CRD rule, resolver, log) sees
     /// another host: `2130706433`, `0x7f.1`, percent signs, backslashes and characters beyond ASCII are refused.
     pub fn check_url(&self, text: &str) -> Result<Url, Refused> {
+        let url = self.check_place(text)?;
+        let http = url.scheme() == "http" && self.matching(url.host_str().unwrap_or_default()).any(|rule| rule.http);
+        if url.scheme() == "https" || http { Ok(url) } else { Err(Refused::Scheme) }
+    }
+
+    /// As [`check_url`](Self::check_url), for the address of a proxy: a host and a port. They are judged as those of a token API are. Its
+    /// `http` needs no rule: a tunnel is asked for in clear text, and no token goes outside of it.
+    pub fn check_proxy(&self, text: &str) -> Result<Url, Refused> {
+        let url = self.check_place(text)?;
+        if url.scheme() != "http" {
+            return Err(Refused::ProxyForm);
+        }
+        let bare = url.path() == "/" && url.query().is_none();
+        if bare { Ok(url) } else { Err(Refused::ProxyForm) }
+    }
+
+    /// What holds for every URL: its form, its host, its port.
+    fn check_place(&self, text: &str) -> Result<Url, Refused> {
         let written = written_host(text)?;
         let url = Url::parse(text).map_err(|_| Refused::NotAUrl)?;
         if url.fragment().is_some() {
@@ -141,11 +164,7 @@ impl EndpointPolicy {
             Some(Host::Ipv6(ip)) if written.starts_with('[') => self.check_address(host, ip.into())?,
             _ => return Err(Refused::HostForm),
         }
-        if url.port() == Some(0) {
-            return Err(Refused::HostForm);
-        }
-        let http = url.scheme() == "http" && self.matching(host).any(|rule| rule.http);
-        if url.scheme() == "https" || http { Ok(url) } else { Err(Refused::Scheme) }
+        if url.port() == Some(0) { Err(Refused::HostForm) } else { Ok(url) }
     }
 
     /// Whether `host`, a name or a literal address, may be called at `ip`.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 use zeroize::Zeroizing;
 
@@ -102,6 +103,7 @@ pub(super) async fn replay(context: &Arc<Context>) {
             let connection = Connection {
                 reach,
                 tls: TlsMaterial::default(),
+                proxy: None,
                 connect_timeout: Duration::ZERO,
                 request_timeout: Duration::ZERO,
             };
@@ -114,6 +116,8 @@ pub(super) async fn replay(context: &Arc<Context>) {
                 provider,
                 connection,
                 claimed: None,
+                // Whose answer is there already does not wait behind those who have yet to ask.
+                ends: Some(DateTime::<Utc>::MIN_UTC),
                 permit: None,
                 set_apart: false,
             };

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 
+use super::credential::Outfit;
 use super::seen::number;
-use super::transport::TlsMaterial;
 use crate::api::RefreshableToken;
 use crate::refresh::decide::{Memory, SeedView};
 use crate::refresh::rollout::Tries;
@@ -23,9 +23,11 @@ pub(super) struct Remembered {
     pub(super) watched: Option<(String, Duration)>,
     /// When a status was last written for which nothing had been done, on the clock that counts suspend.
     pub(super) restated: Option<Duration>,
-    /// What connections to the token API are made with, and the resourceVersion of the client certificate's Secret.
-    pub(super) tls: Option<(Option<String>, TlsMaterial)>,
+    /// What connections to the token API are made with, and the resourceVersions of the Secrets that were shown then.
+    pub(super) outfit: Option<(Vec<Option<String>>, Outfit)>,
     pub(super) login: Option<(LoginVersions, Login)>,
+    /// The resourceVersion of the ConfigMap with the certificate authorities, as it was read or looked at last.
+    pub(super) bundle: Option<String>,
     /// Roll-outs that failed.
     pub(super) rollouts: Tries,
 }
@@ -96,6 +98,17 @@ impl Memories {
             inner.looked.insert(uid.to_owned(), now);
         }
         due
+    }
+
+    /// Takes the resourceVersion that the ConfigMap with an object's certificate authorities has now; whether it is another.
+    pub(super) fn found_bundle(&self, uid: &str, version: Option<&str>) -> bool {
+        let mut inner = self.lock();
+        let Some(remembered) = inner.objects.get_mut(uid) else { return false };
+        let changed = remembered.bundle.as_deref() != version;
+        if changed {
+            remembered.bundle = version.map(str::to_owned);
+        }
+        changed
     }
 
     /// Makes sure that one seed is adopted by one object at a time; none while another object is at it.

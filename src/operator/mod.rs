@@ -3,6 +3,7 @@
 //! `reconcile` looks at one object: facts → decision → exchange (`drive`) → report. All requests to Kubernetes are in
 //! `cluster`, all calls of token APIs in `transport`, the time is read in `clock` only.
 
+mod bundles;
 pub mod check;
 pub mod clock;
 pub mod cluster;
@@ -10,6 +11,7 @@ mod credential;
 mod deletion;
 mod drive;
 pub mod endpoint;
+mod gate;
 pub mod journal;
 mod kept;
 pub mod key;
@@ -37,14 +39,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::RefreshableToken;
 use crate::token::FingerprintKey;
+use bundles::Bundles;
 use clock::Clock;
 use cluster::Cluster;
+use gate::Gate;
 use kept::KeptAnswers;
 use memory::Memories;
 use metrics::Metrics;
@@ -68,8 +72,11 @@ pub struct Context {
     /// Where a controller can be told to look at an object: of each watched namespace, or of all at once.
     wakes: Mutex<Vec<Wake>>,
     providers: Providers,
+    bundles: Bundles,
+    /// In front of the exchanges under way.
+    in_flight: Arc<Gate>,
     /// How many exchanges may run at once: so many tokens are at risk when the process dies.
-    in_flight: Arc<Semaphore>,
+    max_in_flight: usize,
     /// Exchanges under way; nothing cancels them.
     exchanges: TaskTracker,
     /// The operator is stopping or leads no longer: nothing new is spent.
@@ -103,7 +110,9 @@ impl Context {
             stores: Mutex::default(),
             wakes: Mutex::default(),
             providers: Providers::default(),
+            bundles: Bundles::default(),
             in_flight: Arc::clone(&self.in_flight),
+            max_in_flight: self.max_in_flight,
             exchanges: self.exchanges.clone(),
             stopping,
             key: self.key.clone(),
@@ -126,6 +135,15 @@ impl Context {
             // The receiver is gone only while the operator stops.
             let _ = wake.send(object);
         }
+    }
+
+    /// An object as the watches hold it.
+    fn object(
+        &self,
+        reference: &ObjectRef<DeserializeGuard<RefreshableToken>>,
+    ) -> Option<Arc<DeserializeGuard<RefreshableToken>>> {
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().find_map(|store| store.get(reference))
     }
 
     /// Every object that the watches hold.

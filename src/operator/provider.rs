@@ -17,14 +17,14 @@ use super::Context;
 use super::cluster::Trouble;
 use super::credential::Unusable;
 use super::endpoint::Reach;
-use super::transport::{Connection, TlsMaterial};
+use super::transport::{Connection, Proxy, TlsMaterial};
 use crate::api::{
     AllowedNamespaces, ClusterTokenProvider, ConditionStatus, ConditionType, Limits, ProviderKind, ProviderRef, ProviderSpec,
     Reason, RefreshableToken, TokenProvider, TokenProviderStatus, validate_provider,
 };
 use discovery::Discovered;
+pub(super) use limits::ProviderKey;
 use limits::Turnstiles;
-pub(super) use limits::{Pass, ProviderKey};
 pub(super) use probe::run;
 
 /// How long the labels of a namespace count as known. Our choice: a namespace that is taken away from a provider may go on for a
@@ -52,6 +52,7 @@ impl Resolved {
         Connection {
             reach: self.reach,
             tls: TlsMaterial::default(),
+            proxy: self.spec.proxy().map(|proxy| Proxy { url: proxy.url.clone(), credentials: None }),
             connect_timeout: timeouts.connect(),
             request_timeout: timeouts.request(),
         }
@@ -87,6 +88,11 @@ impl Providers {
         *lock(&self.stores) = stores;
     }
 
+    /// The Secrets and ConfigMaps of a namespace may have been mended.
+    pub(super) fn forget_failed_discoveries(&self, home: &str) {
+        self.discovered.forget_failed(home);
+    }
+
     fn known(&self, namespace: &str, name: &str) -> Shown<TokenProvider> {
         let stores = lock(&self.stores);
         let fits = |scope: &Option<String>| scope.as_deref().is_none_or(|scope| scope == namespace);
@@ -118,7 +124,7 @@ impl Context {
     }
 
     /// What the object or its provider says of the token API.
-    async fn named(&self, object: &RefreshableToken) -> Result<Resolved, Unusable> {
+    pub(super) async fn named(&self, object: &RefreshableToken) -> Result<Resolved, Unusable> {
         let home = object.namespace().unwrap_or_default();
         match (&object.spec.provider, &object.spec.provider_ref) {
             (Some(spec), _) => Ok(Resolved { spec: spec.clone(), home, reach: Reach::Namespace, version: None, limits: None }),

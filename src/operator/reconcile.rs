@@ -1,5 +1,6 @@
 //! One object's turn: gather facts, decide, run what was decided, report. Nothing is decided here.
 
+mod credentials;
 mod report;
 
 use std::ops::ControlFlow;
@@ -22,18 +23,17 @@ use super::cluster::{Owner, output_view};
 use super::credential::{self, Unusable};
 use super::deletion;
 use super::drive::{Driven, Job};
-use super::endpoint::Reach;
-use super::memory::{LoginVersions, Remembered};
+use super::gate::Pass;
+use super::memory::Remembered;
 use super::metrics::CONTROLLER;
-use super::provider::{Pass, ProviderKey, Resolved};
+use super::provider::{ProviderKey, Resolved};
 use super::rival;
 use super::telemetry;
-use super::transport::{Connection, TlsMaterial};
 use crate::api::{Limits, OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::provider::{Provider, Semantics};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
-use crate::refresh::decide::{Facts, OutputView, Plan, ProviderView, Rival, SeedView, Trigger, decide};
-use crate::refresh::exchange::{Brief, KnownChain, Outcome, Task};
+use crate::refresh::decide::{Facts, OutputView, Plan, ProviderView, Rival, SeedView, Trigger, decide, to_begin};
+use crate::refresh::exchange::{Brief, KnownChain, Outcome, Policy, Task};
 use crate::refresh::journal::Place;
 use crate::refresh::schedule::after;
 use crate::refresh::state::{Claim, Owner as ChainOwner};
@@ -125,12 +125,22 @@ async fn undecodable(context: &Context, invalid: &InvalidObject) -> Action {
     Action::await_change()
 }
 
+/// What tells one sight of a provider from another.
+fn with_bundle(seen: Option<&str>, bundle: Option<&str>) -> Option<String> {
+    match (seen, bundle) {
+        (seen, None) => seen.map(str::to_owned),
+        (seen, Some(bundle)) => Some(format!("{} authorities={bundle}", seen.unwrap_or_default())),
+    }
+}
+
 /// One look at one object.
 struct Turn {
     context: Arc<Context>,
     object: RefreshableToken,
     provider: Result<Resolved, (Reason, String)>,
-    /// Changes with the provider and with the Secrets that it names.
+    /// Changes with the provider and with the Secrets that it names, as the watches showed them.
+    seen: Option<String>,
+    /// The same, and with the ConfigMap that was read last.
     version: Option<String>,
     uid: String,
     name: String,
@@ -164,12 +174,13 @@ impl Turn {
             Err(Unusable::Refused(reason, message)) => Err((reason, message)),
             Err(Unusable::Unavailable) => return Err(Action::requeue(UNAVAILABLE_PAUSE)),
         };
-        let version = provider.as_ref().ok().and_then(|provider| context.version(provider));
+        let watched = provider.as_ref().ok().and_then(|provider| context.version(provider));
         Ok(Self {
+            version: with_bundle(watched.as_deref(), remembered.bundle.as_deref()),
+            seen: watched,
             context,
             object,
             provider,
-            version,
             uid,
             name,
             namespace,
@@ -323,7 +334,7 @@ impl Turn {
             None => None,
         };
         let provider = self.offer(&resolved);
-        let creates = trigger == Trigger::Bootstrap;
+        let creates = trigger == Trigger::Bootstrap || (trigger == Trigger::Manual && to_begin(&self.facts()));
         let credentials = self.credentials(&resolved, task, preflight, creates).await;
         let (login, connection) = match credentials {
             Ok(found) => found,
@@ -346,6 +357,7 @@ impl Turn {
             provider: resolved.spec.name(),
             connection,
             claimed: None,
+            ends: self.ends(),
             permit: None,
             set_apart: false,
         };
@@ -363,11 +375,15 @@ impl Turn {
 
     /// Asks for a turn at a provider that has limits; or says how soon to ask again.
     fn ask(&self, (provider, limits): &(ProviderKey, Limits)) -> Result<Pass, Duration> {
+        self.context.providers.turnstiles.ask(provider, *limits, &self.uid, self.ends(), self.context.clock.since_boot())
+    }
+
+    /// When the token ends, for the order in which tokens that wait for each other have their turn.
+    fn ends(&self) -> Option<DateTime<Utc>> {
         let known = self.status.token.as_ref().and_then(|token| token.expiration_time);
         let created = self.object.metadata.creation_timestamp.as_ref();
         let created = created.and_then(|time| DateTime::from_timestamp(time.0.as_second(), 0));
-        let ends = known.or(created.map(|created| after(created, NEWCOMER)));
-        self.context.providers.turnstiles.ask(provider, *limits, &self.uid, ends, self.context.clock.since_boot())
+        known.or(created.map(|created| after(created, NEWCOMER)))
     }
 
     /// Waits for its turn; says what the passing of time makes of the token.
@@ -383,90 +399,6 @@ impl Turn {
         let Outcome::Held { claim, .. } = outcome else { return self.remembered.watched = None };
         if self.remembered.watched.as_ref().is_none_or(|(watched, _)| watched != claim) {
             self.remembered.watched = Some((claim.clone(), self.context.clock.since_boot()));
-        }
-    }
-
-    fn connection(&self, resolved: &Resolved) -> Connection {
-        let connection = resolved.connection();
-        let longest = self.offer(resolved).semantics().longest_request().unwrap_or(Duration::MAX);
-        Connection { request_timeout: connection.request_timeout.min(longest), ..connection }
-    }
-
-    async fn credentials(
-        &mut self,
-        resolved: &Resolved,
-        task: Task,
-        preflight: bool,
-        creates: bool,
-    ) -> Result<(Login, Connection), Unusable> {
-        let Resolved { spec: provider, home, .. } = resolved;
-        let reference = self.object.spec.credential.seed_secret_ref.clone();
-        let mut connection = self.connection(resolved);
-        if task == Task::Publish && self.status.attempt.is_none() {
-            return Ok((Login::default(), connection));
-        }
-        if provider.tls().is_some() {
-            connection.tls = self.tls(resolved, preflight).await?;
-        }
-        if creates {
-            let secret = credential::opted_in(&self.context.cluster, &self.namespace, &reference.name).await?;
-            return Ok((credential::creating_login(&secret, provider, &reference)?, connection));
-        }
-        if !credential::needs_login(provider) {
-            return Ok((Login::default(), connection));
-        }
-        let seed_name = &reference.name;
-        let client_name = provider.client_secret_ref().map(|client| client.name.clone());
-        let seen = &self.context.seen;
-        let client_version = client_name.as_deref().and_then(|name| seen.version(home, name));
-        // Of a Secret that no watch shows nobody can tell whether it is still the same.
-        let told = client_name.is_none() || client_version.is_some() || resolved.reach == Reach::Namespace;
-        let versions = LoginVersions { seed: seen.version(&self.namespace, seed_name), client: client_version };
-        if let Some((known, login)) = &self.remembered.login
-            && *known == versions
-            && told
-            && !preflight
-        {
-            return Ok((self.showing(login.clone()).await?, connection));
-        }
-        let client = match &client_name {
-            Some(name) => Some(credential::opted_in(&self.context.cluster, home, name).await?),
-            None => None,
-        };
-        if self.seed_secret.is_none() && versions.seed.is_some() && client.is_none() {
-            self.seed_secret = Some(credential::opted_in(&self.context.cluster, &self.namespace, seed_name).await?);
-        }
-        let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), provider, &reference)?;
-        self.remembered.login = Some((versions, login.clone()));
-        Ok((self.showing(login).await?, connection))
-    }
-
-    /// Adds the token of the ServiceAccount that the object names: a new one each time, which is kept nowhere.
-    async fn showing(&self, login: Login) -> Result<Login, Unusable> {
-        let Some(account) = &self.object.spec.credential.service_account_ref else { return Ok(login) };
-        if !self.context.service_account_tokens {
-            let message = "this operator asks for no tokens of ServiceAccounts: it was started without --service-account-tokens (chart: \
-                           serviceAccountTokens.enabled=true)";
-            return Err(Unusable::Refused(Reason::ServiceAccountTokenUnavailable, message.to_owned()));
-        }
-        let token = credential::service_account_token(&self.context.cluster, &self.namespace, account).await?;
-        Ok(Login { subject_token: Some(token), ..login })
-    }
-
-    /// What the connection is made with: as it was read last, unless that may have changed.
-    async fn tls(&mut self, resolved: &Resolved, preflight: bool) -> Result<TlsMaterial, Unusable> {
-        let Resolved { spec: provider, home, .. } = resolved;
-        let shown = provider.client_certificate_ref();
-        let version = shown.and_then(|shown| self.context.seen.version(home, &shown.name));
-        // Of a certificate that no watch shows nobody can tell whether it is still the same.
-        let told = shown.is_none() || version.is_some();
-        match &self.remembered.tls {
-            Some((known, tls)) if *known == version && told && !preflight => Ok(tls.clone()),
-            Some(_) | None => {
-                let tls = credential::tls(&self.context.cluster, home, provider).await?;
-                self.remembered.tls = Some((version, tls.clone()));
-                Ok(tls)
-            }
         }
     }
 
@@ -496,6 +428,7 @@ impl Turn {
             known: KnownChain::of(&self.status, self.remembered.memory.generation),
             preflight,
             creates: false,
+            policy: Policy::of(&self.object.spec),
             expects_state: self.status.seed.is_some() || self.status.attempt.is_some(),
             void_claims: self.remembered.memory.void_claims.clone(),
             key: self.context.key.clone(),

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Context;
+use super::bundles;
 use super::leader::Election;
 use super::provider;
 use super::reconcile::{after_breakdown, reconcile};
@@ -109,7 +110,7 @@ async fn work(context: &Arc<Context>) {
         listed.recv().await;
         context.metrics.set_ready();
     };
-    tokio::join!(futures::future::join_all(running), provider::run(context), ready);
+    tokio::join!(futures::future::join_all(running), provider::run(context), bundles::look_after(context), ready);
     context.metrics.end_term();
 }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Config, ResourceExt as _};
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::Context;
+use super::bundles::Bundles;
 use super::clock::{Clock, SystemClock};
 use super::cluster::{Cluster, Trouble};
 use super::endpoint::EndpointPolicy;
@@ -59,7 +59,7 @@ pub struct Settings {
     pub journal_dir: Option<PathBuf>,
     /// Only one replica works at a time: the one that holds the Lease.
     pub leader_elect: bool,
-    /// How many exchanges may run at once.
+    /// How many exchanges may run at once. With more, the token that ends soonest goes first.
     pub max_in_flight: usize,
     /// Name of this replica.
     pub pod: String,
@@ -92,7 +92,7 @@ pub struct Parts {
     pub operator_namespace: String,
     /// Only one replica works at a time: the one that holds the Lease.
     pub leader_elect: bool,
-    /// How many exchanges may run at once.
+    /// How many exchanges may run at once. With more, the token that ends soonest goes first.
     pub max_in_flight: usize,
     /// Name of this replica.
     pub pod: String,
@@ -196,7 +196,9 @@ impl Operator {
             stores: Mutex::default(),
             wakes: Mutex::default(),
             providers: Providers::default(),
-            in_flight: Arc::new(Semaphore::new(parts.max_in_flight)),
+            bundles: Bundles::default(),
+            in_flight: Arc::default(),
+            max_in_flight: parts.max_in_flight,
             exchanges: TaskTracker::new(),
             stopping: CancellationToken::new(),
             key: keys.fingerprint,

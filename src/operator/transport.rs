@@ -1,7 +1,7 @@
 //! The one way to a token API: one request on one connection of its own, and what its end proves.
 //!
-//! Nothing here repeats a request, follows a redirect, keeps a connection, asks a proxy or reads an answer's meaning. No URL
-//! path, query, header or body is logged.
+//! Nothing here repeats a request, follows a redirect, keeps a connection, asks a proxy that the provider does not name or reads an
+//! answer's meaning. No URL path, query, header or body is logged.
 
 mod http;
 mod lookup;
@@ -11,6 +11,7 @@ mod ssrf;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tunnel;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -24,12 +25,15 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use url::{Host, Url};
 
+use self::http::Carried;
 use crate::operator::endpoint::{EndpointPolicy, Reach};
 use crate::provider::{Delivery, Lost, NotSent, TokenRequest};
 use lookup::{Lookup, Resolver};
 pub use tls::{CaBundle, ClientCertificate, TlsMaterial, UnusableCertificate};
+pub use tunnel::{Proxy, ProxyCredentials};
 
 /// Most clients kept. Our choice: as many different authorities and time limits as one cluster plausibly has.
 const MOST_CLIENTS: usize = 32;
@@ -41,7 +45,9 @@ pub struct Connection {
     pub reach: Reach,
     /// Whom it trusts, and what it shows of itself.
     pub tls: TlsMaterial,
-    /// Until the connection stands, DNS and TLS included.
+    /// What lies between; none: nothing, whatever the environment says.
+    pub proxy: Option<Proxy>,
+    /// Until the connection stands, DNS, proxy and TLS included.
     pub connect_timeout: Duration,
     /// Until the whole answer is there, counted from the start.
     pub request_timeout: Duration,
@@ -133,19 +139,17 @@ impl Transport {
         delivery
     }
 
-    /// Connects as [`send`](Self::send) would, with DNS, policy, TCP and TLS, and hangs up without a byte of HTTP.
+    /// Connects as [`send`](Self::send) would, with DNS, policy, TCP, proxy and TLS, and hangs up without a byte of HTTP to the token
+    /// API.
     pub async fn connect(&self, url: &str, connection: &Connection) -> Result<(), NotSent> {
-        let url = self.allowed(url, connection.reach)?;
+        let url = self.allowed(url, connection)?;
         let client = self.client(connection, &url)?;
         let connected = async {
-            let addresses = self.shared.addresses(&url, connection.reach).await?;
-            let tcp = TcpStream::connect(addresses.as_slice()).await.map_err(|error| outcome::handshake(&error))?;
+            let tcp = self.reached(&url, connection).await?;
             if url.scheme() == "http" {
                 return Ok(());
             }
-            let name = server_name(&url).ok_or(NotSent::TlsRejected)?;
-            let connector = TlsConnector::from(Arc::clone(&client.tls));
-            let mut tls = connector.connect(name, tcp).await.map_err(|error| outcome::handshake(&error))?;
+            let mut tls = secured(&url, tcp, &client).await?;
             let taken = outcome::taken(&mut tls).await;
             // A polite end; whether it arrives changes nothing.
             let _ = tls.shutdown().await;
@@ -155,12 +159,16 @@ impl Transport {
     }
 
     async fn exchange(&self, request: &TokenRequest, connection: &Connection) -> Result<Delivery, NotSent> {
-        let url = self.allowed(&request.url, connection.reach)?;
+        let url = self.allowed(&request.url, connection)?;
         let client = self.client(connection, &url)?;
         // The clock of tokio looks at the answer before it looks at the time; the client's own looks at the time first and
         // would throw away an answer that is there when a busy process comes back late.
         let deadline = Instant::now() + connection.request_timeout;
-        let answer = match timeout_at(deadline, client.http.execute(http::request(request, url)?)).await {
+        let request = http::request(request, url.clone())?;
+        if connection.proxy.is_some() {
+            return self.exchange_behind_proxy(&url, request, connection, &client, deadline).await;
+        }
+        let answer = match timeout_at(deadline, client.http.execute(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 let lost = Delivery::Lost { why: outcome::lost(&error), partial: None };
@@ -171,17 +179,71 @@ impl Transport {
         Ok(http::read(answer, deadline).await)
     }
 
-    fn allowed(&self, url: &str, reach: Reach) -> Result<Url, NotSent> {
-        self.shared.resolver(reach).policy().check_url(url).map_err(|why| {
+    /// The client knows proxies too, but not by types what became of a tunnel: so the connection is made here, and it is the client's
+    /// library only that speaks on it. Until it stands, nothing is sent.
+    async fn exchange_behind_proxy(
+        &self,
+        url: &Url,
+        request: reqwest::Request,
+        connection: &Connection,
+        client: &Client,
+        deadline: Instant,
+    ) -> Result<Delivery, NotSent> {
+        let request = http::addressed(request)?;
+        let connected = async { secured(url, self.reached(url, connection).await?, client).await };
+        let connected = timeout(connection.connect_limit(), connected).await.unwrap_or(Err(NotSent::ConnectTimeout))?;
+        let lost = |why| Delivery::Lost { why, partial: None };
+        let Carried { answer, carrier } = match timeout_at(deadline, http::on(connected, request)).await {
+            Ok(Ok(carried)) => carried,
+            Ok(Err(error)) => return outcome::ended(&error).map(lost),
+            Err(_) => return Ok(lost(Lost::Timeout)),
+        };
+        let delivery = http::read(answer, deadline).await;
+        drop(carrier);
+        Ok(delivery)
+    }
+
+    /// The URL, if it and the proxy in front of it may be called.
+    fn allowed(&self, url: &str, connection: &Connection) -> Result<Url, NotSent> {
+        let policy = self.shared.resolver(connection.reach).policy();
+        let url = policy.check_url(url).map_err(|why| {
             tracing::warn!(class = ?why, "the endpoint policy refuses a URL");
             NotSent::EndpointNotAllowed
-        })
+        })?;
+        let Some(proxy) = &connection.proxy else { return Ok(url) };
+        if url.scheme() != "https" {
+            tracing::warn!("a token API behind a proxy must be called by https: the proxy would read the tokens otherwise");
+            return Err(NotSent::EndpointNotAllowed);
+        }
+        policy.check_proxy(&proxy.url).map_err(|why| {
+            tracing::warn!(class = ?why, "the endpoint policy refuses the address of a proxy");
+            NotSent::ProxyNotAllowed
+        })?;
+        Ok(url)
+    }
+
+    /// A connection to the host of a URL that is allowed, or a tunnel to it.
+    async fn reached(&self, url: &Url, connection: &Connection) -> Result<TcpStream, NotSent> {
+        let Connection { reach, proxy, .. } = connection;
+        let Some(proxy) = proxy else {
+            let addresses = self.shared.addresses(url, *reach).await?;
+            return TcpStream::connect(addresses.as_slice()).await.map_err(|error| outcome::handshake(&error));
+        };
+        let at = self.shared.resolver(*reach).policy().check_proxy(&proxy.url).map_err(|_| NotSent::ProxyNotAllowed)?;
+        let addresses = self.shared.addresses(&at, *reach).await.map_err(|why| {
+            if why == NotSent::EndpointNotAllowed { NotSent::ProxyNotAllowed } else { NotSent::ProxyUnreachable }
+        })?;
+        let mut tcp = TcpStream::connect(addresses.as_slice()).await.map_err(|_| NotSent::ProxyUnreachable)?;
+        tunnel::open(&mut tcp, url, proxy.credentials.as_ref()).await?;
+        Ok(tcp)
     }
 
     /// The client for a connection, kept for the next request with the same limits and authorities.
     fn client(&self, connection: &Connection, url: &Url) -> Result<Client, NotSent> {
+        // A client knows nothing of proxies, and what they ask for need not be kept.
+        let connection = Connection { proxy: None, ..connection.clone() };
         let mut kept = lock(&self.shared.clients);
-        if let Some(at) = kept.iter().position(|(key, _)| key == connection)
+        if let Some(at) = kept.iter().position(|(key, _)| *key == connection)
             && let Some((key, client)) = kept.remove(at)
         {
             kept.push_back((key, client.clone()));
@@ -193,9 +255,9 @@ impl Transport {
             tracing::error!("the image has no certificate authorities: mount some or give the provider a bundle");
             return Err(NotSent::CaBundleInvalid);
         }
-        let client = self.build(roots, connection)?;
+        let client = self.build(roots, &connection)?;
         if !empty {
-            kept.push_back((connection.clone(), client.clone()));
+            kept.push_back((connection, client.clone()));
         }
         if kept.len() > MOST_CLIENTS {
             kept.pop_front();
@@ -240,6 +302,13 @@ impl Shared {
         };
         Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
     }
+}
+
+/// TLS with the host of a URL, on a connection or tunnel to it.
+async fn secured(url: &Url, tcp: TcpStream, client: &Client) -> Result<TlsStream<TcpStream>, NotSent> {
+    let name = server_name(url).ok_or(NotSent::TlsRejected)?;
+    let connector = TlsConnector::from(Arc::clone(&client.tls));
+    connector.connect(name, tcp).await.map_err(|error| outcome::handshake(&error))
 }
 
 fn server_name(url: &Url) -> Option<ServerName<'static>> {

@@ -51,12 +51,16 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::ChainLost => "begin a new chain: kubectl rtok reseed NAME; and look for whoever else uses the pair",
         Reason::OutputConflict => "delete the Secret, or choose another secretName",
         Reason::OutputMissing => "make the Secret that the output is merged into, or leave creationPolicy out",
+        Reason::TokenNotVerified => "see at the token API why it does not accept the new token; the trial is made again",
         Reason::OutputImmutable | Reason::OutputTypeMismatch => "delete the Secret: it is written anew",
         Reason::OutputInvalid => "the message says why the output cannot be made from this token",
         Reason::CaBundleInvalid => "mend the key of tls.caBundleRef: PEM text, at most 64 KiB",
         Reason::DiscoveryFailed => "mend issuerURL or the server's metadata, or set tokenURL in its place; it is tried again",
         Reason::ClientCertificateInvalid => {
             "mend the Secret of tls.clientCertificateRef: tls.crt and tls.key, in PEM form, not expired"
+        }
+        Reason::ProxyCredentialsInvalid => {
+            "mend the Secret of proxy.credentialsSecretRef: username and password, as the proxy knows them"
         }
         Reason::ServiceAccountTokenUnavailable => {
             "create the ServiceAccount, or let the operator ask for its tokens (serviceAccountTokens.enabled of the chart)"

@@ -56,7 +56,7 @@ impl Situation {
                 "each refresh token works once, and a lost answer may be asked for again under the same key"
             }
             Semantics::Reusable => "the refresh token stays valid: a lost answer costs nothing",
-            Semantics::Reissue => "there is no refresh token: the client's credentials, or another token, obtain each token anew",
+            Semantics::Reissue => "there is no refresh token: credentials, or another token, obtain each token anew",
             Semantics::RenewsItself => "there is no refresh token: the access token renews itself while it lives",
         };
         Line { decision: "provider", value: self.provider_in_words(), because: because.to_owned() }
@@ -161,8 +161,14 @@ impl Situation {
                     Trigger::Spec => "the request has changed",
                     Trigger::Seed => "the seed begins a chain",
                     Trigger::Bootstrap => "the credentials in the seed begin a chain",
-                    Trigger::Drift => "an output is missing, edited or of another spec, or an attempt has to be looked at",
-                    Trigger::LastTry => "the access token has ended and the last refresh has an unknown outcome: one last try",
+                    Trigger::Drift => {
+                        "an output is missing, edited or of another spec, an attempt has to be looked at, or the time of a token that was \
+                         replaced is over"
+                    }
+                    Trigger::LastTry => {
+                        "the last refresh has an unknown outcome: the token API is asked what became of it where it can be, and once the \
+                         access token has ended one last try follows"
+                    }
                 };
                 let tried = if *preflight { ", with the full preflight first" } else { "" };
                 format!("{why}{tried}")

@@ -18,7 +18,7 @@ use kube::core::error_boundary::InvalidObject;
 use kube::{Api, Client, Config, Resource, ResourceExt as _};
 use refreshable_token_operator::api::name::is_name;
 use refreshable_token_operator::api::{
-    ClusterTokenProvider, ProviderKind, ProviderSpec, RefreshableToken, SpecDuration, TokenProvider,
+    ClusterTokenProvider, ProviderKind, ProviderSpec, RefreshableToken, SpecDuration, TokenProvider, TokenProviderStatus,
 };
 use refreshable_token_operator::operator::cluster::Cluster;
 use refreshable_token_operator::operator::metrics::Metrics;
@@ -90,6 +90,22 @@ pub struct Reach {
     /// All namespaces were asked for.
     pub everywhere: bool,
     limit: Duration,
+}
+
+/// A token API, and what the operator says of it.
+pub struct Offer {
+    /// What the manifest says of it.
+    pub spec: ProviderSpec,
+    /// The status of the provider that objects share; none for an object's own.
+    pub told: Option<TokenProviderStatus>,
+    /// The generation of that provider.
+    pub generation: Option<i64>,
+}
+
+impl Offer {
+    fn of(spec: ProviderSpec, told: Option<TokenProviderStatus>, metadata: &ObjectMeta) -> Self {
+        Self { spec, told: Some(told.unwrap_or_default()), generation: metadata.generation }
+    }
 }
 
 /// What a list showed: objects, and those that do not decode.
@@ -186,8 +202,13 @@ impl Reach {
 
     /// The token API of an object: its own, or that of the provider that it names.
     pub async fn provider(&self, object: &RefreshableToken) -> Result<ProviderSpec, NoProvider> {
+        Ok(self.offer(object).await?.spec)
+    }
+
+    /// The same, with what the operator says of a provider that objects share.
+    pub async fn offer(&self, object: &RefreshableToken) -> Result<Offer, NoProvider> {
         if let Some(own) = &object.spec.provider {
-            return Ok(own.clone());
+            return Ok(Offer { spec: own.clone(), told: None, generation: None });
         }
         let reference = object.spec.provider_ref.as_ref().ok_or(NoProvider::Missing)?;
         let name = checked(&reference.name).map_err(|_| NoProvider::Missing)?;
@@ -196,12 +217,12 @@ impl Reach {
             ProviderKind::TokenProvider => {
                 let api: Api<TokenProvider> = self.within(&object.namespace().unwrap_or_default());
                 let found = self.ask(&what, api.get_opt(name)).await;
-                found.map(|found| found.map(|found| found.spec.provider))
+                found.map(|found| found.map(|found| Offer::of(found.spec.provider, found.status, &found.metadata)))
             }
             ProviderKind::ClusterTokenProvider => {
                 let api: Api<ClusterTokenProvider> = Api::all(self.client.clone());
                 let found = self.ask(&what, api.get_opt(name)).await;
-                found.map(|found| found.map(|found| found.spec.provider))
+                found.map(|found| found.map(|found| Offer::of(found.spec.provider, found.status, &found.metadata)))
             }
         };
         found.map_err(|_| NoProvider::Unread)?.ok_or(NoProvider::Missing)

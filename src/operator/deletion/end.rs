@@ -14,7 +14,7 @@ use crate::operator::credential::{self, Unusable};
 use crate::operator::metrics::Operation;
 use crate::operator::provider::Resolved;
 use crate::operator::transport::Connection;
-use crate::provider::{Class, Delivery, NotSent, Provider, RefreshInput};
+use crate::provider::{Class, Delivery, NotSent, Provider, RefreshInput, StepResults};
 use crate::refresh::exchange::{Memento, StateAnswer, newer_tokens};
 use crate::refresh::journal::{Place, escrow_name};
 use crate::refresh::state::{Owner, State, StoredState};
@@ -223,7 +223,7 @@ impl End<'_> {
         let connection = self.connection(&resolved).await?;
         let sent = self.context.clock.now();
         let attempt = self.context.clock.unique_name();
-        let input = RefreshInput { held: tokens, login: &login, now: sent, attempt: &attempt };
+        let input = RefreshInput { held: tokens, login: &login, now: sent, attempt: &attempt, results: &StepResults::default() };
         let Some(request) = provider.revocation(&input) else {
             return Err(Failure::lasting("there is no token, or the provider does not say how to revoke it".to_owned()));
         };
@@ -265,10 +265,10 @@ impl End<'_> {
     }
 
     async fn connection(&self, provider: &Resolved) -> Result<Connection, Failure> {
-        let tls = credential::tls(&self.context.cluster, &provider.home, &provider.spec).await;
-        let connection = provider.connection();
+        let outfit = credential::outfit(&self.context.cluster, &provider.home, &provider.spec).await.map_err(unusable)?;
+        let connection = outfit.on(&provider.connection());
         let request_timeout = connection.request_timeout.min(TRY);
-        Ok(Connection { tls: tls.map_err(unusable)?, request_timeout, ..connection })
+        Ok(Connection { request_timeout, ..connection })
     }
 
     /// Deletes the state Secret; says that it is gone.

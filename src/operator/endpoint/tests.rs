@@ -163,3 +163,38 @@ fn rules_add_up_for_the_hosts_they_name_and_no_other() {
         assert_eq!(policy.check_address(host, ip(address)).is_ok(), allowed, "{host} {address}");
     }
 }
+
+#[test]
+fn a_proxy_is_judged_as_a_token_api_is() {
+    let default = EndpointPolicy::default();
+    for url in
+        ["http://proxy.example.com:3128", "http://proxy.example.com/", "HTTP://8.8.8.8:3128", "http://[2606:4700::1111]:3128/"]
+    {
+        assert!(default.check_proxy(url).is_ok(), "{url}");
+    }
+    for (url, why) in [
+        ("https://proxy.example.com:3128", Refused::ProxyForm),
+        ("http://proxy.example.com:3128/path", Refused::ProxyForm),
+        ("http://proxy.example.com:3128?query", Refused::ProxyForm),
+        ("http://user:password@proxy.example.com:3128", Refused::UserInfo),
+        ("http://proxy.example.com:3128#x", Refused::Fragment),
+        ("http://proxy.example.com:0", Refused::HostForm),
+        ("socks5://proxy.example.com:1080", Refused::Scheme),
+        ("http://proxy:3128", Refused::HostUnnamed),
+        ("http://10.0.0.1:3128", Refused::AddressUnlisted),
+        ("http://127.0.0.1:3128", Refused::AddressUnlisted),
+        ("http://169.254.169.254", Refused::Address),
+        ("http://proxy.kube-system.svc:3128", Refused::HostName),
+    ] {
+        assert_eq!(default.check_proxy(url).err(), Some(why), "{url}");
+    }
+    for (url, _) in hostile(8443).filter(|(_, why)| *why != Refused::Scheme) {
+        assert!(default.check_proxy(&url.replace("https:", "http:")).is_err(), "{url:?}");
+    }
+    // A rule for the host is enough: tokens in clear text need another one.
+    let own = policy("rules:\n- hosts: [proxy, 10.0.0.1]\n  addresses: [10.0.0.0/8]\n");
+    assert!(own.check_proxy("http://proxy:3128").is_ok() && own.check_proxy("http://10.0.0.1:3128").is_ok());
+    assert_eq!(own.check_url("http://10.0.0.1:3128").err(), Some(Refused::Scheme));
+    let cluster = default.reaching(Reach::Cluster);
+    assert!(cluster.check_proxy("http://10.0.0.1:3128").is_ok() && cluster.check_proxy("http://127.0.0.1:3128").is_err());
+}

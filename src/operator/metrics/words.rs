@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::operator::cluster::Trouble;
 use crate::provider::Delivery;
+use crate::refresh::exchange::Question;
 
 /// The one controller there is.
 pub(in crate::operator) const CONTROLLER: &str = "refreshabletoken";
@@ -17,6 +18,23 @@ pub enum Operation {
     Refresh,
     /// The end of a token.
     Revoke,
+    /// A step before the request of a new token.
+    Step,
+    /// The question what became of a token.
+    Probe,
+    /// The trial of a new token.
+    Verify,
+}
+
+impl From<Question> for Operation {
+    fn from(question: Question) -> Self {
+        match question {
+            Question::Step => Self::Step,
+            Question::Probe => Self::Probe,
+            Question::Verification => Self::Verify,
+            Question::Retirement => Self::Revoke,
+        }
+    }
 }
 
 impl Operation {
@@ -24,6 +42,9 @@ impl Operation {
         match self {
             Self::Refresh => "refresh",
             Self::Revoke => "revoke",
+            Self::Step => "step",
+            Self::Probe => "probe",
+            Self::Verify => "verify",
         }
     }
 }

@@ -8,7 +8,6 @@ use super::{Resolved, lock};
 use crate::api::{ProviderSpec, Reason};
 use crate::operator::Context;
 use crate::operator::credential::{self, Unusable};
-use crate::operator::transport::Connection;
 use crate::provider::{Delivery, Endpoints, endpoints, metadata_requests};
 
 /// How long metadata count as known. Our choice: endpoints move once in years, and their server announces it.
@@ -23,6 +22,13 @@ pub(in crate::operator) struct Discovered {
     known: Mutex<HashMap<(String, String), Known>>,
 }
 
+impl Discovered {
+    /// Has whoever could not be asked with what is in `home` asked again at the next look.
+    pub(super) fn forget_failed(&self, home: &str) {
+        lock(&self.known).retain(|(place, _), known| place != home || known.told.is_ok());
+    }
+}
+
 #[derive(Clone)]
 struct Known {
     /// When it was asked, on the clock that counts suspend.
@@ -35,11 +41,7 @@ impl Context {
     pub(super) async fn discover(&self, mut provider: Resolved) -> Result<Resolved, Unusable> {
         let issuer = match &provider.spec {
             ProviderSpec::Oauth2(oauth2) if oauth2.token_url.is_empty() => oauth2.issuer_url.clone(),
-            ProviderSpec::Oauth2(_)
-            | ProviderSpec::JfrogAccess(_)
-            | ProviderSpec::JfrogDistribution(_)
-            | ProviderSpec::ElasticCloudEnterprise(_)
-            | ProviderSpec::Http(_) => None,
+            _ => None,
         };
         let Some(issuer) = issuer else { return Ok(provider) };
         let found = self.endpoints(&provider, &issuer).await?;
@@ -47,6 +49,7 @@ impl Context {
             oauth2.token_url = found.token;
             oauth2.issuer_url = None;
             oauth2.revocation_url = oauth2.revocation_url.take().or(found.revocation);
+            oauth2.introspection_url = oauth2.introspection_url.take().or(found.introspection);
         }
         Ok(provider)
     }
@@ -73,8 +76,7 @@ impl Context {
         let failed =
             |what: &str| Unusable::Refused(Reason::DiscoveryFailed, format!("the metadata of issuerURL cannot be read: {what}"));
         let requests = metadata_requests(issuer).map_err(|why| failed(&why.to_string()))?;
-        let tls = credential::tls(&self.cluster, &provider.home, &provider.spec).await?;
-        let connection = Connection { tls, ..provider.connection() };
+        let connection = credential::outfit(&self.cluster, &provider.home, &provider.spec).await?.on(&provider.connection());
         let mut why = String::new();
         for request in requests {
             match self.calls.send(&request, &connection).await {

@@ -1,8 +1,6 @@
-//! Whose turn it is where a provider has limits: the token that ends soonest goes first.
-//!
-//! Counted in this process: with an elected leader it is the only one that refreshes.
+//! The gates of providers that have limits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,55 +8,15 @@ use chrono::{DateTime, Utc};
 
 use super::lock;
 use crate::api::{Limits, ProviderKind};
-
-/// How soon one that waits asks again where nothing tells when there is room. Our choice: as long as an exchange commonly takes.
-const SOON: Duration = Duration::from_secs(1);
-/// The longest it waits before it asks again. Our choice: what it waits for may have changed.
-const LATEST: Duration = Duration::from_secs(30);
-/// How long after its time somebody who does not ask again keeps a place. Our choice: a busy operator comes late.
-const FORGOTTEN: Duration = Duration::from_secs(10);
-const MINUTE: Duration = Duration::from_secs(60);
+use crate::operator::gate::{Gate, Pass};
 
 /// A shared provider: its kind, its namespace where it has one, and its name.
 pub(in crate::operator) type ProviderKey = (ProviderKind, Option<String>, String);
 
-/// The limits of all providers.
+/// One gate for each provider.
 #[derive(Default)]
 pub(in crate::operator) struct Turnstiles {
-    all: Arc<Mutex<HashMap<ProviderKey, Turnstile>>>,
-}
-
-/// One provider.
-#[derive(Default)]
-struct Turnstile {
-    /// Exchanges under way.
-    inside: usize,
-    /// When those of the last minute began, oldest first; on the clock that counts suspend.
-    begun: VecDeque<Duration>,
-    waiting: HashMap<String, Waiting>,
-}
-
-/// Somebody who waits.
-struct Waiting {
-    /// When the token ends; none: it is not known, and others go first.
-    ends: Option<DateTime<Utc>>,
-    /// When it is to ask again.
-    asks: Duration,
-}
-
-/// The right to be one of those under way.
-pub(in crate::operator) struct Pass {
-    all: Arc<Mutex<HashMap<ProviderKey, Turnstile>>>,
-    key: ProviderKey,
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        let mut all = lock(&self.all);
-        if let Some(turnstile) = all.get_mut(&self.key) {
-            turnstile.inside = turnstile.inside.saturating_sub(1);
-        }
-    }
+    all: Mutex<HashMap<ProviderKey, Arc<Gate>>>,
 }
 
 impl Turnstiles {
@@ -71,61 +29,15 @@ impl Turnstiles {
         ends: Option<DateTime<Utc>>,
         now: Duration,
     ) -> Result<Pass, Duration> {
-        let mut all = lock(&self.all);
-        let turnstile = all.entry(key.clone()).or_default();
-        turnstile.tidy(now);
-        let room = turnstile.room(limits);
-        let before = turnstile.before(uid, ends);
-        if before < room {
-            turnstile.waiting.remove(uid);
-            turnstile.inside += 1;
-            turnstile.begun.push_back(now);
-            return Ok(Pass { all: Arc::clone(&self.all), key: key.clone() });
-        }
-        let pause = turnstile.pause(limits, before - room, now);
-        turnstile.waiting.insert(uid.to_owned(), Waiting { ends, asks: now + pause });
-        Err(pause)
-    }
-}
-
-impl Turnstile {
-    fn tidy(&mut self, now: Duration) {
-        while self.begun.front().is_some_and(|begun| now.saturating_sub(*begun) >= MINUTE) {
-            self.begun.pop_front();
-        }
-        self.waiting.retain(|_, waiting| now <= waiting.asks + FORGOTTEN);
-    }
-
-    /// How many may begin now.
-    fn room(&self, limits: Limits) -> usize {
-        let inside = limits.max_concurrent().map_or(usize::MAX, |most| most.saturating_sub(self.inside));
-        let begun = limits.requests_per_minute().map_or(usize::MAX, |most| most.saturating_sub(self.begun.len()));
-        inside.min(begun)
-    }
-
-    /// How many of those who wait go first.
-    fn before(&self, uid: &str, ends: Option<DateTime<Utc>>) -> usize {
-        let rank = |ends: Option<DateTime<Utc>>| ends.unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let own = (rank(ends), uid);
-        self.waiting.iter().filter(|(uid, waiting)| (rank(waiting.ends), uid.as_str()) < own).count()
-    }
-
-    /// When it may be the turn of one behind whom so many wait in front.
-    fn pause(&self, limits: Limits, before: usize, now: Duration) -> Duration {
-        let next = self.begun.front().map(|begun| (*begun + MINUTE).saturating_sub(now));
-        let by_rate = limits.requests_per_minute().filter(|most| self.begun.len() >= *most).and(next);
-        let queue = limits.requests_per_minute().map_or(Duration::ZERO, |most| {
-            MINUTE.mul_f64(
-                f64::from(u32::try_from(before).unwrap_or(u32::MAX)) / f64::from(u32::try_from(most.max(1)).unwrap_or(u32::MAX)),
-            )
-        });
-        (by_rate.unwrap_or_default() + queue).clamp(SOON, LATEST)
+        let gate = Arc::clone(lock(&self.all).entry(key.clone()).or_default());
+        gate.ask(limits, uid, ends, now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::gate::{LATEST, SOON};
 
     const KEY: (ProviderKind, Option<String>, String) = (ProviderKind::ClusterTokenProvider, None, String::new());
 

@@ -22,7 +22,6 @@ use crate::operator::Context;
 use crate::operator::credential::{self, Unusable};
 use crate::operator::endpoint::Reach;
 use crate::operator::reconcile::Broken;
-use crate::operator::transport::Connection;
 use crate::provider::NotSent;
 
 /// How often a provider that can be reached is connected to again. Our choice: its certificate may run out meanwhile, and the
@@ -124,15 +123,17 @@ async fn statement(context: &Context, provider: &Resolved) -> Statement {
     if let Err(invalid) = validate_provider(&provider.spec) {
         return bad(Reason::InvalidSpec, invalid.to_string());
     }
-    let tls = match credential::tls(&context.cluster, &provider.home, &provider.spec).await {
-        Ok(tls) => tls,
+    let outfit = match credential::outfit(&context.cluster, &provider.home, &provider.spec).await {
+        Ok(outfit) => outfit,
         Err(Unusable::Refused(reason, message)) => return bad(reason, message),
         Err(Unusable::Unavailable) => {
-            let message = "the API server did not say what the Secrets and ConfigMaps of tls hold; it is asked again".to_owned();
+            let message =
+                "the API server did not say what the Secrets and ConfigMaps of tls and of proxy hold; it is asked again"
+                    .to_owned();
             return told(ConditionStatus::Unknown, Reason::ClusterUnavailable, message);
         }
     };
-    let connection = Connection { tls, ..provider.connection() };
+    let connection = outfit.on(&provider.connection());
     match context.calls.connect(provider.spec.url(), &connection).await {
         Ok(()) => {
             let message = "the token API can be reached, and its certificate is verified".to_owned();
@@ -140,13 +141,16 @@ async fn statement(context: &Context, provider: &Resolved) -> Statement {
         }
         Err(why) => {
             let reason = match why {
-                NotSent::EndpointNotAllowed => Reason::EndpointNotAllowed,
+                NotSent::EndpointNotAllowed | NotSent::ProxyNotAllowed => Reason::EndpointNotAllowed,
                 NotSent::CaBundleInvalid => Reason::CaBundleInvalid,
                 NotSent::ClientCertificateRejected => Reason::ClientCertificateInvalid,
+                NotSent::ProxyCredentialsRejected => Reason::ProxyCredentialsInvalid,
                 NotSent::NameNotResolved
                 | NotSent::NotConnected
                 | NotSent::TlsRejected
                 | NotSent::ConnectTimeout
+                | NotSent::ProxyUnreachable
+                | NotSent::ProxyRefused
                 | NotSent::NotSigned
                 | NotSent::HeldBack => Reason::EndpointUnreachable,
             };

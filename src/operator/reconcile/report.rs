@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use kube::Resource as _;
 use kube::runtime::controller::Action;
 
+use super::super::bundles;
 use super::super::cluster::{Trouble, is_owned_by};
 use super::super::rollout;
 use super::{Turn, UNAVAILABLE_PAUSE};
@@ -33,6 +34,7 @@ impl Turn {
             self.remembered.latest = Some(live);
         }
         self.context.memory.remember(&self.uid, self.remembered.clone());
+        self.wait_for_bundle(&conclusion.status).await;
         self.tell(&conclusion.events).await;
         if !stored {
             return Action::requeue(UNAVAILABLE_PAUSE);
@@ -42,6 +44,17 @@ impl Turn {
         }
         let rollout = if self.object.spec.rollout.is_some() { self.roll_out().await } else { None };
         self.next_look(&conclusion.status, [until, rollout])
+    }
+
+    /// Notes whether other certificate authorities in a ConfigMap could mend what is wrong.
+    async fn wait_for_bundle(&self, status: &RefreshableTokenStatus) {
+        let place = match &self.provider {
+            _ if !bundles::waits(status) => None,
+            Ok(provider) => bundles::named_by(provider),
+            // What a server tells of itself may be what could not be read.
+            Err(_) => self.context.named(&self.object).await.ok().as_ref().and_then(bundles::named_by),
+        };
+        self.context.bundles.note(&self.object, place);
     }
 
     /// When to look again: at these times, at the next refresh, at the expiry, or when a previous token goes.

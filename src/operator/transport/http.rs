@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Request, Response, redirect, retry};
+use hyper_util::rt::TokioIo;
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT as AGENT};
+use reqwest::{Body, Client, Request, Response, redirect, retry};
 use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
-use url::Url;
+use tokio_util::task::AbortOnDropHandle;
+use url::{Position, Url};
 
 use super::lookup::Resolver;
 use super::outcome;
@@ -17,9 +20,10 @@ const MOST_HEADER: usize = 64 * 1024;
 /// Most header fields of an answer. Our choice: the library's default of 100 would lose an answer that proxies decorated.
 const MOST_FIELDS: usize = 1000;
 
-const USER_AGENT: &str = concat!("refreshable-token-operator/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("refreshable-token-operator/", env!("CARGO_PKG_VERSION"));
 
-/// A client that sends a request once: no retry, no redirect, no connection kept, no proxy, no decompression, HTTP/1.1.
+/// A client that sends a request once: no retry, no redirect, no connection kept, no proxy (those of the environment included),
+/// no decompression, HTTP/1.1.
 ///
 /// It reads header fields leniently, because an answer that is refused for its form takes its token with it, and a connection
 /// that carries one answer cannot confuse two. The time limit of the whole request is kept by the caller.
@@ -70,6 +74,48 @@ pub(super) fn request(request: &TokenRequest, url: Url) -> Result<Request, NotSe
         built.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
     }
     Ok(built)
+}
+
+/// An answer, and what carries its connection: dropped before the body is read, it takes the rest with it.
+pub(super) struct Carried {
+    pub(super) answer: Response,
+    pub(super) carrier: AbortOnDropHandle<()>,
+}
+
+/// The request as a connection of its own carries it: path and query as its target, the host as a field (RFC 9112 section 3.2.1), and
+/// the fields that the client adds.
+pub(super) fn addressed(mut request: Request) -> Result<http::Request<Body>, NotSent> {
+    let url = request.url();
+    let target = url[Position::BeforePath..Position::AfterQuery].parse::<http::Uri>().map_err(|_| NotSent::NotConnected)?;
+    let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).map_err(|_| NotSent::NotConnected)?;
+    let mut built = http::Request::new(request.body_mut().take().unwrap_or_default());
+    *built.method_mut() = request.method().clone();
+    *built.uri_mut() = target;
+    *built.headers_mut() = std::mem::take(request.headers_mut());
+    let fields = built.headers_mut();
+    fields.insert(HOST, host);
+    fields.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    fields.entry(AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+    Ok(built)
+}
+
+/// Sends a request on a connection that stands already, with the limits of [`client`].
+pub(super) async fn on<S>(connection: S, request: http::Request<Body>) -> Result<Carried, hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, carrier) = hyper::client::conn::http1::Builder::new()
+        .max_headers(MOST_FIELDS)
+        .ignore_invalid_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .handshake(TokioIo::new(connection))
+        .await?;
+    let carrier = AbortOnDropHandle::new(tokio::spawn(async move {
+        // How it ends is told to whoever waits for the answer.
+        let _ = carrier.await;
+    }));
+    let answer = sender.send_request(request).await?;
+    Ok(Carried { answer: answer.map(Body::wrap).into(), carrier })
 }
 
 /// Reads the answer until its end, the limit or the deadline; what came is kept in each case.

@@ -51,6 +51,14 @@ pub(super) fn lost(error: &reqwest::Error) -> Lost {
     }
 }
 
+/// What an error proves that came after the request was given to a connection which stood.
+pub(super) fn ended(error: &hyper::Error) -> Result<Lost, NotSent> {
+    if refuses_certificate(error) {
+        return Err(NotSent::ClientCertificateRejected);
+    }
+    Ok(if error.is_parse_too_large() { Lost::TooLarge } else { Lost::ConnectionEnded })
+}
+
 /// What an error of a connection without HTTP is: TLS says no, or the connection failed.
 pub(super) fn handshake(error: &io::Error) -> NotSent {
     let mut why = NotSent::NotConnected;

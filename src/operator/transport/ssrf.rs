@@ -156,6 +156,67 @@ async fn names_of_clouds_are_refused_by_what_they_lead_to() {
     }
 }
 
+/// A provider has more URLs than that of its refresh: each is judged when its request leaves.
+#[tokio::test]
+async fn requests_beside_a_refresh_are_judged_by_their_own_urls() {
+    use crate::api::{ProviderSpec, RequestSpec};
+    use crate::provider::{Provider, RefreshInput, RequestError, StepResults};
+    use crate::token::{AccessToken, HeldTokens, Login, RefreshToken, SecretText};
+    type Way<'a> = &'a dyn Fn(&Provider) -> Option<Result<TokenRequest, RequestError>>;
+
+    let traps = Traps::set();
+    let good = format!("http://art.example.com:{}/", traps.port);
+    let secret = |text: &str| Some(SecretText::new(text));
+    let login = Login { client_id: secret("id"), client_secret: secret("secret"), ..Login::default() };
+    let held = HeldTokens {
+        access_token: Some(AccessToken::new("AT-1")),
+        refresh_token: Some(RefreshToken::new("RT-1")),
+        ..HeldTokens::default()
+    };
+    let results = StepResults::default();
+    let input = RefreshInput { held: &held, login: &login, now: chrono::DateTime::UNIX_EPOCH, attempt: "a", results: &results };
+    let old = AccessToken::new("AT-0");
+    let ways: [(&str, &str, Way<'_>); 7] = [
+        ("http", "Reusable", &|provider| Some(provider.step(0, &input))),
+        ("http", "Strict", &|provider| provider.probe(&input)),
+        ("http", "Strict", &|provider| provider.verification(&input)),
+        ("http", "Strict", &|provider| provider.revocation(&input)),
+        ("oauth2", "Strict", &|provider| provider.probe(&input)),
+        ("oauth2", "Strict", &|provider| provider.verification(&input)),
+        ("oauth2", "Strict", &|provider| provider.retirement(&old, &input)),
+    ];
+    for bad in [
+        format!("http://127.0.0.2:{}/", traps.port),
+        format!("http://localhost:{}/", traps.port),
+        "https://kubernetes.default.svc/".to_owned(),
+    ] {
+        for (row, (kind, rotation, build)) in ways.iter().enumerate() {
+            let shown = |token: &str| serde_json::json!({"url": bad, "auth": {"bearer": token}});
+            let spec = if *kind == "oauth2" {
+                serde_json::json!({"tokenURL": good, "introspectionURL": bad, "revocationURL": bad})
+            } else {
+                serde_json::json!({
+                    "request": {"url": good, "auth": {"bearer": "RefreshToken"}},
+                    "reply": {"accessToken": "/a", "refreshToken": "/r"},
+                    "semantics": {"rotation": rotation},
+                    "steps": [{"request": {"url": bad}, "results": [{"name": "r", "pointer": "/r"}]}],
+                    "probe": {"request": shown("RefreshToken"), "unspent": [{"status": 200}], "spent": [{"status": 404}]},
+                    "verify": {"request": shown("AccessToken")},
+                    "revoke": {"request": shown("AccessToken")},
+                })
+            };
+            let spec: ProviderSpec = serde_json::from_value(serde_json::json!({ *kind: spec })).unwrap();
+            let provider = Provider::new(spec, RequestSpec::default());
+            let (lookup, asked) = names(vec![vec![GOOD.parse().unwrap()]]);
+            let request = build(&provider).unwrap().unwrap();
+            assert_eq!(request.url, bad, "row {row}");
+            let sent = transport(rules(), lookup).send(&request, &connection()).await;
+            assert_eq!(sent, Delivery::NotSent(NotSent::EndpointNotAllowed), "row {row}: {bad}");
+            assert_eq!((asked.load(Ordering::SeqCst), traps.caught()), (0, (0, 0)), "row {row}: {bad}");
+        }
+    }
+}
+
 /// What was good at one look-up is asked for again at the next use, and judged by what is connected to.
 #[tokio::test]
 async fn names_that_move_to_a_refused_address_see_no_connection() {
@@ -248,6 +309,7 @@ fn nothing_is_sent_to_a_refused_address_by_any_system_call() {
         ("hostile_urls_see_no_look_up_and_no_connection", 1),
         ("names_that_lead_to_a_refused_address_see_no_connection", 0),
         ("names_of_clouds_are_refused_by_what_they_lead_to", 0),
+        ("requests_beside_a_refresh_are_judged_by_their_own_urls", 0),
         ("names_that_move_to_a_refused_address_see_no_connection", 50),
         ("redirects_to_refused_addresses_are_not_followed", 200),
     ] {

@@ -16,7 +16,7 @@ pub(super) const RULES: &str = "rules:\n- hosts: [art.example.com]\n  addresses:
 
 pub(super) fn connection() -> Connection {
     let (connect_timeout, request_timeout) = (Duration::from_secs(2), Duration::from_secs(4));
-    Connection { reach: Reach::Namespace, tls: TlsMaterial::default(), connect_timeout, request_timeout }
+    Connection { reach: Reach::Namespace, tls: TlsMaterial::default(), proxy: None, connect_timeout, request_timeout }
 }
 
 pub(super) fn post(url: &str) -> TokenRequest {
@@ -94,6 +94,31 @@ async fn one_refused_address_among_several_refuses_the_name() {
         assert_eq!(transport.connect(&url, &connection()).await, Err(NotSent::EndpointNotAllowed));
     }
     assert_eq!((good.load(Ordering::SeqCst), bad.load(Ordering::SeqCst)), (0, 0));
+}
+
+/// The look-up answers for the proxy only: the name of the token API is the proxy's matter.
+#[tokio::test]
+async fn a_proxy_whose_name_moves_to_a_refused_address_is_not_asked() {
+    let (port, good, bad) = two_servers().await;
+    let (lookup, asked) = script(&[&["127.0.0.2"], &["127.0.0.1", "127.0.0.2"], &["169.254.169.254"], &["127.0.0.1"]]);
+    let policy = EndpointPolicy::from_yaml(RULES).unwrap();
+    let transport = Transport::with(&policy, &lookup, || {
+        let mut roots = RootCertStore::empty();
+        roots.add(rcgen::generate_simple_self_signed(["authority".to_owned()]).unwrap().cert.der().clone()).unwrap();
+        roots
+    });
+    let proxy = Some(Proxy { url: format!("http://art.example.com:{port}"), credentials: None });
+    let behind = Connection { proxy, ..connection() };
+    let url = "https://idp.example.com/";
+    for _ in 0..3 {
+        assert_eq!(transport.send(&post(url), &behind).await, Delivery::NotSent(NotSent::ProxyNotAllowed));
+    }
+    assert_eq!((good.load(Ordering::SeqCst), bad.load(Ordering::SeqCst)), (0, 0));
+    // What the server of the test says is no plain yes: it has a body.
+    assert_eq!(transport.send(&post(url), &behind).await, Delivery::NotSent(NotSent::ProxyRefused));
+    assert_eq!((asked.load(Ordering::SeqCst), good.load(Ordering::SeqCst)), (4, 1));
+    // And then it has no address any more.
+    assert_eq!(transport.send(&post(url), &behind).await, Delivery::NotSent(NotSent::ProxyUnreachable));
 }
 
 #[tokio::test]

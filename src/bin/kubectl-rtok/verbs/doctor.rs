@@ -1,4 +1,6 @@
-//! `doctor`: looks for what is wrong, from the API server to each Secret. Changes nothing.
+//! `doctor`: looks for what is wrong, from the API server to each Secret and token API. Changes nothing.
+
+mod provider;
 
 use std::time::Duration;
 
@@ -42,6 +44,10 @@ const KUBELET: Duration = Duration::from_secs(180);
   kubectl rtok doctor artifactory-ci       the cluster, and one token
   kubectl rtok doctor -A -o json
   kubectl rtok doctor --operator-namespace refreshable-token-system
+  kubectl rtok doctor --offline            connects to no token API
+
+Token APIs are connected to from this machine, which may see another network than the operator; its own view of a TokenProvider or
+ClusterTokenProvider stands beside. No token is sent.
 
 Exit status 1 if something FAILED. What the operator itself may do, its own check says: refreshable-token-operator check, or helm test.")]
 pub struct Doctor {
@@ -51,6 +57,9 @@ pub struct Doctor {
     /// Where the operator runs, and its Lease is looked for; without it in all namespaces.
     #[arg(long, value_name = "NAMESPACE", value_parser = object_name)]
     operator_namespace: Option<String>,
+    /// Connect to no token API from this machine: what the operator says of them is shown alone.
+    #[arg(long)]
+    offline: bool,
     /// Form of the output.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
     output: Format,
@@ -90,9 +99,11 @@ impl Doctor {
         let kind = check::kind(&reach.operator_view()).await;
         findings.push(finding(if kind.good { Grade::Ok } else { Grade::Failed }, "CRD", kind.what));
         findings.push(permissions(&reach).await?);
-        findings.extend(leader(&reach, self.operator_namespace.as_deref(), now).await);
+        let leases = reach.leases(LEASE, self.operator_namespace.as_deref()).await.ok();
+        findings.extend(leader(leases.as_deref(), now));
         if kind.good {
-            findings.extend(self.tokens(&reach, now).await?);
+            let home = self.operator_namespace.clone().or_else(|| only(leases.as_deref()));
+            findings.extend(self.tokens(&reach, home.as_deref(), now).await?);
         }
         let good = findings.iter().all(|finding| finding.grade != Grade::Failed);
         if matches!(self.output, Format::Json | Format::Yaml) {
@@ -112,7 +123,7 @@ impl Doctor {
         Ok(Verdict::of(good))
     }
 
-    async fn tokens(&self, reach: &Reach, now: DateTime<Utc>) -> Result<Vec<Finding>, Failure> {
+    async fn tokens(&self, reach: &Reach, operator: Option<&str>, now: DateTime<Utc>) -> Result<Vec<Finding>, Failure> {
         let mut listed = Listed::default();
         for name in &self.names {
             listed.objects.push(reach.object(name).await?);
@@ -141,6 +152,7 @@ impl Doctor {
             }
             findings.extend(found);
         }
+        findings.extend(provider::look(reach, &listed.objects, operator, self.offline, now).await);
         Ok(findings)
     }
 }
@@ -193,17 +205,26 @@ async fn permissions(reach: &Reach) -> Result<Finding, Failure> {
     })
 }
 
-async fn leader(reach: &Reach, namespace: Option<&str>, now: DateTime<Utc>) -> Vec<Finding> {
-    match reach.leases(LEASE, namespace).await {
-        Err(_) => vec![finding(
+/// Where the operator runs, if there is one only.
+fn only(leases: Option<&[Lease]>) -> Option<String> {
+    match leases {
+        Some([lease]) => lease.namespace(),
+        Some(_) | None => None,
+    }
+}
+
+/// `leases` are those that may be leaders'; none: they may not be listed.
+fn leader(leases: Option<&[Lease]>, now: DateTime<Utc>) -> Vec<Finding> {
+    match leases {
+        None => vec![finding(
             Grade::Warning,
             "leader",
             "you may not list Leases: name the operator's namespace, --operator-namespace",
         )],
-        Ok(leases) if leases.is_empty() => {
+        Some([]) => {
             vec![finding(Grade::Warning, "leader", "there is no Lease: the operator runs without --leader-elect, or not at all")]
         }
-        Ok(leases) => leases.iter().map(|lease| lead(lease, now)).collect(),
+        Some(leases) => leases.iter().map(|lease| lead(lease, now)).collect(),
     }
 }
 
@@ -405,6 +426,8 @@ status:
         assert_eq!(lead(&lease("pod-0"), at(75)), finding(Grade::Ok, "leader of own", "pod-0"));
         assert_eq!(lead(&lease("pod-0"), at(76)).grade, Grade::Failed);
         assert_eq!(lead(&lease(""), at(61)).grade, Grade::Warning);
+        assert_eq!(only(Some(&[lease("pod-0")])).as_deref(), Some("own"));
+        assert_eq!((only(Some(&[lease("a"), lease("b")])), only(Some(&[])), only(None)), (None, None, None));
     }
 
     #[test]

@@ -71,24 +71,24 @@ type Values = Vec<(String, SecretText)>;
 /// What the seed of an object is to hold.
 struct Wanted {
     /// Without it no chain begins.
-    first: &'static str,
+    first: String,
     /// Everything that is taken.
     keys: BTreeSet<String>,
 }
 
 impl Wanted {
     fn of(object: &RefreshableToken, provider: &ProviderSpec) -> Self {
-        let first = match Provider::new(provider.clone(), object.spec.request()).semantics() {
-            Semantics::RenewsItself => "access_token",
-            Semantics::Reissue if shows_seed(object, provider) => "subject_token",
-            Semantics::Reissue => "client_id",
-            Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => "refresh_token",
-        };
         let named = match provider {
             ProviderSpec::Http(http) => http.seed_keys(),
             _ => BTreeSet::new(),
         };
-        Self { first, keys: KEYS.into_iter().chain(named).map(str::to_owned).collect() }
+        let first = match Provider::new(provider.clone(), object.spec.request()).semantics() {
+            Semantics::RenewsItself => "access_token",
+            Semantics::Reissue if shows_seed(object, provider) => "subject_token",
+            Semantics::Reissue => named.first().copied().unwrap_or("client_id"),
+            Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => "refresh_token",
+        };
+        Self { first: first.to_owned(), keys: KEYS.into_iter().chain(named).map(str::to_owned).collect() }
     }
 }
 
@@ -236,7 +236,7 @@ fn from_stdin(wanted: &Wanted) -> Result<Values, Failure> {
 /// A JSON object with known keys, or one line with the token that begins a chain. What is wrong is told without the text.
 fn parse(text: &str, wanted: &Wanted) -> Result<Values, Failure> {
     if !text.trim_start().starts_with('{') {
-        return Ok(vec![(wanted.first.to_owned(), value(wanted.first, text)?)]);
+        return Ok(vec![(wanted.first.clone(), value(&wanted.first, text)?)]);
     }
     let object: Map<String, Value> =
         serde_json::from_str(text).map_err(|_| Failure::usage("standard input is not the JSON of a token API's answer"))?;
