@@ -6,6 +6,8 @@
 
 #[path = "providers/http.rs"]
 mod http;
+#[path = "providers/steps.rs"]
+mod steps;
 
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use refreshable_token_operator::api::{
     SpecDuration,
 };
 use refreshable_token_operator::provider::{
-    Class, Delivery, Lost, Provider, RawBody, RefreshInput, Reply, RequestError, Semantics, TokenError, TokenRequest,
+    Class, Delivery, Lost, Provider, RawBody, RefreshInput, Reply, RequestError, Semantics, StepResults, TokenError, TokenRequest,
 };
 use refreshable_token_operator::token::{AccessToken, HeldTokens, Login, RefreshToken, SecretText, TokenSet};
 use serde_json::json;
@@ -39,9 +41,9 @@ const SPENDING: [Api; 3] = [Access, Distribution, Api::Oauth2];
 fn spec(api: Api, url: &str) -> ProviderSpec {
     let url = url.to_owned();
     match api {
-        Access => ProviderSpec::JfrogAccess(JfrogAccess { url, tls: None, timeouts: None }),
-        Distribution => ProviderSpec::JfrogDistribution(JfrogDistribution { url, tls: None, timeouts: None }),
-        Ece => ProviderSpec::ElasticCloudEnterprise(ElasticCloudEnterprise { url, tls: None, timeouts: None }),
+        Access => ProviderSpec::JfrogAccess(JfrogAccess { url, tls: None, proxy: None, timeouts: None }),
+        Distribution => ProviderSpec::JfrogDistribution(JfrogDistribution { url, tls: None, proxy: None, timeouts: None }),
+        Ece => ProviderSpec::ElasticCloudEnterprise(ElasticCloudEnterprise { url, tls: None, proxy: None, timeouts: None }),
         Api::Oauth2 => ProviderSpec::Oauth2(Box::new(oauth2(&url))),
     }
 }
@@ -85,7 +87,13 @@ fn login() -> Login {
 }
 
 fn request(spec: ProviderSpec, wish: RequestSpec, held: &HeldTokens, login: &Login) -> Result<TokenRequest, RequestError> {
-    Provider::new(spec, wish).request(&RefreshInput { held, login, now: sent(), attempt: "attempt-1" })
+    Provider::new(spec, wish).request(&RefreshInput {
+        held,
+        login,
+        now: sent(),
+        attempt: "attempt-1",
+        results: &StepResults::default(),
+    })
 }
 
 fn header<'a>(request: &'a TokenRequest, name: &str) -> Option<&'a str> {
@@ -918,7 +926,7 @@ proptest! {
         };
         let (client_id, client_secret) = (given.clone(), given.clone());
         let login = Login { username: given.clone(), password: given, client_id, client_secret, ..Login::default() };
-        let input = RefreshInput { held: &held, login: &login, now: sent(), attempt: "attempt-1" };
+        let input = RefreshInput { held: &held, login: &login, now: sent(), attempt: "attempt-1", results: &StepResults::default() };
         let built = provider(api).request(&input);
         prop_assert!(built.is_ok());
         let bad = HeldTokens { access_token: Some(AccessToken::new(format!("{canary}\n"))), refresh_token: None, ..held.clone() };

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use refreshable_token_operator::api::{ProviderSpec, RequestSpec};
-use refreshable_token_operator::provider::{Class, Method, Provider, RawBody, RefreshInput, Reply, RequestError, TokenRequest};
+use refreshable_token_operator::provider::{
+    Class, Method, Provider, RawBody, RefreshInput, Reply, RequestError, StepResults, TokenRequest,
+};
 use refreshable_token_operator::token::{AccessToken, HeldTokens, Login, RefreshToken, SecretText};
 use serde_json::json;
 
@@ -42,7 +44,7 @@ fn login() -> Login {
 }
 
 fn revocation(api: &str, held: &HeldTokens, login: &Login) -> Option<Result<TokenRequest, RequestError>> {
-    provider(api).revocation(&RefreshInput { held, login, now: now(), attempt: "" })
+    provider(api).revocation(&RefreshInput { held, login, now: now(), attempt: "", results: &StepResults::default() })
 }
 
 /// Method, URL, Authorization and body.
@@ -111,7 +113,7 @@ fn what_is_missing_is_made_up_for_where_it_can_be() {
         assert_eq!(revocation(api, &HeldTokens::default(), &login()), None, "{api}: nothing is held");
     }
     let spec = serde_json::from_value(json!({"oauth2": {"tokenURL": "https://a.example.com/token"}})).unwrap();
-    let input = RefreshInput { held: &held(), login: &login(), now: now(), attempt: "" };
+    let input = RefreshInput { held: &held(), login: &login(), now: now(), attempt: "", results: &StepResults::default() };
     assert_eq!(Provider::new(spec, RequestSpec::default()).revocation(&input), None, "nobody said where");
 }
 

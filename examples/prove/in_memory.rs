@@ -56,6 +56,8 @@ pub fn prove(extent: Extent, walks: Option<u64>, report: &mut dyn FnMut(Row)) ->
     report(row("lists and events that lag", &walks::lagging_views(seeds / 100)));
     let created = walks::CREATED..walks::CREATED + seeds / 10;
     report(row("random walks of chains that begin anew", &walks::random(created)));
+    let asked = walks::ASKED..walks::ASKED + seeds / 10;
+    report(row("random walks at an API that can be asked", &walks::random(asked)));
     let mut from = 0;
     while from < seeds {
         let to = (from + ROW_OF_WALKS).min(seeds);

@@ -10,6 +10,7 @@ mod consumers;
 mod good;
 mod http;
 mod kubectl;
+mod steps;
 mod update;
 
 use std::collections::BTreeSet;
@@ -169,13 +170,23 @@ fn what_admission_refuses_the_operator_refuses_too() {
         let name = object.metadata.name.unwrap();
         // Whether an address may be called, the endpoint rules tell.
         let Some(provider) = &object.spec.provider else { continue };
-        let revocation = match provider {
-            ProviderSpec::Oauth2(oauth2) => oauth2.revocation_url.as_deref(),
-            ProviderSpec::Http(http) => http.revoke.as_ref().map(|revoke| revoke.request.url.as_str()),
-            _ => None,
+        let others: Vec<&str> = match provider {
+            ProviderSpec::Oauth2(oauth2) => {
+                [&oauth2.revocation_url, &oauth2.introspection_url].into_iter().flatten().map(String::as_str).collect()
+            }
+            ProviderSpec::Http(http) => {
+                let revoke = http.revoke.iter().map(|revoke| &revoke.request);
+                let probe = http.probe.iter().map(|probe| &probe.request);
+                let verify = http.verify.iter().map(|verify| &verify.request);
+                let steps = http.steps().iter().map(|step| &step.request);
+                revoke.chain(probe).chain(verify).chain(steps).map(|request| request.url.as_str()).collect()
+            }
+            _ => Vec::new(),
         };
-        let mut urls = std::iter::once(provider.url()).chain(revocation);
-        let allowed = urls.all(|url| EndpointPolicy::default().check_url(url).is_ok());
+        let mut urls = std::iter::once(provider.url()).chain(others);
+        let policy = EndpointPolicy::default();
+        let allowed = urls.all(|url| policy.check_url(url).is_ok())
+            && provider.proxy().is_none_or(|proxy| policy.check_proxy(&proxy.url).is_ok());
         if allowed && validate(&name, &object.spec).is_ok() {
             complaints.push(case.name);
         }

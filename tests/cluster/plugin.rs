@@ -1,6 +1,7 @@
 //! `kubectl rtok` against the real API server and a running operator: what each verb prints, its exit status, and that no token is
 //! ever among it.
 
+mod doctor;
 mod readme;
 mod verbs;
 

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use refreshable_token_operator::api::{ConditionStatus, ConditionType};
-use testbed::issuer::{Api as Kind, Fault, Pair, Rule};
+use serde_json::json;
+use testbed::issuer::{Api as Kind, Fault, Issuer, Pair, Rule};
 
-use crate::sight::wait;
+use crate::manifest::{LONG, keys};
+use crate::sight::{calls_at, wait};
 use crate::stage;
 use crate::world::{Scene, condition, test};
 
@@ -136,6 +138,51 @@ fn a_provider_of_the_cluster_serves_the_namespaces_that_it_names() {
         scene.refreshed("token", 1).await;
         scene.holds_newest("token", &pair).await;
         scene.told("clustertokenprovider", name, "True Reachable").await;
+    });
+}
+
+/// The first pause after a failure is ten minutes, so that nothing but the ConfigMap can bring these on; and the condition of a provider,
+/// which is looked at each minute, comes too late.
+#[test]
+fn authorities_in_a_config_map_that_are_mended_wake_whoever_waits_for_them() {
+    test("provider-authorities", |scene| async move {
+        let issuer = Issuer::builder().tls(true).start().await.unwrap();
+        let other = Issuer::builder().tls(true).start().await.unwrap();
+        let ca =
+            |pem: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.crt": pem}});
+        let trusting = json!({"jfrogAccess": {"url": issuer.url(), "tls": {"caBundleRef": {"kind": "ConfigMap", "name": "ca"}}}});
+        let shared = serde_json::to_string(&trusting).unwrap();
+        scene.apply(&provider("TokenProvider", "jfrog", &format!("  provider: {shared}\n"))).await;
+        let mut pairs = Vec::new();
+        for name in ["own", "shared"] {
+            let pair = issuer.seed_jfrog_access(name, chrono::TimeDelta::hours(1));
+            scene.put_seed(name, &keys(&pair)).await;
+            let mut object = scene.manifest(name, trusting.clone());
+            object["spec"]["request"] = json!({"lifetime": LONG});
+            object["spec"]["refresh"] = json!({"retry": {"initialDelay": "10m"}});
+            if name == "shared" {
+                object["spec"].as_object_mut().unwrap().remove("provider");
+                object["spec"]["providerRef"] = json!({"name": "jfrog"});
+            }
+            scene.put(&object).await;
+            pairs.push((name, pair));
+        }
+        for (name, _) in &pairs {
+            scene.stalled(name, "CABundleInvalid").await;
+        }
+        scene.put(&ca(other.ca_pem().unwrap())).await;
+        for (name, pair) in &pairs {
+            scene.says(name, ConditionType::Reconciling, ConditionStatus::True, "EndpointUnreachable").await;
+            assert_eq!(calls_at(&issuer, pair), 0);
+        }
+        let mended = tokio::time::Instant::now();
+        scene.put(&ca(issuer.ca_pem().unwrap())).await;
+        for (name, pair) in &pairs {
+            scene.refreshed(name, 1).await;
+            scene.healthy(name).await;
+            assert_eq!(calls_at(&issuer, pair), 1);
+        }
+        assert!(mended.elapsed() < Duration::from_secs(45), "{:?}", mended.elapsed());
     });
 }
 

@@ -9,8 +9,8 @@ use refreshable_token_operator::provider::{Delivery, Lost, NotSent, Provider, Ra
 use refreshable_token_operator::refresh::conclude::{conclude, conclude_halt, conclude_wait};
 use refreshable_token_operator::refresh::decide::{Facts, Memory, Plan, ProviderView, SeedView, decide};
 use refreshable_token_operator::refresh::exchange::{
-    Brief, Event, Exchange, Finished, KnownChain, MarkAnswer, Memento, OutputAnswer, Seed, StateAnswer, Step, Task, WriteAnswer,
-    newer_tokens,
+    Brief, Event, Exchange, Finished, KnownChain, MarkAnswer, Memento, OutputAnswer, Policy, Seed, StateAnswer, Step, Task,
+    WriteAnswer, newer_tokens,
 };
 use refreshable_token_operator::refresh::journal::{Entry, Place};
 use refreshable_token_operator::refresh::state::{Claim, Malformed, Owner, State, StoredState, Version};
@@ -116,6 +116,7 @@ fn brief(facts: &Facts<'_>, provider: Provider, task: Task, preflight: bool) -> 
         known: KnownChain::of(facts.status, 0),
         preflight,
         creates: false,
+        policy: Policy::of(facts.spec),
         expects_state: facts.status.seed.is_some(),
         void_claims: Vec::new(),
         key: key(),
@@ -168,6 +169,7 @@ fn event(step: &Step, luck: &mut Luck<'_>, now: DateTime<Utc>) -> Event {
             Event::Remembered(if draw % 2 == 1 { Memento::Unclear } else { Memento::Nothing })
         }
         Step::Send { .. } => Event::Delivered { delivery: delivery(draw, luck), sent: now },
+        Step::Ask { .. } => Event::Asked(delivery(draw, luck)),
         Step::Output { .. } => Event::Output(match draw % 8 {
             1 => OutputAnswer::Missing,
             2 => OutputAnswer::Conflict,

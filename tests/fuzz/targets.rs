@@ -12,7 +12,7 @@ use refreshable_token_operator::api::template::{Name, Template};
 use refreshable_token_operator::api::{ProviderSpec, RefreshWindow, RefreshableToken, RequestSpec, SpecDuration, Window};
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
 use refreshable_token_operator::operator::transport::CaBundle;
-use refreshable_token_operator::provider::{Class, Provider, RawBody, Reply};
+use refreshable_token_operator::provider::{Class, Probed, Provider, RawBody, Reply, StepResults};
 use refreshable_token_operator::token::{AccessToken, RefreshToken, SecretText, SigningKey, jwt_claims};
 use serde_json::{Value, json};
 use url::{Host, Url};
@@ -49,10 +49,11 @@ pub fn sent() -> DateTime<Utc> {
     DateTime::from_timestamp(1_530_099_495, 0).unwrap()
 }
 
-const EXAMPLES: [&str; 3] = [
+const EXAMPLES: [&str; 4] = [
     include_str!("../../examples/manifests/vault-renew-self.yaml"),
     include_str!("../../examples/manifests/gitlab-personal-access-token.yaml"),
     include_str!("../../examples/manifests/pocketbase-auth-refresh.yaml"),
+    include_str!("../../examples/manifests/azure-container-registry.yaml"),
 ];
 
 /// A token API of each kind; the declared ones are those of the examples, and one with every part of `provider.http`.
@@ -70,6 +71,10 @@ static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
             "success": {"statuses": [200, 202], "require": [{"pointer": "/ok", "equals": "true"}]},
             "errors": [error(json!(400), "/error", "ChainOver"), error(Value::Null, "/error/code", "Transient")]},
         "semantics": {"rotation": "Strict"},
+        "probe": {"request": {"url": "https://api.example.com/me", "auth": {"bearer": "RefreshToken"}},
+            "unspent": [{"status": 200, "pointer": "/state", "equals": "active"}], "spent": [{"status": 200, "pointer": "/state", "equals": "x"}]},
+        "verify": {"request": {"url": "https://api.example.com/me", "auth": {"bearer": "AccessToken"}},
+            "success": {"require": [{"pointer": "/state", "equals": "active"}]}},
     }});
     let oauth2 = |preset: &str| {
         json!({"oauth2": {"tokenURL": "https://idp.example.com/token", "preset": preset,
@@ -85,7 +90,9 @@ static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
         oauth2("Dex"),
         whole,
     ];
-    let specs = named.into_iter().map(|spec| serde_json::from_value::<ProviderSpec>(spec).unwrap()).chain(declared);
+    let asks = json!({"oauth2": {"tokenURL": "https://idp.example.com/token", "introspectionURL": "https://idp.example.com/introspect"}});
+    let read = |spec| serde_json::from_value::<ProviderSpec>(spec).unwrap();
+    let specs = named.into_iter().map(read).chain(declared).chain(std::iter::once(read(asks)));
     specs.map(|spec| Provider::new(spec, RequestSpec::default())).collect()
 });
 
@@ -155,7 +162,8 @@ fn shown(
     [&set.scope, &set.subject, &set.token_id].into_iter().flatten().any(|shown| shown.contains(text))
 }
 
-/// The answer to a refresh or a revocation as a proof: what a server in front can have said proves nothing about a token that works once.
+/// The answer to a refresh, to a request for first tokens or to a revocation as a proof: what a server in front can have said proves nothing
+/// about a token that works once. And as the answer to a question or a step, which only the API itself can have given.
 fn refusal(data: &[u8]) {
     let Some((provider, reply)) = answer(data) else { return };
     let declared =
@@ -167,7 +175,28 @@ fn refusal(data: &[u8]) {
     {
         assert_eq!(error.class, Class::Unknown, "{error}");
     }
-    if let Err(error) = provider.read_revocation(&reply, sent()) {
+    let named = provider.spec().name() == "oauth2" || provider.spec().name() == "http";
+    match provider.read_probe(&reply) {
+        Probed::Unspent | Probed::Spent => assert!(named && matches!(reply.status, 200..=299 | 400..=499)),
+        Probed::Unclear => {}
+    }
+    let mut results = StepResults::default();
+    let step = provider.read_step(0, &reply, &mut results);
+    let printed = format!("{step:?} {results:?}");
+    let mut all = Vec::new();
+    texts(&serde_json::from_slice(&reply.body.0).unwrap_or_default(), &mut all);
+    assert!(!all.iter().any(|text| text.len() >= 64 && printed.contains(text.as_str())), "a result is printed");
+    if let Err(error) = &step {
+        assert!(results == StepResults::default() && error.class != Class::Unknown, "{error}");
+    }
+    let verified = provider.read_verification(&reply);
+    assert!(verified.is_err() || (200..300).contains(&reply.status));
+    // To first tokens: no chain is over that has not begun, and OAuth 2.0 begins none without a refresh token.
+    match provider.clone().creating().read(&reply, sent()) {
+        Ok(set) => assert!(set.refresh_token.is_some() || provider.name() != "oauth2"),
+        Err(error) => assert_ne!(error.class, Class::ChainOver, "{error}"),
+    }
+    for error in [provider.read_revocation(&reply, sent()).err(), step.err(), verified.err()].into_iter().flatten() {
         assert_eq!(error.status, reply.status);
         assert!(error.retry_after.is_none_or(|pause| (1..=3600).contains(&pause.as_secs())));
     }
@@ -199,8 +228,16 @@ fn inside(ip: IpAddr) -> bool {
 /// A URL that is allowed without a rule leads over https to a public address or a whole name.
 fn endpoint(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let Ok(allowed) = EndpointPolicy::default().check_url(&text) else { return };
-    assert_eq!((allowed.scheme(), allowed.username(), allowed.password(), allowed.fragment()), ("https", "", None, None));
+    let policy = EndpointPolicy::default();
+    // A proxy's address is a scheme of its own and no more than a host and a port.
+    let (scheme, allowed) = match (policy.check_url(&text), policy.check_proxy(&text)) {
+        (Ok(allowed), Err(_)) => ("https", allowed),
+        (Err(_), Ok(proxy)) => ("http", proxy),
+        (Err(_), Err(_)) => return,
+        (Ok(_), Ok(_)) => panic!("{text} is both"),
+    };
+    assert_eq!((allowed.scheme(), allowed.username(), allowed.password(), allowed.fragment()), (scheme, "", None, None));
+    assert!(scheme == "https" || (allowed.path(), allowed.query()) == ("/", None), "{text}");
     assert_eq!(Url::parse(&text).unwrap(), allowed);
     match allowed.host().unwrap() {
         Host::Ipv4(ip) => assert!(!inside(ip.into()), "{ip}"),
@@ -211,7 +248,7 @@ fn endpoint(data: &[u8]) {
             assert!(!["", "svc", "localhost"].contains(&last) && !name.ends_with("cluster.local"), "{name}");
             // No other reader of the same text sees another host.
             let written = text.to_ascii_lowercase();
-            let authority = written.trim_start_matches("https://").split(['/', '?']).next().unwrap();
+            let authority = written.trim_start_matches(&format!("{scheme}://")).split(['/', '?']).next().unwrap();
             assert_eq!(authority.split(':').next(), Some(name), "{text}");
         }
     }

@@ -11,6 +11,8 @@ pub enum Who {
     Writer,
     /// Also reads `half-seed` and `half-state` and writes `half-token`.
     Half,
+    /// Also reads and writes every Secret, and makes no tokens of ServiceAccounts.
+    Owner,
 }
 
 /// One try.
@@ -83,7 +85,7 @@ pub fn attempts(thief: &str) -> Vec<Attempt> {
 
 /// Where somebody else's seeds go is said by a provider too.
 fn providers(thief: &str) -> Vec<Attempt> {
-    use Who::{Half, Tenant, Writer};
+    use Who::{Half, Owner, Tenant, Writer};
     let provider = |kind: &str, spec: Value| {
         let metadata = json!({"name": "thief"});
         let mut object = json!({"apiVersion": "refreshabletoken.io/v1alpha1", "kind": kind, "metadata": metadata});
@@ -95,7 +97,15 @@ fn providers(thief: &str) -> Vec<Attempt> {
     let shared = "/apis/refreshabletoken.io/v1alpha1/namespaces/team/tokenproviders/shared";
     let theft = How::Patch(shared, json!({ "spec": own }));
     let every = "may not get every Secret";
+    let showing = |field: &str| {
+        let mut spec = own.clone();
+        spec["provider"]["oauth2"][field] = "TokenExchange".into();
+        provider("TokenProvider", spec)
+    };
+    let accounts = "may not create tokens of every ServiceAccount";
     vec![
+        create(Owner, "have tokens of ServiceAccounts sent to an own server", showing("grant"), accounts),
+        create(Owner, "the same for the first tokens of chains", showing("bootstrapGrant"), accounts),
         create(Tenant, "have a TokenProvider at an own server", provider("TokenProvider", own.clone()), every),
         create(Half, "the same with an own seed", provider("TokenProvider", own.clone()), every),
         Attempt { who: Writer, what: "turn a TokenProvider that others use to an own server", how: theft, refused: every },
@@ -108,6 +118,7 @@ fn providers(thief: &str) -> Vec<Attempt> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn objects(thief: &str) -> Vec<Attempt> {
     use Who::{Half, Tenant, Writer};
     let plain = json!({});
@@ -115,6 +126,10 @@ fn objects(thief: &str) -> Vec<Attempt> {
     let client = json!({"provider": {"oauth2": {"clientSecretRef": {"name": "client"}}}});
     let account = json!({"provider": {"oauth2": {"grant": "TokenExchange", "clientAuthentication": "None"}},
         "credential": {"serviceAccountRef": {"name": "default", "audience": thief}}});
+    let proxy = json!({"provider": {"oauth2": {"tokenURL": "https://idp.example.com/token",
+        "proxy": {"url": "http://proxy.example.com:3128", "credentialsSecretRef": {"name": "client"}}}}});
+    let first = json!({"provider": {"oauth2": {"bootstrapGrant": "JWTBearer"}},
+        "credential": {"bootstrap": "Create", "serviceAccountRef": {"name": "default", "audience": thief}}});
     let certificate = json!({"provider": {"oauth2": {"tls": {"clientCertificateRef": {"name": "client"}}}}});
     vec![
         create(
@@ -149,9 +164,21 @@ fn objects(thief: &str) -> Vec<Attempt> {
         ),
         create(
             Half,
+            "have it begin a chain at an own server",
+            stolen(thief, "half", "half-seed", &first),
+            "may not create tokens of the ServiceAccount",
+        ),
+        create(
+            Half,
             "connect with another's client certificate",
             stolen(thief, "half", "half-seed", &certificate),
             "may not get the Secret of tls.clientCertificateRef",
+        ),
+        create(
+            Half,
+            "show another's credentials to an own proxy",
+            stolen(thief, "half", "half-seed", &proxy),
+            "may not get the Secret of proxy.credentialsSecretRef",
         ),
         create(
             Half,

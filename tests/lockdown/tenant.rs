@@ -91,6 +91,7 @@ async fn answer(world: &World, attempt: &Attempt) -> Option<String> {
         Who::Tenant => "tenant",
         Who::Writer => "writer",
         Who::Half => "half",
+        Who::Owner => "owner",
     };
     let kubeconfig = world.plane.user(user).unwrap();
     match &attempt.how {

@@ -1,7 +1,7 @@
 //! Tokens that the client's own credentials bring, each time anew (RFC 6749 section 4.4).
 
 use refreshable_token_operator::api::RequestSpec;
-use refreshable_token_operator::provider::{Class, RefreshInput, RequestError, Semantics};
+use refreshable_token_operator::provider::{Class, RefreshInput, RequestError, Semantics, StepResults};
 use refreshable_token_operator::token::{AccessToken, HeldTokens, Login};
 use serde_json::json;
 
@@ -35,7 +35,13 @@ fn the_request_names_no_token() {
     let sent = ask(&provider, &HeldTokens::default(), &signer("app", EC, None), "a");
     let names: Vec<_> = fields(&sent.signed(now()).unwrap()).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["grant_type", "client_id", "client_assertion_type", "client_assertion"]);
-    let nobody = provider.request(&RefreshInput { held: &held("RT-1"), login: &Login::default(), now: now(), attempt: "a" });
+    let nobody = provider.request(&RefreshInput {
+        held: &held("RT-1"),
+        login: &Login::default(),
+        now: now(),
+        attempt: "a",
+        results: &StepResults::default(),
+    });
     assert!(matches!(nobody, Err(RequestError::Missing(_))));
 }
 
@@ -105,7 +111,13 @@ fn another_token_is_exchanged_or_shown() {
         let authorized = sent.headers.iter().any(|(name, _)| name == "authorization");
         assert_eq!(authorized, spec["clientAuthentication"].is_null(), "{spec}");
         let nothing = Login { subject_token: None, ..login };
-        let refused = provider.request(&RefreshInput { held: &held("RT-1"), login: &nothing, now: now(), attempt: "a" });
+        let refused = provider.request(&RefreshInput {
+            held: &held("RT-1"),
+            login: &nothing,
+            now: now(),
+            attempt: "a",
+            results: &StepResults::default(),
+        });
         assert_eq!(refused, Err(RequestError::Missing("subject_token (seed Secret, or credential.serviceAccountRef)")));
     }
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
-use refreshable_token_operator::provider::{RefreshInput, RequestError};
+use refreshable_token_operator::provider::{RefreshInput, RequestError, StepResults};
 use refreshable_token_operator::token::{KeyError, Login, SigningKey};
 use serde_json::{Value, json};
 
@@ -139,7 +139,9 @@ fn each_sending_has_an_assertion_of_its_own() {
 #[test]
 fn without_a_key_there_is_no_request() {
     let provider = provider(json!({"clientAuthentication": "PrivateKeyJWT"}));
-    let built = |login: &Login| provider.request(&RefreshInput { held: &held("RT-1"), login, now: now(), attempt: "a" });
+    let built = |login: &Login| {
+        provider.request(&RefreshInput { held: &held("RT-1"), login, now: now(), attempt: "a", results: &StepResults::default() })
+    };
     let secret_only = Login { client_id: secret("app"), client_secret: secret("s"), ..Login::default() };
     let missing = RequestError::Missing("private_key (Secret of clientSecretRef, or the seed)");
     assert_eq!(built(&secret_only), Err(missing));

@@ -1,4 +1,4 @@
-//! OAuth 2.0 beyond one strict server: presets, clients that sign, tokens that are obtained anew.
+//! OAuth 2.0 beyond one strict server: presets, clients that sign, tokens that are obtained anew, chains that a grant begins.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 
@@ -7,6 +7,8 @@
 mod oidc_server;
 
 mod anew;
+mod begun;
+mod introspection;
 mod keys;
 mod presets;
 mod real;
@@ -18,7 +20,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use refreshable_token_operator::api::{ProviderSpec, RequestSpec};
 use refreshable_token_operator::operator::endpoint::{EndpointPolicy, Reach};
 use refreshable_token_operator::operator::transport::{Connection, TlsMaterial, Transport};
-use refreshable_token_operator::provider::{Delivery, Provider, RawBody, RefreshInput, Reply, TokenRequest};
+use refreshable_token_operator::provider::{Delivery, Provider, RawBody, RefreshInput, Reply, StepResults, TokenRequest};
 use refreshable_token_operator::token::{HeldTokens, Login, RefreshToken, SecretText, SigningKey};
 use serde_json::{Value, json};
 
@@ -58,7 +60,7 @@ fn signer(id: &str, pem: &[u8], key_id: Option<&str>) -> Login {
 }
 
 fn ask(provider: &Provider, held: &HeldTokens, login: &Login, attempt: &str) -> TokenRequest {
-    provider.request(&RefreshInput { held, login, now: now(), attempt }).unwrap()
+    provider.request(&RefreshInput { held, login, now: now(), attempt, results: &StepResults::default() }).unwrap()
 }
 
 /// The values of a form under a name.
@@ -81,6 +83,7 @@ async fn send(request: &TokenRequest) -> Reply {
     let connection = Connection {
         reach: Reach::Namespace,
         tls: TlsMaterial::default(),
+        proxy: None,
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(20),
     };

@@ -1,6 +1,6 @@
 //! The declared provider: requests byte for byte, pointers, expiries, error rules, and answers that mean harm.
 //!
-//! The three examples of `examples/manifests` are read from there. Recorded replies name their source; tokens in them are made up.
+//! The examples of `examples/manifests` are read from there. Recorded replies name their source; tokens in them are made up.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 
@@ -11,14 +11,16 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
 use refreshable_token_operator::api::{ProviderSpec, RefreshableToken, RequestSpec, validate};
-use refreshable_token_operator::provider::{Class, Method, Provider, RefreshInput, RequestError, Semantics, TokenRequest};
+use refreshable_token_operator::provider::{
+    Class, Method, Provider, RefreshInput, RequestError, Semantics, StepResults, TokenRequest,
+};
 use refreshable_token_operator::token::{AccessToken, HeldTokens, Login, RefreshToken, SecretText, TokenSet};
 use serde_json::{Value, json};
 
 use super::{at, held, jwt, reply, secret, sent};
 
 /// A declaration that is as small as can be, changed by a merge patch.
-fn declared(change: &Value) -> Value {
+pub fn declared(change: &Value) -> Value {
     let mut spec = json!({
         "request": {"url": "https://api.example.com/token", "auth": {"bearer": "RefreshToken"}},
         "reply": {"accessToken": "/access", "refreshToken": "/refresh"},
@@ -41,11 +43,17 @@ fn login() -> Login {
 }
 
 fn request(change: &Value, held: &HeldTokens) -> Result<TokenRequest, RequestError> {
-    provider(change).request(&RefreshInput { held, login: &login(), now: sent(), attempt: "attempt-1" })
+    provider(change).request(&RefreshInput {
+        held,
+        login: &login(),
+        now: sent(),
+        attempt: "attempt-1",
+        results: &StepResults::default(),
+    })
 }
 
 /// Header fields as they would be sent.
-fn headers(request: &TokenRequest) -> Vec<(&str, &str)> {
+pub fn headers(request: &TokenRequest) -> Vec<(&str, &str)> {
     request.headers.iter().map(|(name, value)| (name.as_ref(), value.reveal())).collect()
 }
 
@@ -129,11 +137,15 @@ fn what_is_missing_or_cannot_be_sent_is_named_and_nothing_is_sent() {
         (header(json!({"name": "X-K", "seedKey": "broken"})), &held(), key("broken")),
         (header(json!({"name": "X-K", "seedKey": "key"})), &held(), key("key")),
         // What the CRD refuses.
-        (field(json!({"name": "k"})), &held(), RequestError::Declared("a value needs exactly one of value, from and seedKey")),
+        (
+            field(json!({"name": "k"})),
+            &held(),
+            RequestError::Declared("a value needs exactly one of value, from, seedKey and fromResult"),
+        ),
         (
             field(json!({"name": "k", "value": "v", "seedKey": "key"})),
             &held(),
-            RequestError::Declared("a value needs exactly one of value, from and seedKey"),
+            RequestError::Declared("a value needs exactly one of value, from, seedKey and fromResult"),
         ),
         (
             header(json!({"name": "X", "value": "a\r\nb"})),
@@ -160,6 +172,7 @@ fn semantics_are_as_declared() {
         (json!({"rotation": "IdempotencyKey"}), Semantics::IdempotencyKey),
         (json!({"rotation": "Reusable"}), Semantics::Reusable),
         (json!({"rotation": "RenewsItself"}), Semantics::RenewsItself),
+        (json!({"rotation": "Reissue"}), Semantics::Reissue),
         // Refused by the CRD; read as the strict case.
         (json!({"rotation": "Grace"}), Semantics::SingleUse),
         (json!({"rotation": "Grace", "graceSeconds": 0}), Semantics::SingleUse),
@@ -428,7 +441,7 @@ fn a_revocation_is_sent_and_read_as_declared() {
         "reply": {"errors": [{"status": 403, "pointer": "/gone", "class": "ChainOver"}]}})
     };
     let (held, login) = (held(), login());
-    let input = RefreshInput { held: &held, login: &login, now: sent(), attempt: "" };
+    let input = RefreshInput { held: &held, login: &login, now: sent(), attempt: "", results: &StepResults::default() };
     assert!(provider(&json!({})).revocation(&input).is_none());
     let sent_request = provider(&revoke(Value::Null)).revocation(&input).unwrap().unwrap();
     assert_eq!((sent_request.method, sent_request.url.as_str()), (Method::Delete, "https://api.example.com/self"));
@@ -454,7 +467,7 @@ fn a_revocation_is_sent_and_read_as_declared() {
 // ---------------------------------------------------------------- the examples
 
 /// The object of an example.
-fn example(text: &str) -> RefreshableToken {
+pub fn example(text: &str) -> RefreshableToken {
     let object = text.split("\n---\n").last().unwrap();
     let written: Value = serde_saphyr::from_str(object).unwrap();
     let read: RefreshableToken = serde_saphyr::from_str(object).unwrap();
@@ -481,13 +494,13 @@ impl Recorded {
 
     fn sends(&self) -> Told {
         let (held, login) = (held(), Login::default());
-        let input = RefreshInput { held: &held, login: &login, now: sent(), attempt: "" };
+        let input = RefreshInput { held: &held, login: &login, now: sent(), attempt: "", results: &StepResults::default() };
         told(&self.provider.request(&input).unwrap())
     }
 
     fn revokes(&self) -> Option<Told> {
         let (held, login) = (held(), Login::default());
-        let input = RefreshInput { held: &held, login: &login, now: sent(), attempt: "" };
+        let input = RefreshInput { held: &held, login: &login, now: sent(), attempt: "", results: &StepResults::default() };
         self.provider.revocation(&input).map(|request| told(&request.unwrap()))
     }
 
@@ -718,9 +731,9 @@ proptest! {
         let change = json!({"request": {"headers": [{"name": "X-Key", "seedKey": "key"}],
             "fields": [{"name": "t", "from": "RefreshToken"}]}, "reply": {"scope": "/error", "tokenID": "/error", "errors": [
             {"pointer": "/error", "class": "ChainOver"}]}});
-        let built = provider(&change).request(&RefreshInput { held: &held, login: &login, now: sent(), attempt: "" });
+        let built = provider(&change).request(&RefreshInput { held: &held, login: &login, now: sent(), attempt: "", results: &StepResults::default() });
         let bad = Login { named: [("key".to_owned(), SecretText::new(format!("{canary}\n")))].into(), ..Login::default() };
-        let refused = provider(&change).request(&RefreshInput { held: &held, login: &bad, now: sent(), attempt: "" });
+        let refused = provider(&change).request(&RefreshInput { held: &held, login: &bad, now: sent(), attempt: "", results: &StepResults::default() });
         let mut body = json!({"error": canary, "x": canary});
         if granted {
             body["access"] = json!(canary);

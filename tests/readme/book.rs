@@ -79,7 +79,8 @@ fn each_link_of_the_pages_leads_somewhere() {
             }
             let (path, wanted) = target.split_once('#').unwrap_or((&target, ""));
             let file = if path.is_empty() { root().join(page) } else { root().join(page).parent().unwrap().join(path) };
-            let Ok(file) = file.canonicalize() else {
+            // What is not below docs/ is no part of the book.
+            let Some(file) = file.canonicalize().ok().filter(|file| file.starts_with(root().canonicalize().unwrap())) else {
                 dead.push(format!("{}: {target}", page.display()));
                 continue;
             };
@@ -90,6 +91,35 @@ fn each_link_of_the_pages_leads_somewhere() {
         }
     }
     assert!(dead.is_empty(), "{}", dead.join("\n"));
+}
+
+/// How many cells a row of a table has. A bar in code parts cells too, unless a backslash stands before it (GFM, "Tables").
+fn cells(row: &str) -> usize {
+    row.replace("\\|", "").matches('|').count().saturating_sub(1)
+}
+
+#[test]
+fn each_page_has_one_title_and_tables_and_code_that_a_reader_of_markdown_takes_for_such() {
+    let mut wrong = Vec::new();
+    for (page, text) in pages().iter().filter(|(page, _)| *page != Path::new("SUMMARY.md")) {
+        let mut tell = |what: &str, line: &str| wrong.push(format!("{}: {what}: {line}", page.display()));
+        if text.lines().filter(|line| line.starts_with("```")).count() % 2 == 1 {
+            tell("a code block has no end", "");
+        }
+        let prose = prose(text);
+        if prose.lines().filter(|line| line.starts_with("# ")).count() != 1 {
+            tell("not one title", "");
+        }
+        let mut wanted = None;
+        for line in prose.lines() {
+            let row = line.starts_with('|').then(|| cells(line));
+            if row.is_some() && wanted.is_some() && (row != wanted || !line.ends_with('|')) {
+                tell("a row with other cells than its table", line);
+            }
+            wanted = row.and(wanted.or(row));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -44,6 +44,10 @@ fn finished(world: &World, outcome: Outcome) -> Finished {
         rest: None,
         open: false,
         claim: world.decoded().and_then(|state| state.claim),
+        asks: false,
+        fate: None,
+        verified: None,
+        retired: None,
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use refreshable_token_operator::provider::{RawBody, Reply};
+use refreshable_token_operator::provider::{RawBody, Reply, TokenRequest};
+use refreshable_token_operator::refresh::exchange::Question;
 use serde_json::json;
 
 /// What the issuer does with a refresh token that was used.
@@ -43,11 +44,50 @@ pub struct Issuer {
     pub handled: u32,
     /// Its answers hold no access token.
     pub withholds: bool,
+    /// What it answers to every question.
+    pub evades: Option<u16>,
+    /// It accepts no access token.
+    pub distrusts: bool,
+    /// Access tokens that were revoked, in order.
+    pub retired: Vec<String>,
+    /// Questions that were answered.
+    pub questions: Vec<Question>,
 }
 
 impl Issuer {
     pub fn new(kind: Kind) -> Self {
-        Self { kind, chains: Vec::new(), replays: Vec::new(), handled: 0, withholds: false }
+        Self {
+            kind,
+            chains: Vec::new(),
+            replays: Vec::new(),
+            handled: 0,
+            withholds: false,
+            evades: None,
+            distrusts: false,
+            retired: Vec::new(),
+            questions: Vec::new(),
+        }
+    }
+
+    /// Answers a question, which spends nothing (RFC 7662, RFC 7009).
+    pub fn asked(&mut self, question: Question, request: &TokenRequest) -> Reply {
+        self.questions.push(question);
+        if let Some(status) = self.evades {
+            return reply(status, "{}");
+        }
+        let body = request.body.as_ref().unwrap().content.reveal().to_owned();
+        let token = body.split('&').find_map(|pair| pair.strip_prefix("token=")).unwrap().to_owned();
+        let chain = self.chain();
+        let active = !chain.revoked && (chain.current == token || chain.access == token && !self.distrusts);
+        match question {
+            Question::Probe | Question::Verification => reply(200, &json!({ "active": active }).to_string()),
+            Question::Retirement => {
+                assert_ne!(token, chain.access, "the newest access token is revoked");
+                self.retired.push(token);
+                reply(200, "")
+            }
+            Question::Step => panic!("this API has no steps"),
+        }
     }
 
     /// Begins a chain and gives its first refresh token.

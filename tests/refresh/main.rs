@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod anew;
 #[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod conclusion;
 #[cfg(test)]
 mod decision;

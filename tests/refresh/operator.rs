@@ -9,8 +9,8 @@ use refreshable_token_operator::refresh::decide::{
     Facts, Memory, OutputView, Plan as Decision, ProviderView, SeedView, Trigger, decide,
 };
 use refreshable_token_operator::refresh::exchange::{
-    Brief, Event, Exchange, Finished, KnownChain, MarkAnswer, Memento, Outcome, OutputAnswer, StateAnswer, Step, Task,
-    WriteAnswer,
+    Brief, Event, Exchange, Finished, KnownChain, MarkAnswer, Memento, Outcome, OutputAnswer, Policy, Question, StateAnswer,
+    Step, Task, WriteAnswer,
 };
 use refreshable_token_operator::refresh::journal::{Entry, Place};
 use refreshable_token_operator::refresh::state::{Claim, Owner};
@@ -43,11 +43,13 @@ pub struct Operator {
     watched: Option<(String, DateTime<Utc>)>,
     /// The client's credentials cannot be read.
     pub without_login: bool,
+    /// What it told people, in order.
+    pub told: Vec<Reason>,
 }
 
 impl Operator {
     pub fn new(process: u32) -> Self {
-        Self { memory: Memory::default(), process, claims: 0, watched: None, without_login: false }
+        Self { memory: Memory::default(), process, claims: 0, watched: None, without_login: false, told: Vec::new() }
     }
 
     /// Turns until there is nothing to do now, over crashes; gives when to look again.
@@ -123,6 +125,7 @@ impl Operator {
     /// Stores the status as the operator does: over somebody else's edit, and given up when the API server is away.
     fn report(&mut self, world: &mut World, plan: &mut Plan, conclusion: Conclusion, turn: Turn, mut version: u64) -> Turn {
         self.memory = conclusion.memory;
+        self.told.extend(conclusion.events.iter().map(|note| note.reason));
         if conclusion.status != world.status {
             for _ in 0..3 {
                 let answer = cluster(world, plan, "status", MarkAnswer::Unclear, MarkAnswer::Denied, |world, _| {
@@ -179,6 +182,7 @@ impl Operator {
             known: KnownChain::of(status, self.memory.generation),
             preflight,
             creates: trigger == Trigger::Bootstrap,
+            policy: Policy::of(&world.spec),
             expects_state: status.seed.is_some() || status.attempt.is_some(),
             void_claims: self.memory.void_claims.clone(),
             key: world.key.clone(),
@@ -282,14 +286,10 @@ fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) 
                 })?;
                 Event::Wrote(answer)
             }
-            Step::Connect { .. } => Event::Connected(cluster(
-                world,
-                plan,
-                "connect",
-                Err(NotSent::ConnectTimeout),
-                Err(NotSent::NotConnected),
-                |_, _| Ok(()),
-            )?),
+            Step::Connect { .. } => {
+                let (late, refused) = (Err(NotSent::ConnectTimeout), Err(NotSent::NotConnected));
+                Event::Connected(cluster(world, plan, "connect", late, refused, |_, _| Ok(()))?)
+            }
             Step::Mark(about) => {
                 let answer = cluster(world, plan, "mark", MarkAnswer::Unclear, MarkAnswer::Denied, |world, _| {
                     world.put_status(&mark(&world.status.clone(), &about), version)
@@ -329,6 +329,7 @@ fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) 
                 );
                 send(world, plan, &request, spends)?
             }
+            Step::Ask { request, question } => Event::Asked(ask(world, plan, &request, question)?),
             Step::Output { action, seen, rendered, .. } => {
                 let effect = format!("output {action:?}");
                 Event::Output(cluster(world, plan, &effect, OutputAnswer::Unclear, OutputAnswer::Denied, |world, _| {
@@ -377,6 +378,13 @@ fn cluster<A>(
         }
         None => Ok(perform(world, plan)),
     }
+}
+
+fn ask(world: &mut World, plan: &mut Plan, request: &TokenRequest, question: Question) -> Result<Delivery, Died> {
+    let lost = Delivery::Lost { why: Lost::Timeout, partial: None };
+    let refused = Delivery::NotSent(NotSent::NotConnected);
+    let effect = format!("ask {question:?}");
+    cluster(world, plan, &effect, lost, refused, |world, _| Delivery::Answered(world.issuer.asked(question, request)))
 }
 
 fn send(world: &mut World, plan: &mut Plan, request: &TokenRequest, spends: bool) -> Result<Event, Died> {

@@ -159,6 +159,11 @@ fn random_walks_of_chains_that_begin_anew() {
     check("random walks of chains that begin anew", &walks::random(walks::CREATED..walks::CREATED + 2_000));
 }
 
+#[test]
+fn random_walks_at_an_api_that_can_be_asked() {
+    check("random walks at an API that can be asked", &walks::random(walks::ASKED..walks::ASKED + 2_000));
+}
+
 /// Walks that ended badly once, and are not among those of a normal run.
 #[test]
 fn walks_that_ended_badly_once() {

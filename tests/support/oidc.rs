@@ -39,6 +39,15 @@ pub struct Signer {
     pub refresh_token: String,
 }
 
+/// Who may log in with a password.
+#[derive(Deserialize)]
+pub struct User {
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
 /// What the server says of itself when it is ready.
 #[derive(Deserialize)]
 pub struct Greeting {
@@ -50,6 +59,8 @@ pub struct Greeting {
     pub client_secret: String,
     /// A first refresh token.
     pub refresh_token: String,
+    /// A user.
+    pub user: User,
     /// Clients that sign.
     pub signers: Vec<Signer>,
 }

@@ -225,6 +225,7 @@ async fn child_calls() {
     let limits = Connection {
         reach: Reach::Namespace,
         tls: TlsMaterial::default(),
+        proxy: None,
         connect_timeout: Timeouts::default().connect(),
         request_timeout: Timeouts::default().request(),
     };

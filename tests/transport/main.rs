@@ -5,6 +5,7 @@
 mod answers;
 mod bombs;
 mod proofs;
+mod proxy;
 mod server;
 mod tls;
 mod tls_calls;
@@ -29,7 +30,7 @@ fn transport() -> Transport {
 
 fn connection() -> Connection {
     let (connect_timeout, request_timeout) = (Duration::from_secs(5), Duration::from_secs(20));
-    Connection { reach: Reach::Namespace, tls: TlsMaterial::default(), connect_timeout, request_timeout }
+    Connection { reach: Reach::Namespace, tls: TlsMaterial::default(), proxy: None, connect_timeout, request_timeout }
 }
 
 fn hasty() -> Connection {

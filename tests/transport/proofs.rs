@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use refreshable_token_operator::operator::transport::{Proxy, ProxyCredentials};
 use refreshable_token_operator::provider::{Lost, MOST_BODY, NotSent};
+use testbed::connect_proxy::{ConnectProxy, Manner};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use super::server::Server;
+use super::tls::Authority;
 use super::*;
 
 const MIB: usize = 1024 * 1024;
@@ -269,12 +272,24 @@ async fn child_logs() {
     .await;
     answered(transport().send(&request(&good.url()), &connection()).await);
     lost(transport().send(&request(&cut.url()), &connection()).await);
+    let proxy = ConnectProxy::start(Manner::Refuse(407), None).await.unwrap();
+    let credentials = ProxyCredentials { username: SecretText::new("canary-user"), password: SecretText::new("canary-password") };
+    let proxy = Some(Proxy { url: proxy.url(), credentials: Some(credentials) });
+    let authority = Authority::new();
+    let behind = Connection { proxy, ..authority.trusted() };
+    let told = transport().send(&request("https://127.0.0.1:9/canary-path"), &behind).await;
+    assert_eq!(told, Delivery::NotSent(NotSent::ProxyCredentialsRejected));
     let refused = Transport::new(&EndpointPolicy::default()).send(&request(&good.url()), &connection()).await;
     assert_eq!(refused, Delivery::NotSent(NotSent::EndpointNotAllowed));
     drop(guard);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(!text.contains("canary"), "{text}");
-    for part in ["host=\"127.0.0.1\" class=\"Answered\"", "class=ConnectionEnded", "class=EndpointNotAllowed"] {
+    for part in [
+        "host=\"127.0.0.1\" class=\"Answered\"",
+        "class=ConnectionEnded",
+        "class=ProxyCredentialsRejected",
+        "class=EndpointNotAllowed",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }

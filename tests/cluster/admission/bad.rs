@@ -44,6 +44,7 @@ pub fn cases() -> Vec<Case> {
         }
         cases.extend(common(base, provider));
     }
+    cases.extend(behind_proxy());
     cases.extend(oversize());
     cases.extend(FILES.iter().map(|(name, file, field, says)| beside("files", name, &format!("[{file}]"), field, says)));
     cases.extend(OUTPUT_METADATA.iter().map(|(name, entries, field, says)| beside("metadata", name, entries, field, says)));
@@ -79,6 +80,17 @@ fn common(base: &str, provider: &str) -> Vec<Case> {
         ("tls: {}", "tls", "must have caBundleRef or clientCertificateRef"),
         ("tls: {clientCertificateRef: {}}", "tls.clientCertificateRef.name", "Required value"),
         ("tls: {clientCertificateRef: {name: a/b}}", "tls.clientCertificateRef.name", NAME),
+        ("proxy: {}", "proxy.url", "Required value"),
+        ("proxy: {url: 'https://proxy.example.com:3128'}", "proxy.url", "must be http:// with a host and a port"),
+        ("proxy: {url: 'http://a:b@proxy.example.com:3128'}", "proxy.url", "must be http:// with a host and a port"),
+        ("proxy: {url: 'http://proxy.example.com:3128/path'}", "proxy.url", "must be http:// with a host and a port"),
+        ("proxy: {url: 'http://proxy.example.com:0'}", "proxy.url", "must be http:// with a host and a port"),
+        ("proxy: {url: 'proxy.example.com:3128'}", "proxy.url", "must be http:// with a host and a port"),
+        ("proxy: {url: 'http://0x7f.1:3128'}", "proxy.url", "must name a host or a plain dotted IPv4 address"),
+        ("proxy: {url: 'http://169.254.169.254:3128'}", "proxy.url", "must not point at link-local"),
+        ("proxy: {url: 'http://proxy.svc:3128'}", "proxy.url", "must not point at link-local"),
+        ("proxy: {url: 'http://p:1', credentialsSecretRef: {}}", "proxy.credentialsSecretRef.name", "Required value"),
+        ("proxy: {url: 'http://p:1', credentialsSecretRef: {name: a/b}}", "proxy.credentialsSecretRef.name", NAME),
         ("timeouts: {connect: 31s}", "timeouts.connect", "must be from 1s to 30s, written like 1h30m, 20m or 45s"),
         ("timeouts: {request: 61s}", "timeouts.request", "must be from 1s to 60s"),
         ("timeouts: {request: 0s}", "timeouts.request", "must be from 1s to 60s"),
@@ -89,6 +101,27 @@ fn common(base: &str, provider: &str) -> Vec<Case> {
         let field = if field.is_empty() { String::new() } else { format!("spec.provider.{provider}.{field}") };
         let patch = format!("spec: {{provider: {{{provider}: {{{change}}}}}}}");
         Case::new(&format!("{provider} with {change}"), base, &patch, &field, says)
+    };
+    rows.into_iter().map(case).collect()
+}
+
+/// Token APIs whose tokens the proxy would read.
+fn behind_proxy() -> Vec<Case> {
+    let plain = "url: 'http://api.example.com/'";
+    let rows = [
+        (ACCESS, "jfrogAccess", plain),
+        (DISTRIBUTION, "jfrogDistribution", plain),
+        (ELASTIC, "elasticCloudEnterprise", plain),
+        (OAUTH2, "oauth2", "tokenURL: 'http://idp.example.com/'"),
+        (OAUTH2, "oauth2", "tokenURL: null, issuerURL: 'http://idp.example.com/'"),
+        (OAUTH2, "oauth2", "revocationURL: 'http://idp.example.com/'"),
+        (HTTP, "http", "request: {url: 'http://api.example.com/'}"),
+        (HTTP, "http", "revoke: {request: {url: 'http://api.example.com/'}}"),
+    ];
+    let case = |(base, provider, change): (&str, &str, &str)| {
+        let change = format!("spec: {{provider: {{{provider}: {{{change}, proxy: {{url: 'http://proxy.example.com:3128'}}}}}}}}");
+        let says = "proxy needs URLs that begin with https://";
+        Case::new(&format!("{provider} by http behind a proxy"), base, &change, &format!("spec.provider.{provider}"), says)
     };
     rows.into_iter().map(case).collect()
 }
@@ -582,6 +615,12 @@ const FIELDS: &[Row] = &[
 
 const DISTRIBUTION_ROWS: &[Row] = &[
     (
+        "first tokens of an API that gives none",
+        "spec: {credential: {bootstrap: Create}}",
+        "spec.credential.bootstrap",
+        "bootstrap belongs to jfrogAccess, elasticCloudEnterprise and oauth2 with grant: RefreshToken",
+    ),
+    (
         "no lifetime",
         "spec: {request: {lifetime: null}}",
         "spec.request.lifetime",
@@ -644,6 +683,24 @@ const OAUTH2_ROWS: &[Row] = &[
         "a revocation URL in the cluster",
         "spec: {provider: {oauth2: {revocationURL: 'https://kubernetes.default.svc'}}}",
         "spec.provider.oauth2.revocationURL",
+        OUTSIDE,
+    ),
+    (
+        "an introspection URL with a fragment",
+        "spec: {provider: {oauth2: {introspectionURL: 'https://a.example.com/#x'}}}",
+        "spec.provider.oauth2.introspectionURL",
+        URL,
+    ),
+    (
+        "an introspection URL with a hidden address",
+        "spec: {provider: {oauth2: {introspectionURL: 'https://0x7f.1/'}}}",
+        "spec.provider.oauth2.introspectionURL",
+        HOST,
+    ),
+    (
+        "an introspection URL in the cluster",
+        "spec: {provider: {oauth2: {introspectionURL: 'https://kubernetes.default.svc'}}}",
+        "spec.provider.oauth2.introspectionURL",
         OUTSIDE,
     ),
     ("a lifetime", "spec: {request: {lifetime: 1h}}", "spec.request.lifetime", "the other APIs decide themselves"),
@@ -806,10 +863,102 @@ const OAUTH2_ROWS: &[Row] = &[
         "there is a refresh token with grant: RefreshToken only",
     ),
     (
-        "first tokens of an API that gives none",
+        "a trial without a call",
+        "spec: {recovery: {verifyBeforePublish: true}}",
+        "spec.recovery.verifyBeforePublish",
+        "verifyBeforePublish needs a call that tries a token",
+    ),
+    (
+        "a replaced token's end at once",
+        "spec: {provider: {oauth2: {revocationURL: 'https://idp.example.com/revoke'}}, refresh: {revokeReplacedAfter: 0s}}",
+        "spec.refresh.revokeReplacedAfter",
+        "must be from 1s to 99999h",
+    ),
+    (
+        "a replaced token's end without an endpoint",
+        "spec: {refresh: {revokeReplacedAfter: 10m}}",
+        "spec.refresh.revokeReplacedAfter",
+        "revokeReplacedAfter needs an API that revokes a single access token",
+    ),
+    (
+        "a replaced token's end where it ends the chain",
+        "spec: {provider: {oauth2: {preset: Hydra, revocationURL: 'https://idp.example.com/revoke'}}, refresh: {revokeReplacedAfter: 10m}}",
+        "spec.refresh.revokeReplacedAfter",
+        "revokeReplacedAfter needs an API that revokes a single access token",
+    ),
+    (
+        "a token that is shown for longer than it is good",
+        "spec: {provider: {oauth2: {revocationURL: 'https://idp.example.com/revoke'}}, refresh: {revokeReplacedAfter: 1m}, \
+         outputs: [{secretName: o, opaque: {previousAccessTokenKey: before, previousAccessTokenGrace: 5m}}]}",
+        "spec.refresh.revokeReplacedAfter",
+        "must not be below previousAccessTokenGrace",
+    ),
+    (
+        "a token that is shown until it ends, and revoked before",
+        "spec: {provider: {oauth2: {revocationURL: 'https://idp.example.com/revoke'}}, refresh: {revokeReplacedAfter: 1m}, \
+         outputs: [{secretName: o, opaque: {previousAccessTokenKey: before}}]}",
+        "spec.refresh.revokeReplacedAfter",
+        "must not be below previousAccessTokenGrace",
+    ),
+    (
+        "first tokens by no grant",
         "spec: {credential: {bootstrap: Create}}",
+        "spec.provider.oauth2.bootstrapGrant",
+        "must be set with credential.bootstrap: the grant that brings the first tokens",
+    ),
+    (
+        "first tokens by the grant of all others",
+        "spec: {provider: {oauth2: {bootstrapGrant: RefreshToken}}, credential: {bootstrap: Create}}",
+        "spec.provider.oauth2.bootstrapGrant",
+        r#"supported values: "ClientCredentials", "Password", "TokenExchange", "JWTBearer""#,
+    ),
+    (
+        "a chain where each token is obtained anew",
+        "spec: {provider: {oauth2: {grant: ClientCredentials}}, credential: {bootstrap: Create}}",
         "spec.credential.bootstrap",
-        "bootstrap belongs to jfrogAccess and elasticCloudEnterprise",
+        "bootstrap belongs to jfrogAccess, elasticCloudEnterprise and oauth2 with grant: RefreshToken",
+    ),
+    (
+        "a grant that begins nothing where each token is obtained anew",
+        "spec: {provider: {oauth2: {grant: TokenExchange, bootstrapGrant: Password}}}",
+        "spec.provider.oauth2.bootstrapGrant",
+        "bootstrapGrant belongs to grant: RefreshToken",
+    ),
+    (
+        "first tokens for the credentials of a public client",
+        "spec: {provider: {oauth2: {bootstrapGrant: ClientCredentials, clientAuthentication: None}}, credential: {bootstrap: Create}}",
+        "spec.provider.oauth2.clientAuthentication",
+        "bootstrapGrant: ClientCredentials needs a client that authenticates",
+    ),
+    (
+        "a ServiceAccount beside a password",
+        "spec: {provider: {oauth2: {bootstrapGrant: Password}}, credential: {bootstrap: Create, serviceAccountRef: {name: a, audience: b}}}",
+        "spec.credential.serviceAccountRef",
+        "serviceAccountRef belongs to oauth2 with grant: TokenExchange or JWTBearer, and to bootstrap with such a bootstrapGrant",
+    ),
+    (
+        "a ServiceAccount that would begin a chain if one were asked for",
+        "spec: {provider: {oauth2: {bootstrapGrant: JWTBearer}}, credential: {serviceAccountRef: {name: a, audience: b}}}",
+        "spec.credential.serviceAccountRef",
+        "serviceAccountRef belongs to oauth2 with grant: TokenExchange or JWTBearer, and to bootstrap with such a bootstrapGrant",
+    ),
+    (
+        "an audience in an assertion's request for first tokens",
+        "spec: {provider: {oauth2: {bootstrapGrant: JWTBearer}}, credential: {bootstrap: Create}, request: {audience: x}}",
+        "spec.request.audience",
+        "for first tokens by any bootstrapGrant but JWTBearer",
+    ),
+    (
+        "an audience for first tokens that are not asked for",
+        "spec: {provider: {oauth2: {bootstrapGrant: Password}}, request: {audience: x}}",
+        "spec.request.audience",
+        "for first tokens by any bootstrapGrant but JWTBearer",
+    ),
+    (
+        "a type of token beside a password",
+        "spec: {provider: {oauth2: {bootstrapGrant: Password, subjectTokenType: 'urn:x'}}, credential: {bootstrap: Create}}",
+        "spec.provider.oauth2",
+        "subjectTokenType and requestedTokenType belong to grant: TokenExchange and to bootstrapGrant: TokenExchange",
     ),
     (
         "a recovery that cannot begin",

@@ -147,8 +147,43 @@ const ROWS: &[(&str, &str, &str)] = &[
         ELASTIC,
         "spec: {provider: {elasticCloudEnterprise: {tls: {caBundleRef: {kind: Secret, name: ca, key: tls.crt}}, timeouts: {connect: 30s, request: 1s}}}}",
     ),
+    ("a proxy", ACCESS, "spec: {provider: {jfrogAccess: {proxy: {url: 'http://proxy.example.com:3128'}}}}"),
+    ("a proxy at an address", ELASTIC, "spec: {provider: {elasticCloudEnterprise: {proxy: {url: 'http://[fd12::1]:3128/'}}}}"),
+    (
+        "a proxy that asks who it is",
+        OAUTH2,
+        "spec: {provider: {oauth2: {proxy: {url: 'http://10.1.2.3', credentialsSecretRef: {name: proxy}}}}}",
+    ),
     ("chains that credentials begin", ACCESS, "spec: {credential: {bootstrap: Create}, recovery: {onLostChain: Bootstrap}}"),
     ("a chain that a login begins", ELASTIC, "spec: {credential: {bootstrap: Create}, recovery: {onLostChain: WaitForSeed}}"),
+    ("a token that is tried", ELASTIC, "spec: {recovery: {verifyBeforePublish: true}}"),
+    ("a token that nobody tries", OAUTH2, "spec: {recovery: {verifyBeforePublish: false}}"),
+    (
+        "a token that is tried, and revoked once it is replaced",
+        OAUTH2,
+        "spec: {provider: {oauth2: {introspectionURL: 'https://idp.example.com/i', revocationURL: 'https://idp.example.com/r'}}, \
+         recovery: {verifyBeforePublish: true}, refresh: {revokeReplacedAfter: 5m}, \
+         outputs: [{secretName: o, opaque: {previousAccessTokenKey: before, previousAccessTokenGrace: 5m}}]}",
+    ),
+    (
+        "tokens of JFrog that are tried and revoked",
+        ACCESS,
+        "spec: {recovery: {verifyBeforePublish: true}, refresh: {revokeReplacedAfter: 1s}}",
+    ),
+    (
+        "a chain that a password begins",
+        OAUTH2,
+        "spec: {provider: {oauth2: {bootstrapGrant: Password, clientAuthentication: None, rotation: Reusable}}, \
+         credential: {bootstrap: Create}, recovery: {onLostChain: Bootstrap}, request: {audience: x, scope: offline_access}}",
+    ),
+    (
+        "a chain that a ServiceAccount begins",
+        OAUTH2,
+        "spec: {provider: {oauth2: {bootstrapGrant: TokenExchange, clientSecretRef: {name: c}, subjectTokenType: 'urn:x', \
+         requestedTokenType: 'urn:y'}}, credential: {bootstrap: Create, serviceAccountRef: {name: builder, audience: 'https://idp.example.com'}}, \
+         outputs: [{secretName: o, opaque: {refreshTokenKey: refresh}}]}",
+    ),
+    ("a grant that could begin a chain", OAUTH2, "spec: {provider: {oauth2: {grant: RefreshToken, bootstrapGrant: JWTBearer}}}"),
     (
         "a token that is exchanged for another",
         OAUTH2,
@@ -182,7 +217,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     (
         "a revocation endpoint that is not used",
         OAUTH2,
-        "spec: {deletionPolicy: Retain, provider: {oauth2: {revocationURL: 'https://idp.example.com/r'}}}",
+        "spec: {deletionPolicy: Retain, provider: {oauth2: {revocationURL: 'https://idp.example.com/r', introspectionURL: 'https://idp.example.com/i?x=1'}}}",
     ),
     ("the shortest grace", OAUTH2, "spec: {provider: {oauth2: {rotation: Grace, graceSeconds: 1}}}"),
     ("a public client", OAUTH2, "spec: {provider: {oauth2: {clientAuthentication: None, rotation: Reusable}}}"),

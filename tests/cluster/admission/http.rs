@@ -1,12 +1,13 @@
 //! Manifests of the declared provider, good and bad.
 
-use super::{Case, HTTP};
+use super::{Case, HTTP, steps};
 
 const HERE: &str = "spec.provider.http";
 const KEY: &str = "must be a key such as access_token";
 const LINE: &str = "must be one line without control characters";
 const POINTER: &str = "must be a JSON Pointer (RFC 6901) such as /auth/client_token";
 const NAME: &str = "must be a name such as X-Api-Key";
+const RESULT: &str = "must be a name such as exchanged";
 const FRAMES: &str = "must not be a header field that frames the message or speaks to proxies";
 const UNKNOWN: &str = "unknown field";
 
@@ -19,15 +20,21 @@ fn changed(name: &str, change: &str, field: &str, says: &str) -> Case {
 /// Manifests that the API server must refuse.
 pub fn bad() -> Vec<Case> {
     let mut cases: Vec<_> = ROWS.iter().map(|(name, change, field, says)| changed(name, change, field, says)).collect();
-    for (place, rest) in [("request", ""), ("revoke.request", "url: 'https://api.example.com/revoke', ")] {
+    for (place, before, after) in PLACES {
         for (name, change, field, says) in REQUEST {
-            // Where the row gives another URL, it comes last and counts.
-            let rest = if change.starts_with("url:") { "" } else { rest };
-            let change = place.rsplit('.').fold(format!("{rest}{change}"), |inner, at| format!("{at}: {{{inner}}}"));
-            let field = if field.is_empty() { place.to_owned() } else { format!("{place}.{field}") };
-            cases.push(changed(&format!("{name}, {place}"), &change, &field, says));
+            let base = *place == "request" || change.starts_with("url:");
+            let url = if base { "" } else { "url: 'https://api.example.com/x', " };
+            // In a list nothing is merged, so that nothing has to be taken away.
+            let change = if before.contains('[') {
+                change.replace("bearer: null, ", "").replace("bearer: null", "")
+            } else {
+                (*change).to_owned()
+            };
+            let field = if field.is_empty() { (*place).to_owned() } else { format!("{place}.{field}") };
+            cases.push(changed(&format!("{name}, {place}"), &format!("{before}{url}{change}{after}"), &field, says));
         }
     }
+    cases.extend(steps::BAD.iter().map(|(name, change, field, says)| changed(name, change, field, says)));
     for field in ["accessToken", "refreshToken", "tokenID", "scope", "subject"] {
         for pointer in POINTERS {
             let change = format!("reply: {{{field}: {}}}", serde_json::to_string(pointer).unwrap());
@@ -50,7 +57,7 @@ pub fn bad() -> Vec<Case> {
         "spec: {provider: {http: {request: {auth: {bearer: AccessToken}}, reply: {refreshToken: null}, semantics: {rotation: \
          RenewsItself}}}, outputs: [{secretName: o, opaque: {refreshTokenKey: refresh}}]}",
         "spec.outputs",
-        "with rotation RenewsItself there is no refresh token: leave refreshTokenKey out",
+        "with rotation RenewsItself and Reissue there is no refresh token: leave refreshTokenKey out",
     ));
     cases.push(whole(
         "a lifetime",
@@ -112,7 +119,7 @@ pub fn good() -> Vec<Case> {
         list(8, &|n| format!("{{pointer: /{n}, equals: '{}'}}", "e".repeat(256))),
         list(32, &|n| format!("{{status: {}, pointer: /{}, equals: x, class: Transient}}", 500 + n, "q".repeat(255))),
     );
-    let mut cases: Vec<_> = GOOD.iter().map(|(name, change)| changed(name, change, "", "")).collect();
+    let mut cases: Vec<_> = GOOD.iter().chain(steps::GOOD).map(|(name, change)| changed(name, change, "", "")).collect();
     cases.push(changed("everything at its limit", &largest, "", ""));
     cases
 }
@@ -135,14 +142,37 @@ const RESERVED: &[&str] = &[
     "PROXY-CONNECTION",
 ];
 
-type Row = (&'static str, &'static str, &'static str, &'static str);
+pub type Row = (&'static str, &'static str, &'static str, &'static str);
 
-/// What is wrong in either request.
+/// Where requests stand, and what is before and after what is wrong there.
+const PLACES: &[(&str, &str, &str)] = &[
+    ("request", "request: {", "}"),
+    ("revoke.request", "revoke: {request: {", "}}"),
+    ("probe.request", "probe: {unspent: [{status: 200}], spent: [{status: 404}], request: {", "}}"),
+    ("verify.request", "verify: {request: {", "}}"),
+    ("steps[0].request", "semantics: {rotation: Reusable}, steps: [{results: [{name: r, pointer: /r}], request: {", "}}]"),
+];
+
+/// What is wrong in any request.
 const REQUEST: &[Row] = &[
     ("a URL with a fragment", "url: 'https://a.example.com/#x'", "url", "must be an absolute URL"),
     ("a URL with a hidden address", "url: 'https://0x7f.1/'", "url", "must name a host or a plain dotted IPv4 address"),
     ("a URL in the cluster", "url: 'https://kubernetes.default.svc'", "url", "must not point at link-local"),
-    ("a safe method", "method: GET", "method", r#"supported values: "POST", "PUT", "PATCH", "DELETE""#),
+    ("an unknown method", "method: HEAD", "method", r#"supported values: "POST", "PUT", "PATCH", "DELETE", "GET""#),
+    ("a GET with a body", "method: GET, fields: [{name: a, value: b}]", "fields", "must be left out with method: GET"),
+    (
+        "a result's name with a space in auth",
+        "auth: {bearer: null, header: {name: X, fromResult: 'a b'}}",
+        "auth.header.fromResult",
+        RESULT,
+    ),
+    (
+        "a result's name with a space in a header field",
+        "headers: [{name: X, fromResult: 'a b'}]",
+        "headers[0].fromResult",
+        RESULT,
+    ),
+    ("a result's name with a digit first", "fields: [{name: a, fromResult: 1a}]", "fields[0].fromResult", RESULT),
     (
         "two ways to authenticate",
         "auth: {bearer: AccessToken, header: {name: X, from: AccessToken}}",
@@ -167,13 +197,13 @@ const REQUEST: &[Row] = &[
         "a header without a value",
         "auth: {bearer: null, header: {name: X}}",
         "auth.header",
-        "must have exactly one of from and seedKey",
+        "must have exactly one of from, seedKey and fromResult",
     ),
     (
         "a header with two values",
         "auth: {bearer: null, header: {name: X, from: AccessToken, seedKey: k}}",
         "auth.header",
-        "must have exactly one of from and seedKey",
+        "must have exactly one of from, seedKey and fromResult",
     ),
     (
         "a header that ends its line",
@@ -201,12 +231,17 @@ const REQUEST: &[Row] = &[
         "headers",
         "must not have the header field of auth once more",
     ),
-    ("a header field without value", "headers: [{name: X-A}]", "headers[0]", "must have exactly one of value, from and seedKey"),
+    (
+        "a header field without value",
+        "headers: [{name: X-A}]",
+        "headers[0]",
+        "must have exactly one of value, from, seedKey and fromResult",
+    ),
     (
         "a header field with two values",
         "headers: [{name: X-A, value: a, from: AccessToken}]",
         "headers[0]",
-        "must have exactly one of value, from and seedKey",
+        "must have exactly one of value, from, seedKey and fromResult",
     ),
     ("a header field's name with a space", "headers: [{name: 'X A', value: a}]", "headers[0].name", NAME),
     ("a header field without name", "headers: [{name: '', value: a}]", "headers[0].name", NAME),
@@ -241,12 +276,12 @@ const REQUEST: &[Row] = &[
     ("an encoding of nothing", "encoding: JSON", "encoding", "belongs to fields: set both or neither"),
     ("an unknown encoding", "encoding: XML, fields: [{name: a, value: b}]", "encoding", r#"supported values: "Form", "JSON""#),
     ("a field twice", "fields: [{name: a, value: a}, {name: a, from: RefreshToken}]", "fields", "each field may stand only once"),
-    ("a field without value", "fields: [{name: a}]", "fields[0]", "must have exactly one of value, from and seedKey"),
+    ("a field without value", "fields: [{name: a}]", "fields[0]", "must have exactly one of value, from, seedKey and fromResult"),
     (
         "a field with all values",
         "fields: [{name: a, value: b, from: AccessToken, seedKey: c}]",
         "fields[0]",
-        "must have exactly one of value, from and seedKey",
+        "must have exactly one of value, from, seedKey and fromResult",
     ),
     (
         "a number that is none",
@@ -287,7 +322,7 @@ const ROWS: &[Row] = &[
         "an unknown rotation",
         "semantics: {rotation: strict}",
         "semantics.rotation",
-        r#"supported values: "Strict", "Grace", "IdempotencyKey", "Reusable", "RenewsItself""#,
+        r#"supported values: "Strict", "Grace", "IdempotencyKey", "Reusable", "RenewsItself", "Reissue""#,
     ),
     ("Grace alone", "semantics: {rotation: Grace}", "semantics", "graceSeconds belongs to rotation: Grace"),
     ("graceSeconds alone", "semantics: {graceSeconds: 30}", "semantics", "graceSeconds belongs to rotation: Grace"),
@@ -308,26 +343,26 @@ const ROWS: &[Row] = &[
         "a renewal that presents the wrong token",
         "reply: {refreshToken: null}, semantics: {rotation: RenewsItself}",
         "request",
-        "AccessToken with rotation RenewsItself, else RefreshToken",
+        "AccessToken with rotation RenewsItself, RefreshToken with all others but Reissue",
     ),
     (
         "a renewal with a refresh token in its answer",
         "request: {auth: {bearer: AccessToken}}, semantics: {rotation: RenewsItself}",
         "semantics.rotation",
-        "with rotation RenewsItself there is no refresh token",
+        "with rotation RenewsItself and Reissue there is no refresh token",
     ),
     (
         "a renewal with a refresh token in its request",
         "request: {auth: {bearer: AccessToken}, fields: [{name: a, from: RefreshToken}]}, reply: {refreshToken: null}, semantics: {rotation: RenewsItself}",
         "semantics.rotation",
-        "with rotation RenewsItself there is no refresh token",
+        "with rotation RenewsItself and Reissue there is no refresh token",
     ),
     (
         "a renewal that revokes a refresh token",
         "request: {auth: {bearer: AccessToken}}, revoke: {request: {url: 'https://a.example.com/r', auth: {bearer: RefreshToken}}}, \
          reply: {refreshToken: null}, semantics: {rotation: RenewsItself}",
         "semantics.rotation",
-        "with rotation RenewsItself there is no refresh token",
+        "with rotation RenewsItself and Reissue there is no refresh token",
     ),
     ("no successor", "reply: {refreshToken: null}", "reply.refreshToken", "Required value: must be set with rotation Strict"),
     (

@@ -222,3 +222,37 @@ fn tokens_of_a_service_account_bring_others() {
         }
     });
 }
+
+#[test]
+fn a_declared_api_gives_tokens_for_what_the_seed_holds() {
+    test("anew-http", |scene| async move {
+        let issuer = server().await;
+        let mut object = scene.manifest("a", Value::Null);
+        object["spec"]["provider"] = json!({"http": {
+            "request": {"url": format!("{}/oauth2/token", issuer.url()), "auth": {"basic": {"usernameKey": "app", "passwordKey": "key"}},
+                "fields": [{"name": "grant_type", "value": "client_credentials"}]},
+            "reply": {"accessToken": "/access_token", "expiry": {"pointer": "/expires_in", "format": "Seconds"}},
+            "semantics": {"rotation": "Reissue"},
+        }});
+        scene.put_seed("a", &[("unused", "x")]).await;
+        scene.put(&object).await;
+        let told = Scene::message(&scene.stalled("a", "SeedInvalid").await, ConditionType::Stalled);
+        assert!(told.contains("has no key app"), "{told}");
+        assert_eq!(created(&issuer), 0);
+        scene.put_seed("a", &[("app", "client"), ("key", "secret")]).await;
+        scene.refreshed("a", 2).await;
+        scene.healthy("a").await;
+        assert_eq!(scene.value("a-state", "refresh_token").await, None);
+
+        // The answer is lost: asked for again. New credentials bring a new token at once.
+        let (held, calls) = (scene.value("a-token", "access_token").await, created(&issuer));
+        issuer.arm(Rule { operation: Some(Operation::Create), ..Rule::once(Fault::DropAnswer { reset: true }) });
+        scene.force("a", "lost").await;
+        let held = holds_a_new_token(&scene, "a", held, &issuer).await;
+        assert!(created(&issuer) >= calls + 2, "the lost one and its repeat");
+        issuer.with(|core, _| core.config.clients.get_mut("client").unwrap().secret = "changed".into());
+        scene.put_seed("a", &[("app", "client"), ("key", "changed")]).await;
+        holds_a_new_token(&scene, "a", Some(held), &issuer).await;
+        scene.healthy("a").await;
+    });
+}

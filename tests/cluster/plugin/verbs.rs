@@ -24,6 +24,7 @@ fn looking_shows_what_is_and_why_and_no_token() {
         let said = ["API server", "within 5 s", "every field and rule", "all that the plug-in does", "there is no Lease"];
         doctor.says(0, &said);
         doctor.says(0, &["Deployment/web uses ci-token by env and sees no new token"]);
+        doctor.says(0, &["token API of plugin-look/ci", "from this machine, 127.0.0.1:", "without TLS, as its URL says"]);
         plugin.call("version").await.says(0, &[env!("CARGO_PKG_VERSION"), "API server     v1.", "every field and rule"]);
         plugin.call("__complete -- -n plugin-look status c").await.says(0, &["ci\n:4\n"]);
         plugin.printed_no_token(&[]);

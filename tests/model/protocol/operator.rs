@@ -4,7 +4,7 @@
 use refreshable_token_operator::provider::Provider;
 use refreshable_token_operator::refresh::conclude::conclude;
 use refreshable_token_operator::refresh::decide::{Facts, Plan, ProviderView, SeedView, Trigger, decide};
-use refreshable_token_operator::refresh::exchange::{Brief, Outcome, Step, Task};
+use refreshable_token_operator::refresh::exchange::{Brief, Outcome, Policy, Step, Task};
 use refreshable_token_operator::refresh::state::Claim;
 use refreshable_token_operator::token::{Login, SecretText};
 
@@ -171,6 +171,7 @@ impl Protocol {
             known: known.chain(recollection.generation),
             preflight: plan.preflight,
             creates: false,
+            policy: Policy::default(),
             expects_state: true,
             void_claims,
             key: self.machine.key.clone(),

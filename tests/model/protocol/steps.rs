@@ -79,6 +79,7 @@ impl Protocol {
                         return self.send(next, index, (request, late), way);
                     }
                     Step::Output { .. } | Step::Pause(_) | Step::Done(_) => unreachable!("gone over at once"),
+                    Step::Ask { .. } => unreachable!("nothing in the spec asks for it"),
                 };
                 self.go_on(next, index, answer)
             }

@@ -10,7 +10,7 @@ use refreshable_token_operator::provider::{Delivery, Lost, NotSent, RawBody, Rep
 
 use super::control::{Control, Effect};
 use super::fault::Fault;
-use super::issuer::{BEGIN, IDENTITY};
+use super::issuer::{BEGIN, IDENTITY, INTROSPECT};
 use super::judge::Judge;
 
 /// How long a request takes to the issuer, and the answer back. Our choice.
@@ -52,6 +52,9 @@ impl SimulatedCalls {
             let (status, body) = self.judge.issuer().revoke(&field(request, "token"));
             return Delivery::Answered(reply(status, &body, None));
         }
+        if request.url.ends_with(INTROSPECT) {
+            return self.look_at(&field(request, "token"), fault, connection).await;
+        }
         self.control.note_call();
         tokio::time::sleep(WAY).await;
         match self.judge.weather() {
@@ -74,6 +77,27 @@ impl SimulatedCalls {
             return std::future::pending().await;
         }
         self.arrive(fault, answer, connection).await
+    }
+
+    /// A question about a token, which spends nothing: whatever meets it, the answer is lost or another.
+    async fn look_at(&self, token: &str, fault: Option<Fault>, connection: &Connection) -> Delivery {
+        tokio::time::sleep(WAY).await;
+        let (status, body) = self.judge.introspect(token);
+        tokio::time::sleep(WAY).await;
+        if self.control.is_dead(&self.process) {
+            return std::future::pending().await;
+        }
+        match (fault, self.judge.weather()) {
+            (None, Weather::Fair) => Delivery::Answered(reply(status, &body, None)),
+            (None, Weather::Down) => Delivery::NotSent(NotSent::NotConnected),
+            (None, Weather::Refuses(status, after)) => Delivery::Answered(reply(status, "", after)),
+            (Some(Fault::Refused(code)), _) => Delivery::Answered(reply(code, "", None)),
+            (Some(Fault::Hang | Fault::HangApplied), _) => {
+                tokio::time::sleep(connection.request_timeout).await;
+                Delivery::Lost { why: Lost::Timeout, partial: None }
+            }
+            (Some(_), _) => Delivery::Lost { why: Lost::ConnectionEnded, partial: None },
+        }
     }
 
     async fn arrive(&self, fault: Option<Fault>, answer: Option<(u16, String)>, connection: &Connection) -> Delivery {

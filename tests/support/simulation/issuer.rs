@@ -31,7 +31,12 @@ pub enum Kind {
     Renews,
     /// As [`Strict`](Self::Strict); and a chain is begun, as often as one likes, with a token that lies in the seed.
     Created,
+    /// As [`Strict`](Self::Strict); and it says what became of a token, tries a new one, and revokes one that was replaced.
+    Asked,
 }
+
+/// How the URL ends at which tokens are looked at.
+pub const INTROSPECT: &str = "/introspect";
 
 /// The token in the seed that begins chains.
 pub const IDENTITY: &str = "identity-token";
@@ -52,6 +57,10 @@ impl Kind {
             Self::Reissue => ("oauth2", json!({ "grant": "ClientCredentials" })),
             Self::Renews => ("http", renewing()),
             Self::Created => ("jfrogAccess", json!({ "url": BASE })),
+            Self::Asked => {
+                let (introspection, revocation) = (format!("{BASE}{INTROSPECT}"), format!("{BASE}/revoke"));
+                ("oauth2", json!({ "rotation": "Strict", "introspectionURL": introspection, "revocationURL": revocation }))
+            }
         };
         provider["timeouts"] = json!({ "connect": "3s", "request": "8s" });
         if name == "oauth2" {
@@ -150,9 +159,13 @@ impl Issuer {
     /// Whether an output should hold this access token: the newest, or any that lives where a refresh ends nothing.
     pub fn is_good(&self, access: &str, now: DateTime<Utc>) -> bool {
         match self.kind {
-            Kind::Strict | Kind::Sometimes | Kind::Grace(_) | Kind::IdempotencyKey | Kind::Overlap | Kind::Created => {
-                access == self.access
-            }
+            Kind::Strict
+            | Kind::Sometimes
+            | Kind::Grace(_)
+            | Kind::IdempotencyKey
+            | Kind::Overlap
+            | Kind::Created
+            | Kind::Asked => access == self.access,
             Kind::Reusable | Kind::Reissue | Kind::Renews => self.lives(access, now),
         }
     }
@@ -173,7 +186,7 @@ impl Issuer {
 
     /// A lost answer may cost the chain: at once, or where nobody comes back within the grace.
     pub fn may_lose(&self) -> bool {
-        matches!(self.kind, Kind::Strict | Kind::Sometimes | Kind::Grace(_))
+        matches!(self.kind, Kind::Strict | Kind::Sometimes | Kind::Grace(_) | Kind::Asked)
     }
 
     /// The chain was revoked.
@@ -194,7 +207,13 @@ impl Issuer {
             let again = self.current == first.successor;
             let allowed = again
                 && match self.kind {
-                    Kind::Strict | Kind::Sometimes | Kind::Reusable | Kind::Reissue | Kind::Renews | Kind::Created => false,
+                    Kind::Strict
+                    | Kind::Sometimes
+                    | Kind::Reusable
+                    | Kind::Reissue
+                    | Kind::Renews
+                    | Kind::Created
+                    | Kind::Asked => false,
                     Kind::Grace(seconds) => now - first.at < TimeDelta::seconds(seconds),
                     Kind::IdempotencyKey => first.key == key,
                     Kind::Overlap => true,
@@ -226,7 +245,7 @@ impl Issuer {
         self.access = access(self.serial, now + self.lifetime);
         self.granted.insert(self.access.clone(), now + self.lifetime);
         let rotates = match self.kind {
-            Kind::Strict | Kind::Grace(_) | Kind::IdempotencyKey | Kind::Overlap | Kind::Created => true,
+            Kind::Strict | Kind::Grace(_) | Kind::IdempotencyKey | Kind::Overlap | Kind::Created | Kind::Asked => true,
             Kind::Sometimes => self.serial.is_multiple_of(2),
             Kind::Reusable | Kind::Reissue | Kind::Renews => false,
         };
@@ -250,9 +269,24 @@ impl Issuer {
         self.grant()
     }
 
+    /// Handles a question about a token (RFC 7662).
+    pub fn introspect(&self, token: &str, now: DateTime<Utc>) -> Answer {
+        let active = !self.revoked && (token == self.current || self.lives(token, now));
+        (200, json!({ "active": active }).to_string())
+    }
+
     /// Handles a request for a revocation (RFC 7009).
+    ///
+    /// To revoke the newest access token while it is in use is as bad as spending a token twice.
     pub fn revoke(&mut self, token: &str) -> Answer {
         self.revoked |= token == self.current;
+        if self.kind == Kind::Asked {
+            if token == self.access {
+                self.double_spends.push(token.to_owned());
+            } else {
+                self.granted.remove(token);
+            }
+        }
         self.revocations.push(token.to_owned());
         (200, String::new())
     }

@@ -96,6 +96,11 @@ impl Judge {
         self.issuer().present(token, key, held, self.time.now())
     }
 
+    /// A question about a token reaches the issuer.
+    pub fn introspect(&self, token: &str) -> Answer {
+        self.issuer().introspect(token, self.time.now())
+    }
+
     /// An answer with a new pair did not arrive.
     pub fn lost_in_flight(&self) {
         self.facts().lost_in_flight = true;

@@ -295,5 +295,9 @@ fn object(kind: Kind) -> Value {
         object["spec"]["credential"]["bootstrap"] = "Create".into();
         object["spec"]["recovery"] = json!({ "onLostChain": "Bootstrap" });
     }
+    if kind == Kind::Asked {
+        object["spec"]["recovery"] = json!({ "verifyBeforePublish": true });
+        object["spec"]["refresh"] = json!({ "revokeReplacedAfter": "1m" });
+    }
     object
 }

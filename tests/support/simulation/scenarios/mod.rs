@@ -9,8 +9,13 @@ use super::issuer::Kind;
 use super::world::{Journal, Setup};
 
 /// A strict issuer, with each kind of journal.
-pub const STRICT: [Setup; 3] =
-    [Setup::of(Kind::Strict), Setup::of(Kind::Strict).with(Journal::Lost), Setup::of(Kind::Strict).with(Journal::None)];
+pub const STRICT: [Setup; 5] = [
+    Setup::of(Kind::Strict),
+    Setup::of(Kind::Strict).with(Journal::Lost),
+    Setup::of(Kind::Strict).with(Journal::None),
+    Setup::of(Kind::Asked),
+    Setup::of(Kind::Asked).with(Journal::None),
+];
 
 /// Issuers at which nothing may be lost at any point, without any journal.
 pub const FORGIVING: [Setup; 7] = [

@@ -93,6 +93,8 @@ const KINDS: [Kind; 9] = [
 
 /// From this seed on, all walks are those of [`Kind::Created`]: what lower seeds mean stays as it is.
 pub const CREATED: u64 = 1 << 32;
+/// From this seed on, all are those of [`Kind::Asked`].
+pub const ASKED: u64 = 2 << 32;
 
 /// Random walks for these seeds.
 pub fn random(seeds: std::ops::Range<u64>) -> Count {
@@ -103,7 +105,11 @@ pub fn random(seeds: std::ops::Range<u64>) -> Count {
 /// One random walk: everything in it follows from the seed. Gives the effects too.
 pub fn walk(seed: u64) -> (Count, Vec<String>) {
     let mut random = Random::new(seed);
-    let kind = if seed < CREATED { *random.pick(&KINDS) } else { Kind::Created };
+    let kind = match seed {
+        ..CREATED => *random.pick(&KINDS),
+        CREATED..ASKED => Kind::Created,
+        ASKED.. => Kind::Asked,
+    };
     let journal = *random.pick(&[Journal::Kept, Journal::Kept, Journal::Lost, Journal::None]);
     let skews: &'static [Skew] = match random.below(4) {
         0 => &ALIKE,
