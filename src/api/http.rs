@@ -131,15 +131,20 @@ impl Http {
         self.steps.as_deref().unwrap_or_default()
     }
 
-    /// The keys of the seed Secret that its requests name.
-    #[must_use]
-    pub fn seed_keys(&self) -> BTreeSet<&str> {
+    /// All requests: of a refresh, and those beside it.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = &HttpRequest> {
         let others = [
             self.revoke.as_ref().map(|revoke| &revoke.request),
             self.probe.as_ref().map(|probe| &probe.request),
             self.verify.as_ref().map(|verify| &verify.request),
         ];
-        self.obtaining().chain(others.into_iter().flatten()).flat_map(seed_keys).collect()
+        self.obtaining().chain(others.into_iter().flatten())
+    }
+
+    /// The keys of the seed Secret that its requests name.
+    #[must_use]
+    pub fn seed_keys(&self) -> BTreeSet<&str> {
+        self.requests().flat_map(seed_keys).collect()
     }
 
     /// The keys of the seed Secret that a refresh needs.
@@ -149,7 +154,7 @@ impl Http {
     }
 
     /// The requests of a refresh.
-    pub(crate) fn obtaining(&self) -> impl Iterator<Item = &HttpRequest> {
+    pub(super) fn obtaining(&self) -> impl Iterator<Item = &HttpRequest> {
         self.steps().iter().map(|step| &step.request).chain(std::iter::once(&self.request))
     }
 }

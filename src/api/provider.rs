@@ -56,19 +56,19 @@ impl ProviderSpec {
     /// How the connection is verified, where the spec says.
     #[must_use]
     pub fn tls(&self) -> Option<&Tls> {
-        self.api().tls()
+        self.api().connection().tls
     }
 
     /// How long one request may take, defaults filled in.
     #[must_use]
     pub fn timeouts(&self) -> Timeouts {
-        self.api().timeouts().unwrap_or_default()
+        self.api().connection().timeouts.unwrap_or_default()
     }
 
     /// The proxy that the API is reached through, where one is named.
     #[must_use]
     pub fn proxy(&self) -> Option<&Proxy> {
-        self.api().proxy()
+        self.api().connection().proxy
     }
 
     /// The Secret with the credentials for the proxy, where one is named.

@@ -210,12 +210,8 @@ fn request(spec: &RefreshableTokenSpec, provider: &ProviderSpec) -> Result<(), I
         (Wish::JfrogDetails, wish.project_key.is_some(), "spec.request.projectKey", JFROG_ONLY),
         (Wish::JfrogDetails, wish.include_reference_token.is_some(), "spec.request.includeReferenceToken", JFROG_ONLY),
     ] {
-        let first = match asked {
-            Wish::Audience => bootstraps && api.takes(Wish::AudienceOfFirst),
-            Wish::ServiceAccount => bootstraps && api.takes(Wish::ServiceAccountOfFirst),
-            _ => false,
-        };
-        require(!wished || first || api.takes(asked), field, what)?;
+        let takes = api.takes(asked) || bootstraps && api.takes_at_first(asked);
+        require(!wished || takes, field, what)?;
     }
     let lacks = api.first_tokens_lack().filter(|_| bootstraps);
     require(lacks.is_none(), lacks.unwrap_or_default(), "must be set with credential.bootstrap")

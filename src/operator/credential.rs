@@ -163,12 +163,9 @@ pub(super) fn creating_login(
         Beside::Nothing | Beside::Password | Beside::Keys(_) => Login::default(),
     };
     let begins = provider.api().begins();
-    let (username, password) = match begins {
-        Begins::Password | Begins::TokenOrPassword => (
-            value(seed, reference.username_key.as_deref().unwrap_or("username"))?,
-            value(seed, reference.password_key.as_deref().unwrap_or("password"))?,
-        ),
-        Begins::Client | Begins::Subject => (None, None),
+    let [username, password] = match begins {
+        Begins::Password | Begins::TokenOrPassword => user(seed, reference)?,
+        Begins::Client | Begins::Subject => [None, None],
     };
     let subject_token = match begins {
         Begins::TokenOrPassword => value(seed, reference.access_token_key.as_deref().unwrap_or("access_token"))?,
@@ -176,6 +173,12 @@ pub(super) fn creating_login(
         Begins::Password | Begins::Client => None,
     };
     Ok(Login { username, password, subject_token, ..known })
+}
+
+/// User name and password of a seed.
+fn user(seed: &Secret, reference: &SeedSecretRef) -> Result<[Option<SecretText>; 2], Unusable> {
+    let username = value(seed, reference.username_key.as_deref().unwrap_or("username"))?;
+    Ok([username, value(seed, reference.password_key.as_deref().unwrap_or("password"))?])
 }
 
 /// Whether another token is shown for the one that is asked for.
@@ -251,11 +254,10 @@ pub(super) fn login(
     let client = if client_ref.is_some() { client } else { seed };
     Ok(match provider.api().beside() {
         Beside::Nothing => Login::default(),
-        Beside::Password => Login {
-            username: from(seed, reference.username_key.as_deref().unwrap_or("username"))?,
-            password: from(seed, reference.password_key.as_deref().unwrap_or("password"))?,
-            ..Login::default()
-        },
+        Beside::Password => {
+            let [username, password] = seed.map_or(Ok([None, None]), |seed| user(seed, reference))?;
+            Login { username, password, ..Login::default() }
+        }
         Beside::Client(oauth2) => {
             let [id, secret, key, key_id] = client_ref.map_or(CLIENT_KEYS, ClientSecretRef::keys);
             let client_id = from(client, id)?;

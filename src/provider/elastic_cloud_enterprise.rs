@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::reply::{Members, answered, error, error_codes, has_object, revoked, token_set, verified};
 use super::request::{ask, bearer, below, needed, post};
-use super::{Beside, Body, Class, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest, Wish};
+use super::{
+    Beside, Body, Class, Reached, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest, Wish,
+};
 use crate::api::{Proxy, RequestSpec, Timeouts, Tls, object_rule, value_rule};
 use crate::token::{SecretText, TokenSet};
 
@@ -42,16 +44,8 @@ impl TokenApi for ElasticCloudEnterprise {
         &self.url
     }
 
-    fn tls(&self) -> Option<&Tls> {
-        self.tls.as_ref()
-    }
-
-    fn proxy(&self) -> Option<&Proxy> {
-        self.proxy.as_ref()
-    }
-
-    fn timeouts(&self) -> Option<Timeouts> {
-        self.timeouts
+    fn connection(&self) -> Reached<'_> {
+        Reached { tls: self.tls.as_ref(), proxy: self.proxy.as_ref(), timeouts: self.timeouts }
     }
 
     fn takes(&self, wish: Wish) -> bool {

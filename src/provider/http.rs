@@ -11,9 +11,10 @@ use chrono::{DateTime, Utc};
 
 use super::reply::{answered, error, revoked, unverified, verified};
 use super::{
-    Beside, Class, Probed, RefreshInput, Reply, RequestError, Semantics, StepResults, TokenApi, TokenError, TokenRequest, Wish,
+    Beside, Class, Probed, Reached, RefreshInput, Reply, RequestError, Semantics, StepResults, TokenApi, TokenError,
+    TokenRequest, Wish,
 };
-use crate::api::{Http, HttpMissing, HttpRotation, Invalid, Proxy, RequestSpec, Timeouts, Tls, check_http};
+use crate::api::{Http, HttpMissing, HttpRotation, Invalid, RequestSpec, check_http};
 use crate::token::TokenSet;
 
 use answer::Refusal;
@@ -28,25 +29,12 @@ impl TokenApi for Http {
         &self.request.url
     }
 
-    fn tls(&self) -> Option<&Tls> {
-        self.tls.as_ref()
-    }
-
-    fn proxy(&self) -> Option<&Proxy> {
-        self.proxy.as_ref()
+    fn connection(&self) -> Reached<'_> {
+        Reached { tls: self.tls.as_ref(), proxy: self.proxy.as_ref(), timeouts: self.timeouts }
     }
 
     fn urls(&self) -> Vec<&str> {
-        let others = [
-            self.revoke.as_ref().map(|revoke| &revoke.request),
-            self.probe.as_ref().map(|probe| &probe.request),
-            self.verify.as_ref().map(|verify| &verify.request),
-        ];
-        self.obtaining().chain(others.into_iter().flatten()).map(|request| request.url.as_str()).collect()
-    }
-
-    fn timeouts(&self) -> Option<Timeouts> {
-        self.timeouts
+        self.requests().map(|request| request.url.as_str()).collect()
     }
 
     fn check(&self) -> Result<(), Invalid> {

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::reply::{Members, error, error_codes, revoked, spending_refusal, token_set};
 use super::request::{Form, ask, basic, bearer, below, delete, needed, post, present};
-use super::{Begins, Beside, Class, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest, Wish};
+use super::{
+    Begins, Beside, Class, Reached, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest, Wish,
+};
 use crate::api::{Proxy, RequestSpec, Timeouts, Tls, object_rule, value_rule};
 use crate::token::{AccessToken, SecretText, TokenSet, jwt_claims};
 
@@ -42,16 +44,8 @@ impl TokenApi for JfrogAccess {
         &self.url
     }
 
-    fn tls(&self) -> Option<&Tls> {
-        self.tls.as_ref()
-    }
-
-    fn proxy(&self) -> Option<&Proxy> {
-        self.proxy.as_ref()
-    }
-
-    fn timeouts(&self) -> Option<Timeouts> {
-        self.timeouts
+    fn connection(&self) -> Reached<'_> {
+        Reached { tls: self.tls.as_ref(), proxy: self.proxy.as_ref(), timeouts: self.timeouts }
     }
 
     fn takes(&self, wish: Wish) -> bool {
@@ -63,7 +57,7 @@ impl TokenApi for JfrogAccess {
             | Wish::FirstTokens
             | Wish::Trial
             | Wish::Retirement => true,
-            Wish::ServiceAccount | Wish::AudienceOfFirst | Wish::ServiceAccountOfFirst => false,
+            Wish::ServiceAccount => false,
         }
     }
 

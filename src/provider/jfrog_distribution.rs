@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reply::{Members, error, error_codes, revoked, spending_refusal, token_set};
 use super::request::{Form, basic, below, needed, post};
-use super::{Beside, Class, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest, Wish};
+use super::{Beside, Class, Reached, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest, Wish};
 use crate::api::{Proxy, RequestSpec, Timeouts, Tls, object_rule, value_rule};
 use crate::token::TokenSet;
 
@@ -42,16 +42,8 @@ impl TokenApi for JfrogDistribution {
         &self.url
     }
 
-    fn tls(&self) -> Option<&Tls> {
-        self.tls.as_ref()
-    }
-
-    fn proxy(&self) -> Option<&Proxy> {
-        self.proxy.as_ref()
-    }
-
-    fn timeouts(&self) -> Option<Timeouts> {
-        self.timeouts
+    fn connection(&self) -> Reached<'_> {
+        Reached { tls: self.tls.as_ref(), proxy: self.proxy.as_ref(), timeouts: self.timeouts }
     }
 
     fn takes(&self, wish: Wish) -> bool {

@@ -11,13 +11,10 @@ use chrono::{DateTime, Utc};
 use super::reply::{Fields, Members, error, revoked, spending_refusal, tokens};
 use super::request::{Form, absolute, client_basic, needed, post, present};
 use super::{
-    Assertion, Begins, Beside, Class, Probed, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest,
-    Wish,
+    Assertion, Begins, Beside, Class, Probed, Reached, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError,
+    TokenRequest, Wish,
 };
-use crate::api::{
-    BootstrapGrant, ClientAuthentication, Grant, Invalid, Oauth2, Preset, Proxy, RequestSpec, Rotation, Timeouts, Tls,
-    check_oauth2,
-};
+use crate::api::{BootstrapGrant, ClientAuthentication, Grant, Invalid, Oauth2, Preset, RequestSpec, Rotation, check_oauth2};
 use crate::token::{AccessToken, SecretText, TokenSet};
 
 /// What an error code proves. A code that is not here proves nothing: `server_error` is left out on purpose, because a server
@@ -86,21 +83,13 @@ impl TokenApi for Oauth2 {
         }
     }
 
-    fn tls(&self) -> Option<&Tls> {
-        self.tls.as_ref()
-    }
-
-    fn proxy(&self) -> Option<&Proxy> {
-        self.proxy.as_ref()
+    fn connection(&self) -> Reached<'_> {
+        Reached { tls: self.tls.as_ref(), proxy: self.proxy.as_ref(), timeouts: self.timeouts }
     }
 
     fn urls(&self) -> Vec<&str> {
         let named = [&self.issuer_url, &self.revocation_url, &self.introspection_url].into_iter().flatten().map(String::as_str);
         named.chain(Some(self.token_url.as_str()).filter(|url| !url.is_empty())).collect()
-    }
-
-    fn timeouts(&self) -> Option<Timeouts> {
-        self.timeouts
     }
 
     fn check(&self) -> Result<(), Invalid> {
@@ -113,12 +102,18 @@ impl TokenApi for Oauth2 {
             Wish::Audience => matches!(self.grant(), Grant::ClientCredentials | Grant::TokenExchange),
             Wish::ServiceAccount => self.grant().has_subject(),
             Wish::FirstTokens => self.grant() == Grant::RefreshToken,
-            Wish::AudienceOfFirst => self.bootstrap_grant.is_some_and(|grant| grant != BootstrapGrant::JwtBearer),
-            Wish::ServiceAccountOfFirst => self.bootstrap_grant.is_some_and(BootstrapGrant::has_subject),
             Wish::Trial => self.introspection_url.is_some() || self.issuer_url.is_some(),
             Wish::Retirement => self.revocation_lacks().is_none() && self.preset != Some(Preset::Hydra),
             Wish::Lifetime | Wish::JfrogDetails => false,
         }
+    }
+
+    fn takes_at_first(&self, wish: Wish) -> bool {
+        self.bootstrap_grant.is_some_and(|grant| match wish {
+            Wish::Audience => grant != BootstrapGrant::JwtBearer,
+            Wish::ServiceAccount => grant.has_subject(),
+            _ => false,
+        })
     }
 
     fn beside(&self) -> Beside<'_> {

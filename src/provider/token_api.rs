@@ -19,19 +19,13 @@ pub(crate) trait TokenApi {
     /// The URL that the operator calls, or that the call's URL is made from.
     fn url(&self) -> &str;
 
-    /// How the connection is verified, where the manifest says.
-    fn tls(&self) -> Option<&Tls>;
-
-    /// The proxy that the API is reached through, where the manifest says.
-    fn proxy(&self) -> Option<&Proxy>;
+    /// How the API is connected to, where the manifest says.
+    fn connection(&self) -> Reached<'_>;
 
     /// The URLs that are called, as far as the manifest says them.
     fn urls(&self) -> Vec<&str> {
         vec![self.url()]
     }
-
-    /// How long one request may take, where the manifest says.
-    fn timeouts(&self) -> Option<Timeouts>;
 
     /// The CRD's rules of this API once more; those of an API below a base URL.
     fn check(&self) -> Result<(), Invalid> {
@@ -40,6 +34,11 @@ pub(crate) trait TokenApi {
 
     /// Whether an object may ask for this.
     fn takes(&self, wish: Wish) -> bool;
+
+    /// Whether an object may ask for this with the first tokens of a chain, whatever holds for a refresh.
+    fn takes_at_first(&self, _wish: Wish) -> bool {
+        false
+    }
 
     /// Whether an object must say how long its tokens are to live.
     fn needs_lifetime(&self) -> bool {
@@ -140,6 +139,17 @@ pub(crate) trait TokenApi {
     fn read_revocation(&self, reply: &Reply, sent: DateTime<Utc>) -> Result<(), TokenError>;
 }
 
+/// How a token API is connected to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached<'a> {
+    /// How the connection is verified.
+    pub(crate) tls: Option<&'a Tls>,
+    /// The proxy that lies between.
+    pub(crate) proxy: Option<&'a Proxy>,
+    /// How long one request may take.
+    pub(crate) timeouts: Option<Timeouts>,
+}
+
 /// What an object may ask of some token APIs only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wish {
@@ -155,10 +165,6 @@ pub(crate) enum Wish {
     FirstTokens,
     /// `spec.credential.serviceAccountRef`: tokens for the token of a ServiceAccount.
     ServiceAccount,
-    /// [`Wish::Audience`], for the first tokens of a chain only.
-    AudienceOfFirst,
-    /// [`Wish::ServiceAccount`], for the first tokens of a chain only.
-    ServiceAccountOfFirst,
     /// `spec.recovery.verifyBeforePublish`: a harmless call with a new token.
     Trial,
     /// `spec.refresh.revokeReplacedAfter`: the revocation of one access token.

@@ -19,7 +19,7 @@ mod secure;
 mod send;
 mod step;
 
-pub use ask::PROBE_MARGIN;
+pub use ask::{PROBE_MARGIN, asks_from};
 pub use look::spendable;
 pub use recover::newer_tokens;
 pub use report::{Finished, Outcome, OutputOutcome, OutputProblem};
@@ -235,7 +235,7 @@ impl Exchange {
             (Phase::Stepping, event) => self.stepped(asked(event), now),
             (Phase::Probing, event) => self.fate_told(asked(event), now),
             (Phase::Verifying, event) => self.tried_out(asked(event), now),
-            (Phase::Retiring, event) => self.retirement_told(&asked(event), now),
+            (Phase::Retiring, event) => self.retirement_told(asked(event), now),
             (Phase::Forgetting, event) => self.forgotten(event),
             (Phase::Over, _) => self.finish(Outcome::Stale),
             (

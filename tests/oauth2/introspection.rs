@@ -21,24 +21,20 @@ fn input<'a>(held: &'a HeldTokens, login: &'a Login, results: &'a StepResults) -
 fn a_token_is_asked_about_as_the_client_authenticates_elsewhere() {
     let none = StepResults::default();
     let held = HeldTokens { access_token: Some(AccessToken::new("AT&1")), ..held("RT+1") };
-    {
-        let provider = provider(json!({ "introspectionURL": URL }));
-        let asked = provider.probe(&input(&held, &login(), &none)).unwrap().unwrap();
-        assert_eq!((asked.method, asked.url.as_str()), (Method::Post, URL));
-        let sent =
-            [("token", "RT+1"), ("token_type_hint", "refresh_token")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(fields(&asked), sent);
-        let authorization = asked.headers.iter().find(|(name, _)| name == "authorization").map(|(_, value)| value.reveal());
-        assert_eq!(authorization, Some("Basic YXBwOmNz"));
-        let asked = provider.verification(&input(&held, &login(), &none)).unwrap().unwrap();
-        let sent =
-            [("token", "AT&1"), ("token_type_hint", "access_token")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(fields(&asked), sent);
-        assert_eq!(
-            provider.probe(&input(&held, &Login::default(), &none)),
-            Some(Err(RequestError::Missing("client_id (Secret of clientSecretRef, or the seed)")))
-        );
-    }
+    let named = provider(json!({ "introspectionURL": URL }));
+    let asked = named.probe(&input(&held, &login(), &none)).unwrap().unwrap();
+    assert_eq!((asked.method, asked.url.as_str()), (Method::Post, URL));
+    let sent = [("token", "RT+1"), ("token_type_hint", "refresh_token")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(fields(&asked), sent);
+    let authorization = asked.headers.iter().find(|(name, _)| name == "authorization").map(|(_, value)| value.reveal());
+    assert_eq!(authorization, Some("Basic YXBwOmNz"));
+    let asked = named.verification(&input(&held, &login(), &none)).unwrap().unwrap();
+    let sent = [("token", "AT&1"), ("token_type_hint", "access_token")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(fields(&asked), sent);
+    assert_eq!(
+        named.probe(&input(&held, &Login::default(), &none)),
+        Some(Err(RequestError::Missing("client_id (Secret of clientSecretRef, or the seed)")))
+    );
     // A client that signs does so here too.
     let signing = provider(json!({"introspectionURL": URL, "clientAuthentication": "PrivateKeyJWT"}));
     let asked = signing.probe(&input(&held, &signer("app", EC, None), &none)).unwrap().unwrap();

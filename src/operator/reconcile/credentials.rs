@@ -31,13 +31,14 @@ impl Turn {
         let Resolved { spec: provider, home, .. } = resolved;
         let reference = self.object.spec.credential.seed_secret_ref.clone();
         let mut connection = self.connection(resolved);
-        let asks = self.object.spec.verifies() || retires(&self.facts(), self.context.clock.now());
-        if task == Task::Publish && self.status.attempt.is_none() && !asks {
+        let asks = || self.object.spec.verifies() || retires(&self.facts(), self.context.clock.now());
+        if task == Task::Publish && self.status.attempt.is_none() && !asks() {
             return Ok((Login::default(), connection));
         }
         if provider.tls().is_some() || provider.proxy().is_some() {
             connection = self.outfit(resolved, preflight).await?.on(&connection);
         }
+        let shows = credential::shows(provider, creates);
         if creates {
             let secret = credential::opted_in(&self.context.cluster, &self.namespace, &reference.name).await?;
             let client = match provider.client_secret_ref() {
@@ -45,7 +46,7 @@ impl Turn {
                 None => None,
             };
             let login = credential::creating_login(&secret, client.as_ref(), provider, &reference)?;
-            return Ok((self.showing(login, credential::shows(provider, creates)).await?, connection));
+            return Ok((self.showing(login, shows).await?, connection));
         }
         if !credential::needs_login(provider) {
             return Ok((Login::default(), connection));
@@ -62,7 +63,7 @@ impl Turn {
             && told
             && !preflight
         {
-            return Ok((self.showing(login.clone(), credential::shows(provider, creates)).await?, connection));
+            return Ok((self.showing(login.clone(), shows).await?, connection));
         }
         let client = match &client_name {
             Some(name) => Some(credential::opted_in(&self.context.cluster, home, name).await?),
@@ -73,7 +74,7 @@ impl Turn {
         }
         let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), provider, &reference)?;
         self.remembered.login = Some((versions, login.clone()));
-        Ok((self.showing(login, credential::shows(provider, creates)).await?, connection))
+        Ok((self.showing(login, shows).await?, connection))
     }
 
     /// Adds the token of the ServiceAccount that the object names, where one is shown: a new one each time, which is kept nowhere.

@@ -9,7 +9,7 @@ use super::{Draft, ESCROW_REST, REFUSAL_REST, Trouble};
 use crate::api::{AttemptState, AttemptStatus, ConditionStatus, ConditionType, Reason};
 use crate::provider::{Class, Probed, Semantics, TokenError};
 use crate::refresh::decide::{Sight, Trigger, lapsed, lost, request_fingerprint, retires};
-use crate::refresh::exchange::{CLAIM_TTL, Finished, Outcome, OutputOutcome, PROBE_MARGIN};
+use crate::refresh::exchange::{Finished, Outcome, OutputOutcome, asks_from};
 use crate::refresh::schedule::{CONFIGURATION_REST, after, retry_delay, whole_seconds, within_life};
 use crate::refresh::state::{Claim, State};
 
@@ -225,7 +225,7 @@ impl Draft<'_> {
         let known = self.facts.status.attempt.as_ref().map(|attempt| attempt.state);
         self.attempt(finished, Some(AttemptState::Unknown));
         self.memory.looked_at = self.status.attempt.as_ref().map(|attempt| attempt.id.clone());
-        let asks = finished.claim.as_ref().filter(|_| finished.asks).map(|claim| after(claim.time, CLAIM_TTL + PROBE_MARGIN));
+        let asks = finished.claim.as_ref().filter(|_| finished.asks).map(asks_from);
         if trigger == Trigger::LastTry && finished.fate != Some(Probed::Spent) {
             self.failed(None, None);
             self.status.next_refresh_time = self.status.next_refresh_time.max(asks);

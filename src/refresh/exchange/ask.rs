@@ -13,12 +13,27 @@ use super::{CLAIM_TTL, Exchange, Next, Phase, postpone};
 use crate::api::Reason;
 use crate::provider::{Class, Delivery, Probed, Reply, RequestError, TokenRequest};
 use crate::refresh::schedule::after;
-use crate::refresh::state::State;
-use crate::token::{AccessToken, Fingerprint, HeldTokens, Purpose};
+use crate::refresh::state::{Claim, State};
+use crate::token::{HeldTokens, Purpose};
 
 /// How long the question what became of a token waits beyond [`CLAIM_TTL`]. Our choice: times of the API server are cut to whole seconds,
 /// and its clock is compared with itself before the token is presented again.
 pub const PROBE_MARGIN: Duration = Duration::from_secs(5);
+
+/// When the API can be asked what became of the token of a claim.
+#[must_use]
+pub fn asks_from(claim: &Claim) -> DateTime<Utc> {
+    after(claim.time, CLAIM_TTL + PROBE_MARGIN)
+}
+
+/// The answer, or why there is none.
+fn reply(delivery: Delivery) -> Result<Reply, String> {
+    match delivery {
+        Delivery::Answered(reply) => Ok(reply),
+        Delivery::NotSent(why) => Err(why.to_string()),
+        Delivery::Lost { why, .. } => Err(why.to_string()),
+    }
+}
 
 impl Exchange {
     fn ask(self, phase: Phase, request: TokenRequest, question: Question) -> Next {
@@ -55,15 +70,16 @@ impl Exchange {
         }
     }
 
-    /// Whether the API can be asked what became of the token of the open claim. Not while a copy of the request may still be on its way,
-    /// for which the answer would hold for a moment only; and once the access token has expired, nothing can get worse by presenting it.
+    /// Whether the API can be asked what became of the token of the open claim. Once the access token has expired, nothing can get worse by
+    /// presenting it.
     pub(super) fn may_be_asked(&self, now: DateTime<Utc>) -> bool {
         let alive = self.state.tokens.expiration_time.is_none_or(|end| now < end);
         alive && self.brief.provider.probes()
     }
 
+    /// Not while a copy of the request may still be on its way: the answer would hold for a moment only.
     pub(super) fn ask_fate(self, now: DateTime<Utc>) -> Next {
-        let arrived = self.state.claim.as_ref().is_some_and(|claim| after(claim.time, CLAIM_TTL + PROBE_MARGIN) <= now);
+        let arrived = self.state.claim.as_ref().is_some_and(|claim| asks_from(claim) <= now);
         match self.brief.provider.probe(&self.input(now)) {
             Some(Ok(request)) if arrived => self.ask(Phase::Probing, request, Question::Probe),
             _ => self.finish(Outcome::Unknown(None)),
@@ -71,10 +87,7 @@ impl Exchange {
     }
 
     pub(super) fn fate_told(mut self, delivery: Delivery, now: DateTime<Utc>) -> Next {
-        let fate = match delivery {
-            Delivery::Answered(reply) => self.brief.provider.read_probe(&reply),
-            Delivery::NotSent(_) | Delivery::Lost { .. } => Probed::Unclear,
-        };
+        let fate = reply(delivery).map_or(Probed::Unclear, |reply| self.brief.provider.read_probe(&reply));
         (self.fate, self.stood_since) = (Some(fate), self.written());
         match fate {
             Probed::Unspent => self.take_over(false, now),
@@ -87,13 +100,10 @@ impl Exchange {
 
     /// Whether the newest token is to be tried before anybody gets it.
     pub(super) fn has_to_verify(&self) -> bool {
-        let token = self.state.tokens.access_token.as_ref().map(|token| self.fingerprint(token));
-        let known = self.brief.known.verified.as_ref();
-        self.brief.policy.verifies && self.verified.is_none() && token.is_some_and(|token| known != Some(&token))
-    }
-
-    fn fingerprint(&self, token: &AccessToken) -> Fingerprint {
-        self.brief.key.fingerprint(Purpose::Token, token.reveal().as_bytes())
+        let asked = self.brief.policy.verifies && self.verified.is_none();
+        let Some(token) = self.state.tokens.access_token.as_ref().filter(|_| asked) else { return false };
+        let token = self.brief.key.fingerprint(Purpose::Token, token.reveal().as_bytes());
+        self.brief.known.verified.as_ref() != Some(&token)
     }
 
     pub(super) fn verify(self, now: DateTime<Utc>) -> Next {
@@ -105,19 +115,17 @@ impl Exchange {
     }
 
     pub(super) fn tried_out(mut self, delivery: Delivery, now: DateTime<Utc>) -> Next {
-        let why = match delivery {
-            Delivery::Answered(reply) => match self.brief.provider.read_verification(&reply) {
-                Ok(()) => {
-                    self.verified = Some(Ok(()));
-                    return self.publish(now);
-                }
-                Err(error) => match error.class {
-                    Class::Configuration | Class::ChainOver => format!("it is not accepted: {error}"),
-                    Class::Transient | Class::Throttled | Class::Unknown => format!("it could not be tried: {error}"),
-                },
-            },
-            Delivery::NotSent(why) => format!("it could not be tried: {why}"),
-            Delivery::Lost { why, .. } => format!("it could not be tried: {why}"),
+        let tried = reply(delivery).map(|reply| self.brief.provider.read_verification(&reply));
+        let why = match tried {
+            Ok(Ok(())) => {
+                self.verified = Some(Ok(()));
+                return self.publish(now);
+            }
+            Ok(Err(error)) if matches!(error.class, Class::Configuration | Class::ChainOver) => {
+                format!("it is not accepted: {error}")
+            }
+            Ok(Err(error)) => format!("it could not be tried: {error}"),
+            Err(why) => format!("it could not be tried: {why}"),
         };
         self.unverified(why)
     }
@@ -152,14 +160,9 @@ impl Exchange {
         }
     }
 
-    pub(super) fn retirement_told(self, delivery: &Delivery, now: DateTime<Utc>) -> Next {
-        let read = |reply: &Reply| self.brief.provider.read_revocation(reply, now).map_err(|error| error.to_string());
-        let ended = match delivery {
-            Delivery::Answered(reply) => read(reply),
-            Delivery::NotSent(why) => Err(why.to_string()),
-            Delivery::Lost { why, .. } => Err(why.to_string()),
-        };
-        if let Err(why) = ended {
+    pub(super) fn retirement_told(self, delivery: Delivery, now: DateTime<Utc>) -> Next {
+        let read = |reply: Reply| self.brief.provider.read_revocation(&reply, now).map_err(|error| error.to_string());
+        if let Err(why) = reply(delivery).and_then(read) {
             return self.unretired(why);
         }
         let tokens = HeldTokens { previous: None, ..self.state.tokens.clone() };

@@ -157,17 +157,6 @@ impl Exchange {
                 self.resumed = false;
                 self.undecided(now)
             }
-            // The outputs are looked after whatever becomes of that: they hold what the state holds.
-            _ if self.resumed && self.brief.task == Task::Publish && !self.replaying => {
-                self.claimed = true;
-                match raw.filter(|raw| self.state.unparsed.as_ref() != Some(raw)) {
-                    Some(raw) => {
-                        let kept = State { unparsed: Some(raw), ..self.state.clone() };
-                        self.secure(kept, Then::Show)
-                    }
-                    None => self.hold(Then::Show),
-                }
-            }
             Semantics::Grace(_) | Semantics::IdempotencyKey if self.may_repeat(now) => {
                 self.repeats += 1;
                 if let Some(claim) = &mut self.state.claim {
@@ -175,13 +164,19 @@ impl Exchange {
                 }
                 self.at(Phase::WaitingToRepeat, Step::Pause(Duration::from_secs(1)))
             }
-            Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey => match raw {
-                Some(raw) => {
-                    let kept = State { unparsed: Some(raw), ..self.state.clone() };
-                    self.secure(kept, Then::Finish(Outcome::Unknown(why)))
+            Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey => {
+                // The outputs are looked after whatever became of that: they hold what the state holds.
+                let shows = self.resumed && self.brief.task == Task::Publish && !self.replaying;
+                self.claimed |= shows;
+                let then = if shows { Then::Show } else { Then::Finish(Outcome::Unknown(why)) };
+                match raw.filter(|raw| !shows || self.state.unparsed.as_ref() != Some(raw)) {
+                    Some(raw) => {
+                        let kept = State { unparsed: Some(raw), ..self.state.clone() };
+                        self.secure(kept, then)
+                    }
+                    None => self.hold(then),
                 }
-                None => self.hold(Then::Finish(Outcome::Unknown(why))),
-            },
+            }
         }
     }
 
