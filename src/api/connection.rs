@@ -60,7 +60,7 @@ impl CaBundleRef {
 }
 
 /// What holds a bundle of certificate authorities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum CaBundleKind {
     /// A ConfigMap.
     ConfigMap,

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CaBundleKind, ClientCertificateRef, ClientSecretRef, Http, Oauth2, Proxy, ProxyCredentialsRef, Timeouts, Tls, schema,
+    CaBundleKind, CaBundleRef, ClientCertificateRef, ClientSecretRef, Http, Oauth2, Proxy, ProxyCredentialsRef, Timeouts, Tls,
+    schema,
 };
 use crate::provider::{Beside, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution, TokenApi};
 
@@ -85,18 +86,17 @@ impl ProviderSpec {
 
     /// The names of the Secrets that a person keeps for this provider: of credentials, certificate, authorities and proxy.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        let bundle = self.tls().and_then(|tls| tls.ca_bundle_ref.as_ref()).filter(|bundle| bundle.kind == CaBundleKind::Secret);
+        let bundle = self.ca_bundle_ref().filter(|bundle| bundle.kind == CaBundleKind::Secret);
         let client = self.client_secret_ref().map(|client| client.name.as_str());
         let certificate = self.client_certificate_ref().map(|certificate| certificate.name.as_str());
         let proxy = self.proxy_credentials_ref().map(|proxy| proxy.name.as_str());
         [client, certificate, bundle.map(|bundle| bundle.name.as_str()), proxy].into_iter().flatten()
     }
 
-    /// The ConfigMap with the certificate authorities, where one is named.
+    /// What holds the certificate authorities, where one is named.
     #[must_use]
-    pub fn config_map(&self) -> Option<&str> {
-        let bundle = self.tls()?.ca_bundle_ref.as_ref()?;
-        (bundle.kind == CaBundleKind::ConfigMap).then_some(bundle.name.as_str())
+    pub fn ca_bundle_ref(&self) -> Option<&CaBundleRef> {
+        self.tls()?.ca_bundle_ref.as_ref()
     }
 
     /// The Secret with the OAuth 2.0 client's credentials, where one is named.

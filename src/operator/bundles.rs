@@ -1,10 +1,10 @@
-//! ConfigMaps with certificate authorities: those that waiting objects name are asked for by name, so that a mended one is noticed within
-//! seconds.
+//! ConfigMaps and Secrets with certificate authorities: those that waiting objects name are asked for by name, so that a mended one is
+//! noticed within seconds.
 //!
-//! A watch would need the right to list ConfigMaps, and most of them are nobody's business here. Where nobody waits, nothing is asked for.
+//! A watch would need the right to list ConfigMaps, and that of Secrets shows only those with a role of this operator: authorities need none.
+//! Where nobody waits, nothing is asked for.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,17 +16,22 @@ use tokio::sync::Notify;
 
 use super::Context;
 use super::provider::Resolved;
-use crate::api::{ConditionStatus, ConditionType, Reason, RefreshableToken, RefreshableTokenStatus};
+use crate::api::{CaBundleKind, ConditionStatus, ConditionType, Reason, RefreshableToken, RefreshableTokenStatus};
 
 /// How often they are asked for. Our choice: whoever mends one is looking.
 const EVERY: Duration = Duration::from_secs(5);
 /// How many are asked for at once; with more, each waits for its turn. Our choice: a few requests a second, however many wait.
 const MOST: usize = 20;
 
-/// A namespace, and the name of a ConfigMap in it.
-pub(super) type Place = (String, String);
+/// Where certificate authorities are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    namespace: String,
+    kind: CaBundleKind,
+    name: String,
+}
 
-/// Who waits for which ConfigMap.
+/// Who waits for which authorities.
 #[derive(Default)]
 pub(super) struct Bundles {
     inner: Mutex<Inner>,
@@ -38,7 +43,7 @@ struct Inner {
     /// By the object's UID.
     waiting: HashMap<String, Waiting>,
     /// What was asked for last: the next turn begins behind it.
-    last: Place,
+    last: Option<Place>,
 }
 
 struct Waiting {
@@ -70,13 +75,13 @@ impl Bundles {
     fn turn(&self) -> Vec<Place> {
         let mut inner = self.lock();
         let all: BTreeSet<Place> = inner.waiting.values().map(|waiting| waiting.place.clone()).collect();
-        let behind = all.range::<Place, _>((Bound::Excluded(&inner.last), Bound::Unbounded));
-        let turn: Vec<Place> = behind.chain(all.range::<Place, _>(..=&inner.last)).take(MOST).cloned().collect();
-        inner.last = turn.last().cloned().unwrap_or_default();
+        let (before, behind): (Vec<_>, Vec<_>) = all.into_iter().partition(|place| Some(place) <= inner.last.as_ref());
+        let turn: Vec<Place> = behind.into_iter().chain(before).take(MOST).collect();
+        inner.last = turn.last().cloned();
         turn
     }
 
-    /// Who waits for a ConfigMap, with their UIDs.
+    /// Who waits for these authorities, with their UIDs.
     fn waiting_for(&self, place: &Place) -> Vec<(String, ObjectRef<DeserializeGuard<RefreshableToken>>)> {
         let inner = self.lock();
         let these = inner.waiting.iter().filter(|(_, waiting)| waiting.place == *place);
@@ -102,9 +107,9 @@ pub(super) async fn look_after(context: &Arc<Context>) {
 }
 
 impl Context {
-    /// Wakes whoever waits for a ConfigMap that is another than when it was read last.
+    /// Wakes whoever waits for authorities that are others than when they were read last.
     async fn look_at_bundle(&self, place: Place) {
-        let Ok(version) = self.cluster.config_map_version(&place.0, &place.1).await else { return };
+        let Ok(version) = self.cluster.ca_bundle_version(&place.namespace, place.kind, &place.name).await else { return };
         let (mut gone, mut changed) = (Vec::new(), Vec::new());
         for (uid, object) in self.bundles.waiting_for(&place) {
             if self.object(&object).is_none_or(|known| known.uid().as_ref() != Some(&uid)) {
@@ -115,8 +120,9 @@ impl Context {
         }
         self.bundles.lock().waiting.retain(|uid, _| !gone.contains(uid));
         if !changed.is_empty() {
-            tracing::info!(namespace = place.0, config_map = place.1, "certificate authorities changed that objects wait for");
-            self.providers.forget_failed_discoveries(&place.0);
+            let Place { namespace, kind, name } = &place;
+            tracing::info!(namespace, ?kind, name, "certificate authorities changed that objects wait for");
+            self.providers.forget_failed_discoveries(namespace);
         }
         for object in changed {
             self.wake(object);
@@ -124,9 +130,10 @@ impl Context {
     }
 }
 
-/// The ConfigMap with the authorities of a provider, if it has one.
+/// Where the authorities of a provider are, if it names any.
 pub(super) fn named_by(provider: &Resolved) -> Option<Place> {
-    Some((provider.home.clone(), provider.spec.config_map()?.to_owned()))
+    let bundle = provider.spec.ca_bundle_ref()?;
+    Some(Place { namespace: provider.home.clone(), kind: bundle.kind, name: bundle.name.clone() })
 }
 
 /// Whether an object waits for something that other authorities may mend.
@@ -151,7 +158,7 @@ mod tests {
     }
 
     fn place(number: usize) -> Place {
-        ("build".to_owned(), format!("ca-{number:03}"))
+        Place { namespace: "build".to_owned(), kind: CaBundleKind::ConfigMap, name: format!("ca-{number:03}") }
     }
 
     #[test]

@@ -90,6 +90,10 @@ impl Cluster {
         Api::namespaced(self.client.clone(), namespace)
     }
 
+    fn config_maps(&self, namespace: &str) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
     fn objects(&self, namespace: &str) -> Api<RefreshableToken> {
         Api::namespaced(self.client.clone(), namespace)
     }
@@ -118,8 +122,7 @@ impl Cluster {
         namespace.metadata.uid.ok_or(Trouble::Unclear)
     }
 
-    /// The bundle of certificate authorities that a provider names, and the resourceVersion of a ConfigMap that holds it: Secrets have a
-    /// watch.
+    /// The bundle of certificate authorities that a provider names, and the resourceVersion of what holds it.
     pub async fn ca_bundle(
         &self,
         namespace: &str,
@@ -130,23 +133,26 @@ impl Cluster {
         match reference.kind {
             CaBundleKind::Secret => {
                 let secret = bounded(self.secrets(namespace).get(&reference.name)).await?;
-                Ok((secret.data.and_then(|mut data| data.remove(key)).map(|bytes| bytes.0), None))
+                let pem = secret.data.and_then(|mut data| data.remove(key)).map(|bytes| bytes.0);
+                Ok((pem, secret.metadata.resource_version))
             }
             CaBundleKind::ConfigMap => {
-                let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
-                let map = bounded(api.get(&reference.name)).await?;
+                let map = bounded(self.config_maps(namespace).get(&reference.name)).await?;
                 let pem = map.data.and_then(|mut data| data.remove(key)).map(String::into_bytes);
                 Ok((pem, map.metadata.resource_version))
             }
         }
     }
 
-    /// The resourceVersion of a ConfigMap; none: it does not exist.
-    pub async fn config_map_version(&self, namespace: &str, name: &str) -> Result<Option<String>, Trouble> {
+    /// The resourceVersion of what holds a bundle of certificate authorities; none: it does not exist.
+    pub async fn ca_bundle_version(&self, namespace: &str, kind: CaBundleKind, name: &str) -> Result<Option<String>, Trouble> {
         named(name)?;
-        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
-        match bounded(api.get_metadata(name)).await {
-            Ok(map) => Ok(map.metadata.resource_version),
+        let metadata = match kind {
+            CaBundleKind::Secret => self.secret_metadata(namespace, name).await,
+            CaBundleKind::ConfigMap => bounded(self.config_maps(namespace).get_metadata(name)).await.map(|map| map.metadata),
+        };
+        match metadata {
+            Ok(metadata) => Ok(metadata.resource_version),
             Err(Trouble::Missing) => Ok(None),
             Err(trouble) => Err(trouble),
         }

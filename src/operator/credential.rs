@@ -335,7 +335,7 @@ fn value(secret: &Secret, key: &str) -> Result<Option<SecretText>, Unusable> {
 pub(super) struct Outfit {
     tls: TlsMaterial,
     proxy: Option<Proxy>,
-    /// The resourceVersion of the ConfigMap that the authorities are from.
+    /// The resourceVersion of what the authorities are from.
     pub(super) bundle: Option<String>,
 }
 

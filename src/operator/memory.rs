@@ -26,7 +26,7 @@ pub(super) struct Remembered {
     /// What connections to the token API are made with, and the resourceVersions of the Secrets that were shown then.
     pub(super) outfit: Option<(Vec<Option<String>>, Outfit)>,
     pub(super) login: Option<(LoginVersions, Login)>,
-    /// The resourceVersion of the ConfigMap with the certificate authorities, as it was read or looked at last.
+    /// The resourceVersion of what holds the certificate authorities, as it was read or looked at last.
     pub(super) bundle: Option<String>,
     /// Roll-outs that failed.
     pub(super) rollouts: Tries,
@@ -100,7 +100,7 @@ impl Memories {
         due
     }
 
-    /// Takes the resourceVersion that the ConfigMap with an object's certificate authorities has now; whether it is another.
+    /// Takes the resourceVersion that what holds an object's certificate authorities has now; whether it is another.
     pub(super) fn found_bundle(&self, uid: &str, version: Option<&str>) -> bool {
         let mut inner = self.lock();
         let Some(remembered) = inner.objects.get_mut(uid) else { return false };

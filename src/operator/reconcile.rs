@@ -140,7 +140,7 @@ struct Turn {
     provider: Result<Resolved, (Reason, String)>,
     /// Changes with the provider and with the Secrets that it names, as the watches showed them.
     seen: Option<String>,
-    /// The same, and with the ConfigMap that was read last.
+    /// The same, and with the certificate authorities that were read last.
     version: Option<String>,
     uid: String,
     name: String,

@@ -141,16 +141,14 @@ fn a_provider_of_the_cluster_serves_the_namespaces_that_it_names() {
     });
 }
 
-/// The first pause after a failure is ten minutes, so that nothing but the ConfigMap can bring these on; and the condition of a provider,
+/// The first pause after a failure is ten minutes, so that nothing but the authorities can bring these on; and the condition of a provider,
 /// which is looked at each minute, comes too late.
-#[test]
-fn authorities_in_a_config_map_that_are_mended_wake_whoever_waits_for_them() {
-    test("provider-authorities", |scene| async move {
+fn authorities_that_are_mended_wake_whoever_waits_for_them(named: &'static str, kind: &'static str, data: &'static str) {
+    test(named, move |scene| async move {
         let issuer = Issuer::builder().tls(true).start().await.unwrap();
         let other = Issuer::builder().tls(true).start().await.unwrap();
-        let ca =
-            |pem: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.crt": pem}});
-        let trusting = json!({"jfrogAccess": {"url": issuer.url(), "tls": {"caBundleRef": {"kind": "ConfigMap", "name": "ca"}}}});
+        let ca = |pem: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "ca"}, data: {"ca.crt": pem}});
+        let trusting = json!({"jfrogAccess": {"url": issuer.url(), "tls": {"caBundleRef": {"kind": kind, "name": "ca"}}}});
         let shared = serde_json::to_string(&trusting).unwrap();
         scene.apply(&provider("TokenProvider", "jfrog", &format!("  provider: {shared}\n"))).await;
         let mut pairs = Vec::new();
@@ -184,6 +182,17 @@ fn authorities_in_a_config_map_that_are_mended_wake_whoever_waits_for_them() {
         }
         assert!(mended.elapsed() < Duration::from_secs(45), "{:?}", mended.elapsed());
     });
+}
+
+#[test]
+fn authorities_in_a_config_map_wake_whoever_waits_for_them() {
+    authorities_that_are_mended_wake_whoever_waits_for_them("provider-authorities", "ConfigMap", "data");
+}
+
+/// A Secret without any label of the operator: no watch shows it.
+#[test]
+fn authorities_in_a_secret_wake_whoever_waits_for_them() {
+    authorities_that_are_mended_wake_whoever_waits_for_them("provider-authorities-secret", "Secret", "stringData");
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Turn {
         self.next_look(&conclusion.status, [until, rollout])
     }
 
-    /// Notes whether other certificate authorities in a ConfigMap could mend what is wrong.
+    /// Notes whether other certificate authorities could mend what is wrong.
     async fn wait_for_bundle(&self, status: &RefreshableTokenStatus) {
         let place = match &self.provider {
             _ if !bundles::waits(status) => None,
