@@ -15,12 +15,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
-use refreshable_token_operator::api::{
-    ClientAuthentication, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution, Oauth2, ProviderSpec, RequestSpec, Rotation,
-    SpecDuration,
-};
+use refreshable_token_operator::api::{ClientAuthentication, Oauth2, ProviderSpec, RequestSpec, Rotation, SpecDuration};
 use refreshable_token_operator::provider::{
-    Class, Delivery, Lost, Provider, RawBody, RefreshInput, Reply, RequestError, Semantics, StepResults, TokenError, TokenRequest,
+    Class, Delivery, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution, Lost, Provider, RawBody, RefreshInput, Reply,
+    RequestError, Semantics, StepResults, TokenError, TokenRequest,
 };
 use refreshable_token_operator::token::{AccessToken, HeldTokens, Login, RefreshToken, SecretText, TokenSet};
 use serde_json::json;

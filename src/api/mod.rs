@@ -59,8 +59,6 @@ pub use validate::{Invalid, validate, validate_provider, validate_with};
 pub(crate) use validate::{check_base_url, check_http, check_oauth2};
 pub use window::{NoWindow, RefreshWindow, Window};
 
-pub use crate::provider::{ElasticCloudEnterprise, JfrogAccess, JfrogDistribution};
-
 /// The API group.
 pub const GROUP: &str = "refreshabletoken.io";
 /// Label on every Secret that takes part: what it is for (`seed`, `state`, `output`, or `merged` for a Secret of somebody else

@@ -7,7 +7,7 @@ use super::{
     CaBundleKind, CaBundleRef, ClientCertificateRef, ClientSecretRef, Http, Oauth2, Proxy, ProxyCredentialsRef, Timeouts, Tls,
     schema,
 };
-use crate::provider::{Beside, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution, TokenApi};
+use crate::provider::{Beside, ElasticCloudEnterprise, JfrogAccess, JfrogDistribution, Sketch, TokenApi};
 
 /// The token API that refreshes this token. Exactly one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -28,8 +28,9 @@ pub enum ProviderSpec {
 }
 
 impl ProviderSpec {
-    /// The keys of all providers.
-    pub const NAMES: [&'static str; 5] = ["jfrogAccess", "jfrogDistribution", "elasticCloudEnterprise", "oauth2", "http"];
+    /// All providers, as a manifest begins with them.
+    pub const ALL: [Sketch; 5] =
+        [JfrogAccess::SKETCH, JfrogDistribution::SKETCH, ElasticCloudEnterprise::SKETCH, Oauth2::SKETCH, Http::SKETCH];
 
     /// The token API behind the key: the one place that tells them apart.
     pub(crate) fn api(&self) -> &dyn TokenApi {

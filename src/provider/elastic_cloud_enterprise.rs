@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::reply::{Members, answered, error, error_codes, has_object, revoked, token_set, verified};
 use super::request::{ask, bearer, below, needed, post};
 use super::{
-    Beside, Body, Class, Reached, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest, Wish,
+    Beside, Body, Class, Reached, RefreshInput, Reply, RequestError, Semantics, Sketch, TokenApi, TokenError, TokenRequest, Wish,
 };
 use crate::api::{Proxy, RequestSpec, Timeouts, Tls, object_rule, value_rule};
 use crate::token::{SecretText, TokenSet};
@@ -35,9 +35,21 @@ pub struct ElasticCloudEnterprise {
     pub timeouts: Option<Timeouts>,
 }
 
+impl ElasticCloudEnterprise {
+    /// What a manifest begins with.
+    pub const SKETCH: Sketch = Sketch {
+        name: "elasticCloudEnterprise",
+        title: "Elastic Cloud Enterprise",
+        provider: "{url: '{url}'}",
+        url: "https://ece.example.com:12443",
+        seed: "access_token",
+        request: None,
+    };
+}
+
 impl TokenApi for ElasticCloudEnterprise {
     fn name(&self) -> &'static str {
-        "elasticCloudEnterprise"
+        Self::SKETCH.name
     }
 
     fn url(&self) -> &str {

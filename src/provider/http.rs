@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::reply::{answered, error, revoked, unverified, verified};
 use super::{
-    Beside, Class, Probed, Reached, RefreshInput, Reply, RequestError, Semantics, StepResults, TokenApi, TokenError,
+    Beside, Class, Probed, Reached, RefreshInput, Reply, RequestError, Semantics, Sketch, StepResults, TokenApi, TokenError,
     TokenRequest, Wish,
 };
 use crate::api::{Http, HttpMissing, HttpRotation, Invalid, RequestSpec, check_http};
@@ -20,9 +20,31 @@ use crate::token::TokenSet;
 use answer::Refusal;
 use build::build;
 
+impl Http {
+    /// What a manifest begins with.
+    pub const SKETCH: Sketch = Sketch {
+        name: "http",
+        title: "Any other token API, declared",
+        provider: "                      # docs/http-provider.md has every field, and whole examples
+      request:
+        url: '{url}'
+        encoding: JSON
+        fields:
+        - {name: refresh_token, from: RefreshToken}
+      reply:
+        accessToken: /access_token
+        refreshToken: /refresh_token
+        expiry: {pointer: /expires_in, format: Seconds}
+      semantics: {rotation: Strict}   # what the API does with a used token; if in doubt: Strict",
+        url: "https://api.example.com/token/refresh",
+        seed: "refresh_token",
+        request: None,
+    };
+}
+
 impl TokenApi for Http {
     fn name(&self) -> &'static str {
-        "http"
+        Self::SKETCH.name
     }
 
     fn url(&self) -> &str {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::reply::{Members, error, error_codes, revoked, spending_refusal, token_set};
 use super::request::{Form, ask, basic, bearer, below, delete, needed, post, present};
 use super::{
-    Begins, Beside, Class, Reached, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest, Wish,
+    Begins, Beside, Class, Reached, RefreshInput, Reply, RequestError, Semantics, Sketch, TokenApi, TokenError, TokenRequest,
+    Wish,
 };
 use crate::api::{Proxy, RequestSpec, Timeouts, Tls, object_rule, value_rule};
 use crate::token::{AccessToken, SecretText, TokenSet, jwt_claims};
@@ -35,9 +36,21 @@ pub struct JfrogAccess {
     pub timeouts: Option<Timeouts>,
 }
 
+impl JfrogAccess {
+    /// What a manifest begins with.
+    pub const SKETCH: Sketch = Sketch {
+        name: "jfrogAccess",
+        title: "JFrog Access (Artifactory)",
+        provider: "{url: '{url}'}",
+        url: "https://art.example.com",
+        seed: "access_token, refresh_token",
+        request: Some("{lifetime: 1h}        # the server may have a lower limit; status says what it gave"),
+    };
+}
+
 impl TokenApi for JfrogAccess {
     fn name(&self) -> &'static str {
-        "jfrogAccess"
+        Self::SKETCH.name
     }
 
     fn url(&self) -> &str {

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::reply::{Members, error, error_codes, revoked, spending_refusal, token_set};
 use super::request::{Form, basic, below, needed, post};
-use super::{Beside, Class, Reached, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError, TokenRequest, Wish};
+use super::{
+    Beside, Class, Reached, RefreshInput, Reply, RequestError, Semantics, Sketch, TokenApi, TokenError, TokenRequest, Wish,
+};
 use crate::api::{Proxy, RequestSpec, Timeouts, Tls, object_rule, value_rule};
 use crate::token::TokenSet;
 
@@ -33,9 +35,21 @@ pub struct JfrogDistribution {
     pub timeouts: Option<Timeouts>,
 }
 
+impl JfrogDistribution {
+    /// What a manifest begins with.
+    pub const SKETCH: Sketch = Sketch {
+        name: "jfrogDistribution",
+        title: "JFrog Distribution",
+        provider: "{url: '{url}'}",
+        url: "https://art.example.com",
+        seed: "access_token, refresh_token, username, password",
+        request: Some("{lifetime: 1h}        # required: without it the API gives tokens that never expire"),
+    };
+}
+
 impl TokenApi for JfrogDistribution {
     fn name(&self) -> &'static str {
-        "jfrogDistribution"
+        Self::SKETCH.name
     }
 
     fn url(&self) -> &str {

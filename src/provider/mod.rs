@@ -33,6 +33,7 @@ pub use jfrog_distribution::JfrogDistribution;
 pub use message::{Body, MOST_BODY, Method, RawBody, Reply, TokenRequest};
 pub use outcome::{Class, Delivery, Lost, NotSent, RequestError, TokenError};
 pub use step::{Probed, StepResults};
+pub use token_api::Sketch;
 pub(crate) use token_api::{Begins, Beside, Reached, TokenApi, Wish};
 
 /// A token API, ready to build requests for one `RefreshableToken`.

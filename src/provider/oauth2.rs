@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use super::reply::{Fields, Members, error, revoked, spending_refusal, tokens};
 use super::request::{Form, absolute, client_basic, needed, post, present};
 use super::{
-    Assertion, Begins, Beside, Class, Probed, Reached, RefreshInput, Reply, RequestError, Semantics, TokenApi, TokenError,
-    TokenRequest, Wish,
+    Assertion, Begins, Beside, Class, Probed, Reached, RefreshInput, Reply, RequestError, Semantics, Sketch, TokenApi,
+    TokenError, TokenRequest, Wish,
 };
 use crate::api::{BootstrapGrant, ClientAuthentication, Grant, Invalid, Oauth2, Preset, RequestSpec, Rotation, check_oauth2};
 use crate::token::{AccessToken, SecretText, TokenSet};
@@ -71,9 +71,23 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// RFC 8693 section 3: what ServiceAccounts have.
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
+impl Oauth2 {
+    /// What a manifest begins with.
+    pub const SKETCH: Sketch = Sketch {
+        name: "oauth2",
+        title: "Any OAuth 2.0 authorization server",
+        provider: "
+      tokenURL: '{url}'
+      rotation: Strict            # Grace (with graceSeconds), IdempotencyKey, Reusable: as the server does",
+        url: "https://idp.example.com/oauth2/token",
+        seed: "refresh_token, client_id, client_secret",
+        request: None,
+    };
+}
+
 impl TokenApi for Oauth2 {
     fn name(&self) -> &'static str {
-        "oauth2"
+        Self::SKETCH.name
     }
 
     fn url(&self) -> &str {

@@ -11,6 +11,23 @@ use super::{Class, Probed, RefreshInput, Reply, RequestError, Semantics, StepRes
 use crate::api::{Invalid, Oauth2, Proxy, RequestSpec, Timeouts, Tls, check_base_url};
 use crate::token::{AccessToken, TokenSet};
 
+/// What a manifest for a token API begins with, for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Sketch {
+    /// The key in the manifest.
+    pub name: &'static str,
+    /// What API that is.
+    pub title: &'static str,
+    /// What stands at the key, with `{url}` where the URL belongs: in one line, or in lines of its own that are indented by six.
+    pub provider: &'static str,
+    /// An example of the URL.
+    pub url: &'static str,
+    /// The keys of the seed.
+    pub seed: &'static str,
+    /// `spec.request`, where one is needed.
+    pub request: Option<&'static str>,
+}
+
 /// A token API as a manifest names it. Every function is total and without effects.
 pub(crate) trait TokenApi {
     /// The key in the manifest; also the name in columns, logs and metrics.

@@ -102,7 +102,7 @@ impl Objects {
         let stalled = decide::stalled(&status).map(|reason| Reason::parse(reason).map_or("", Reason::as_str));
         let own = object.spec.provider.as_ref().map(ProviderSpec::name);
         let told = status.effective.as_ref().map(|effective| effective.provider.as_str());
-        let known = || ProviderSpec::NAMES.into_iter().find(|name| told == Some(name));
+        let known = || ProviderSpec::ALL.into_iter().map(|sketch| sketch.name).find(|name| told == Some(name));
         let (provider, suspended) = (own.or_else(known).unwrap_or_default(), object.spec.suspended());
         Row { namespace, name, provider, suspended, stalled, status, refreshes }
     }
