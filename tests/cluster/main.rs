@@ -22,6 +22,7 @@ mod life;
 mod manifest;
 mod metrics;
 mod oidc;
+mod pages;
 mod plugin;
 mod providers;
 mod sight;
