@@ -77,6 +77,10 @@ struct Run {
     /// more. Without it every replica works; no token is spent twice either way.
     #[arg(long, env = "RTOK_LEADER_ELECT")]
     leader_elect: bool,
+    /// Split the objects into so many shards, each with a Lease of its own, so that several replicas work at once. As many as there are
+    /// replicas, or a few times that.
+    #[arg(long, env = "RTOK_SHARDS", default_value_t = 1, requires = "leader_elect", value_parser = clap::value_parser!(u16).range(1..=64))]
+    shards: u16,
     /// Address and port where /metrics, /livez and /readyz are served, such as 0.0.0.0:8080. Default: nowhere.
     #[arg(long, env = "RTOK_METRICS_ADDR", value_name = "ADDRESS")]
     metrics_addr: Option<SocketAddr>,
@@ -153,7 +157,7 @@ fn check(arguments: Run) -> anyhow::Result<ExitCode> {
         let scope = Scope {
             namespaces: settings.namespaces,
             operator_namespace,
-            leader_elect: settings.leader_elect,
+            leases: if settings.leader_elect { settings.shards } else { 0 },
             secrets_watch: settings.secrets_watch,
             metrics_auth: settings.metrics_auth,
             rollout: settings.rollout,
@@ -248,6 +252,7 @@ async fn settings(arguments: Run) -> anyhow::Result<Settings> {
         endpoint_policy,
         journal_dir: arguments.journal_dir,
         leader_elect: arguments.leader_elect,
+        shards: arguments.shards,
         max_in_flight: usize::from(arguments.max_in_flight),
         pod: arguments.pod,
         metrics_addr: arguments.metrics_addr,

@@ -58,7 +58,14 @@ pub async fn measure(setting: &Setting, table: &mut Table, growth: &mut Vec<Poin
 
 /// As the chart starts it.
 fn options(world: &World) -> anyhow::Result<Options<'static>> {
-    Ok(Options { kubeconfig: world.kubeconfig()?.to_owned(), namespaces: Vec::new(), elect: true, in_flight: None })
+    Ok(Options {
+        kubeconfig: world.kubeconfig()?.to_owned(),
+        namespaces: Vec::new(),
+        elect: true,
+        shards: None,
+        replica: 0,
+        in_flight: None,
+    })
 }
 
 /// Adds objects and lets an operator refresh each once; gives the resident memory of the process that did.

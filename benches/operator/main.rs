@@ -9,6 +9,7 @@
 //! | `cost` | requests to the API server, bytes and CPU of one refresh |
 //! | `idle` | memory, requests and start-up with 100, 1 000 and 10 000 objects that have nothing to do |
 //! | `storm` | 10 000 objects that are due at once |
+//! | `shards` | refreshes per second of a slow token API by three replicas that split the objects, as a multiple of one |
 //! | `latency` | from the answer of a token API to the journal, the state Secret and the output |
 //! | `core` | nanoseconds of a decision, a conclusion and a rendered output |
 //! | `size` | bytes of the program and of the image |
@@ -39,6 +40,7 @@ mod plot;
 mod process;
 mod pure;
 mod ratio;
+mod shards;
 mod size;
 #[path = "../../tests/support/stage.rs"]
 #[allow(dead_code, reason = "tests use more of the stage than this does")]
@@ -83,7 +85,7 @@ struct Arguments {
 }
 
 /// Every section, in the order of the table.
-const SECTIONS: [&str; 7] = ["ratio", "cost", "idle", "storm", "latency", "core", "size"];
+const SECTIONS: [&str; 8] = ["ratio", "cost", "idle", "storm", "shards", "latency", "core", "size"];
 
 /// How everything is measured.
 pub struct Setting {
@@ -157,6 +159,7 @@ async fn measure(section: &str, setting: &Setting, table: &mut Table, growth: &m
         "cost" => cost::measure(setting, table).await,
         "idle" => idle::measure(setting, table, growth).await,
         "storm" => storm::measure(setting, table).await,
+        "shards" => shards::measure(setting, table).await,
         "latency" => latency::measure(setting, table).await,
         "core" => pure::measure(setting, table),
         _ => size::measure(setting, table),

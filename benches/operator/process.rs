@@ -30,6 +30,10 @@ pub struct Options<'a> {
     pub namespaces: Vec<&'a str>,
     /// `--leader-elect`, as in the chart.
     pub elect: bool,
+    /// `--shards`, for which there is an election; none: there is one.
+    pub shards: Option<u16>,
+    /// Which of several replicas it is.
+    pub replica: usize,
     /// `--max-in-flight`; none: the default.
     pub in_flight: Option<u16>,
 }
@@ -49,18 +53,21 @@ impl Process {
         // Taken by somebody else in between, the operator says so and ends.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a port")?.local_addr()?;
         let mut arguments: Vec<OsString> =
-            ["run", "--kubeconfig=kubeconfig", "--endpoint-policy=policy.yaml", "--journal-dir=journal"].map(Into::into).into();
+            ["run", "--kubeconfig=kubeconfig", "--endpoint-policy=policy.yaml"].map(Into::into).into();
+        let name = format!("operator-{}", options.replica);
+        arguments.push(format!("--journal-dir=journal-{}", options.replica).into());
         arguments.push(format!("--operator-namespace={}", stage::OPERATOR_NAMESPACE).into());
         arguments.push(format!("--metrics-addr={listener}").into());
         arguments.extend(options.namespaces.iter().map(|name| format!("--namespace={name}").into()));
-        arguments.extend(options.elect.then(|| "--leader-elect".into()));
+        arguments.extend((options.elect || options.shards.is_some()).then(|| "--leader-elect".into()));
+        arguments.extend(options.shards.map(|shards| format!("--shards={shards}").into()));
         arguments.extend(options.in_flight.map(|most| format!("--max-in-flight={most}").into()));
         let launch = Launch {
             program: world.program.clone(),
             arguments,
-            environment: vec![("HOSTNAME".into(), "operator-0".into()), ("RUST_LOG".into(), "info".into())],
+            environment: vec![("HOSTNAME".into(), name.clone().into()), ("RUST_LOG".into(), "info".into())],
             folder: folder.to_owned(),
-            log: folder.join("operator.log"),
+            log: folder.join(format!("{name}.log")),
         };
         Ok(Self { begun: Instant::now(), child: Supervised::start(&launch)?, listener })
     }

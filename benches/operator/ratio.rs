@@ -71,5 +71,12 @@ pub async fn bare(setting: &Setting, world: &World, way: Way) -> anyhow::Result<
 
 /// An operator for some namespaces only.
 pub fn options<'a>(world: &World, namespaces: &[&'a str], in_flight: Option<u16>) -> anyhow::Result<Options<'a>> {
-    Ok(Options { kubeconfig: world.kubeconfig()?.to_owned(), namespaces: namespaces.to_vec(), elect: false, in_flight })
+    Ok(Options {
+        kubeconfig: world.kubeconfig()?.to_owned(),
+        namespaces: namespaces.to_vec(),
+        elect: false,
+        shards: None,
+        replica: 0,
+        in_flight,
+    })
 }

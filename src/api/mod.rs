@@ -73,6 +73,8 @@ pub const CONTENT_HASH_ANNOTATION: &str = "refreshabletoken.io/content-hash";
 /// Annotation of an output Secret without owner reference (`Orphan`, `Merge`): the name of the `RefreshableToken` that writes it.
 /// Not the label, which holds 63 characters only.
 pub const WRITER_ANNOTATION: &str = "refreshabletoken.io/writer";
+/// Annotation of a Lease: the replica that wants it, because its holder has more than it.
+pub const WANTED_BY_ANNOTATION: &str = "refreshabletoken.io/wanted-by";
 /// What annotations of a restarted workload's Pod template begin with; see [`restarted_for_annotation`].
 pub const RESTARTED_FOR: &str = "restarted-for.refreshabletoken.io/";
 /// Finalizer of a state Secret while an exchange is open.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cluster::{Cluster, Trouble};
 use super::key;
-use super::leader::LEASE;
+use super::leader::lease_name;
 use crate::api::{self, GROUP, RolloutKind};
 
 /// How many missing fields are named. Our choice: the first ones tell which version is installed.
@@ -26,8 +26,8 @@ pub struct Scope {
     pub namespaces: Vec<String>,
     /// Where the operator keeps what is its own.
     pub operator_namespace: String,
-    /// Replicas elect a leader.
-    pub leader_elect: bool,
+    /// How many Leases there are, one for each shard; 0: replicas elect nobody.
+    pub leases: u16,
     /// Secrets are listed and watched.
     pub secrets_watch: bool,
     /// Who asks for metrics is looked up.
@@ -94,8 +94,10 @@ pub fn permissions(scope: &Scope) -> Vec<Permission> {
     ask(None, GROUP, "clustertokenproviders/status", None, &["patch"]);
     ask(own.as_ref(), "", "secrets", None, &["get", "list", "create", "delete"]);
     ask(own.as_ref(), "", "configmaps", None, &["get"]);
-    if scope.leader_elect {
-        ask(own.as_ref(), "coordination.k8s.io", "leases", Some(LEASE), &["get", "update"]);
+    for number in 0..scope.leases {
+        ask(own.as_ref(), "coordination.k8s.io", "leases", Some(&lease_name(number.into())), &["get", "update"]);
+    }
+    if scope.leases > 0 {
         ask(own.as_ref(), "coordination.k8s.io", "leases", None, &["create"]);
     }
     if scope.metrics_auth {
@@ -300,7 +302,7 @@ mod tests {
         let scope = Scope {
             namespaces: vec!["build".to_owned()],
             operator_namespace: "own".to_owned(),
-            leader_elect: true,
+            leases: 1,
             secrets_watch: false,
             metrics_auth: false,
             rollout: false,

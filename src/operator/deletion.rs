@@ -15,6 +15,7 @@ use kube::runtime::controller::Action;
 
 use super::Context;
 use super::cluster::Trouble;
+use super::shards::Hold;
 use crate::api::{CLEANUP_FINALIZER, DeletionPolicy, Reason, RefreshableToken};
 use crate::refresh::conclude::Note;
 
@@ -24,12 +25,12 @@ use end::End;
 const LATER: Duration = Duration::from_secs(5);
 
 /// Looks after the finalizer, and after the chain of an object that is being deleted. `Break` is all there is to do for now.
-pub(super) async fn attend(context: &Context, object: &mut RefreshableToken) -> ControlFlow<Action> {
+pub(super) async fn attend(context: &Context, shard: &Hold, object: &mut RefreshableToken) -> ControlFlow<Action> {
     let held = is_held(&object.metadata);
     let wanted = object.spec.deletion_policy() != DeletionPolicy::Retain;
     if object.metadata.deletion_timestamp.is_some() {
         if held {
-            return ControlFlow::Break(clean_up(context, object).await);
+            return ControlFlow::Break(clean_up(context, shard, object).await);
         }
     } else if held != wanted {
         match context.cluster.set_finalizers(&object.metadata, &finalizers(&object.metadata, wanted)).await {
@@ -79,10 +80,10 @@ fn finalizers(metadata: &ObjectMeta, held: bool) -> Vec<String> {
 }
 
 /// Does what the policy asks for, then lets the object go. An operator that stops leaves it to the next one.
-async fn clean_up(context: &Context, object: &RefreshableToken) -> Action {
+async fn clean_up(context: &Context, shard: &Hold, object: &RefreshableToken) -> Action {
     if object.spec.deletion_policy() != DeletionPolicy::Retain {
         let end = End::new(context, object);
-        if context.stopping.run_until_cancelled(end.run()).await.is_none() {
+        if shard.over.run_until_cancelled(end.run()).await.is_none() {
             return Action::await_change();
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument as _, Span};
 
@@ -40,6 +41,8 @@ pub(super) struct Job {
     pub(super) claimed: Option<Duration>,
     /// When the token ends, for the order in which places are given; none: it is not known, and others go first.
     pub(super) ends: Option<DateTime<Utc>>,
+    /// Cancelled when nothing more may be sent.
+    pub(super) over: CancellationToken,
     /// The right to be one of those in flight, from the claim (or the light path's request) to the end.
     pub(super) permit: Option<Pass>,
     /// It has given that right back, because what it holds is refused wherever it is written: others must not wait for it.
@@ -210,9 +213,9 @@ impl Job {
         Event::Delivered { delivery: self.call(request, Operation::Refresh).await, sent }
     }
 
-    /// One request to the token API; none once the operator is stopping.
+    /// One request to the token API; none once the operator is stopping, or has lost the shard.
     async fn call(&self, request: &TokenRequest, operation: Operation) -> Delivery {
-        if self.context.stopping.is_cancelled() {
+        if self.over.is_cancelled() {
             return Delivery::NotSent(NotSent::HeldBack);
         }
         let Ok(request) = request.signed(self.context.clock.now()) else { return Delivery::NotSent(NotSent::NotSigned) };

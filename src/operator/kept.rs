@@ -118,6 +118,7 @@ pub(super) async fn replay(context: &Arc<Context>) {
                 claimed: None,
                 // Whose answer is there already does not wait behind those who have yet to ask.
                 ends: Some(DateTime::<Utc>::MIN_UTC),
+                over: context.stopping.clone(),
                 permit: None,
                 set_apart: false,
             };

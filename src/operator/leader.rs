@@ -4,24 +4,34 @@
 //! over when it has seen the Lease unchanged for its whole duration, on its own monotonic clock; a leader gives up when its
 //! renewal began longer ago than the shorter deadline. So two never lead at once as long as their clocks run at rates that differ
 //! by less than a third. A machine that was suspended can still believe in its lead for a moment: its monotonic clock stood.
+//!
+//! Where there are several Leases, of which each is a share of the work ([`Balance`]), a candidate that has fewer than another leader
+//! writes into one of that leader's Leases that it wants it, and the leader gives it up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::balance::Balance;
 use super::clock::Clock;
-use super::cluster::lease::{held_by, holder, new_lease, released};
+use super::cluster::lease::{held_by, holder, new_lease, released, wanted, wanted_by};
 use super::cluster::{Cluster, Trouble};
 use crate::token::unit_interval;
 
-/// Name of the Lease, in the operator's namespace.
+/// Name of the Lease, in the operator's namespace; of several that of the first one, and those of the others end in their number.
 pub const LEASE: &str = "refreshable-token-operator";
+
+/// The name of the Lease with this number.
+#[must_use]
+pub fn lease_name(number: usize) -> String {
+    if number == 0 { LEASE.to_owned() } else { format!("{LEASE}-{number}") }
+}
 
 /// How long things take. All candidates must have the same.
 #[derive(Clone, Copy, Debug)]
@@ -56,12 +66,14 @@ pub struct Election {
 pub struct Term {
     /// Cancelled the moment that the lead can no longer be proved. What was begun may go on; nothing new may begin.
     pub lost: CancellationToken,
+    /// Told when a candidate with less to do wants this Lease: [`Election::give_up`] gives it, [`Election::keep`] does not.
+    pub wanted: Arc<Notify>,
     until: Arc<StdMutex<Instant>>,
 }
 
 impl Term {
     fn new(until: Instant) -> Self {
-        Self { lost: CancellationToken::new(), until: Arc::new(StdMutex::new(until)) }
+        Self { lost: CancellationToken::new(), wanted: Arc::default(), until: Arc::new(StdMutex::new(until)) }
     }
 
     /// Whether the lead is proved at this instant, even if the runtime was too busy to cancel `lost` in time.
@@ -79,9 +91,15 @@ impl Election {
     /// A candidate called `identity`, which no other process may ever bear: name of the Pod and UUID of the process.
     #[must_use]
     pub fn new(cluster: Cluster, clock: Arc<dyn Clock>, namespace: &str, identity: &str, timing: Timing) -> Self {
-        let (namespace, identity) = (namespace.to_owned(), identity.to_owned());
-        let candidate =
-            Candidate { cluster, clock, namespace, identity, timing, tries: AtomicU64::new(0), in_flight: StdMutex::default() };
+        Self::of(0, Arc::new(Balance::new(identity, 1, timing)), cluster, clock, namespace)
+    }
+
+    /// The candidate of `balance` for the Lease with this number.
+    #[must_use]
+    pub fn of(number: usize, balance: Arc<Balance>, cluster: Cluster, clock: Arc<dyn Clock>, namespace: &str) -> Self {
+        let (namespace, lease) = (namespace.to_owned(), lease_name(number));
+        let (tries, in_flight, heir) = (AtomicU64::new(0), StdMutex::default(), StdMutex::default());
+        let candidate = Candidate { cluster, clock, namespace, lease, number, balance, tries, in_flight, heir };
         Self { candidate: Arc::new(candidate), renewing: Mutex::new(None) }
     }
 
@@ -95,10 +113,10 @@ impl Election {
         }
         *renewing = None;
         let held = self.candidate.acquire().await;
-        let term = Term::new(held.since + self.candidate.timing.deadline);
+        let term = Term::new(held.since + self.candidate.balance.timing.deadline);
         let renew = Arc::clone(&self.candidate).renew(held, term.clone());
         *renewing = Some(AbortOnDropHandle::new(tokio::spawn(renew)));
-        tracing::info!(identity = self.candidate.identity, "leading");
+        tracing::info!(identity = self.candidate.balance.identity, lease = self.candidate.lease, "leading");
         term
     }
 
@@ -106,11 +124,22 @@ impl Election {
     /// the middle of taking it gives back what it may still take. Call it when nothing that needs the lead is under way. Gives up
     /// after a while: the successor then waits out the Lease.
     pub async fn release(self) {
-        if let Some(running) = self.renewing.into_inner() {
+        self.give_up().await;
+    }
+
+    /// [`Self::release`], and stays a candidate: who wanted the Lease has it first.
+    pub async fn give_up(&self) {
+        if let Some(running) = self.renewing.lock().await.take() {
             running.abort();
             let _ = running.await;
         }
         self.candidate.release().await;
+    }
+
+    /// Keeps a Lease that was wanted: what its work has begun does not end.
+    pub fn keep(&self) {
+        *self.candidate.heir() = None;
+        self.candidate.balance.note(self.candidate.number, Some(&self.candidate.balance.identity));
     }
 }
 
@@ -118,11 +147,14 @@ struct Candidate {
     cluster: Cluster,
     clock: Arc<dyn Clock>,
     namespace: String,
-    identity: String,
-    timing: Timing,
+    lease: String,
+    number: usize,
+    balance: Arc<Balance>,
     tries: AtomicU64,
     /// What our last write bore, while nobody knows what became of it.
     in_flight: StdMutex<Option<Bears>>,
+    /// Whom the Lease goes to.
+    heir: StdMutex<Option<String>>,
 }
 
 /// The resourceVersion that a write bears; none: it makes the Lease.
@@ -154,8 +186,11 @@ impl Sight {
         self.last = Some((spec, since));
         self.existed |= found.is_some();
         let free = match found {
-            // Our own name stands there after a write whose answer was lost.
-            Some(lease) => holder(lease).is_none_or(|holder| holder == identity),
+            // Our own name stands there after a write whose answer was lost. A free one that somebody else wanted waits for that one.
+            Some(lease) => match holder(lease) {
+                Some(holder) => holder == identity,
+                None => wanted_by(lease).is_none_or(|heir| heir == identity),
+            },
             // One that vanished may have a holder who does not know it yet.
             None => !self.existed,
         };
@@ -170,12 +205,15 @@ impl Candidate {
         loop {
             let mut next = Instant::now() + self.pause();
             if let Ok(found) = self.look().await {
-                let free = sight.free_at(found.as_ref(), &self.identity, self.timing.duration);
+                let free = sight.free_at(found.as_ref(), &self.balance.identity, self.balance.timing.duration);
+                self.balance.note(self.number, found.as_ref().and_then(holder));
                 if free > Instant::now() {
                     next = next.min(free);
+                    self.want(found.as_ref()).await;
                 } else {
                     let since = Instant::now();
-                    if let Ok(lease) = self.put(&self.ours(&found.unwrap_or_else(|| new_lease(LEASE)))).await {
+                    if let Ok(lease) = self.put(&self.ours(&found.unwrap_or_else(|| new_lease(&self.lease)))).await {
+                        self.balance.note(self.number, Some(&self.balance.identity));
                         return Held { lease, since };
                     }
                 }
@@ -184,29 +222,41 @@ impl Candidate {
         }
     }
 
+    /// Says in a Lease that it is wanted, if its leader has too many. Nothing hangs on whether that is heard.
+    async fn want(&self, found: Option<&Lease>) {
+        if let Some(lease) = found
+            && self.balance.wants(self.number)
+        {
+            let wanted = wanted(lease, Some(&self.balance.identity));
+            // Not by way of `put`: this takes nothing, whenever it is done.
+            let _ = self.request(self.cluster.write_lease(&self.namespace, &wanted)).await;
+        }
+    }
+
     /// Renews until the lead can no longer be proved. However this ends, the term is lost with it.
     async fn renew(self: Arc<Self>, mut held: Held, term: Term) {
         let _lost = term.lost.clone().drop_guard();
+        let identity = &self.balance.identity;
         loop {
-            let deadline = held.since + self.timing.deadline;
-            sleep_until(held.since + self.timing.retry).await;
-            match timeout_at(deadline, self.renew_once(held.lease)).await {
+            let deadline = held.since + self.balance.timing.deadline;
+            sleep_until(held.since + self.balance.timing.retry).await;
+            match timeout_at(deadline, self.renew_once(held.lease, &term)).await {
                 Ok(Some(renewed)) => held = renewed,
                 Ok(None) => {
-                    tracing::warn!(identity = self.identity, "no longer leading: the Lease was taken away");
-                    return;
+                    tracing::warn!(identity, lease = self.lease, "no longer leading: the Lease was taken away");
+                    return self.balance.note(self.number, None);
                 }
                 Err(_) => {
-                    tracing::warn!(identity = self.identity, "no longer leading: the Lease could not be renewed in time");
-                    return;
+                    tracing::warn!(identity, lease = self.lease, "no longer leading: the Lease could not be renewed in time");
+                    return self.balance.note(self.number, None);
                 }
             }
-            term.extend(held.since + self.timing.deadline);
+            term.extend(held.since + self.balance.timing.deadline);
         }
     }
 
     /// Tries until the Lease is renewed; none if it is no longer ours.
-    async fn renew_once(&self, mut lease: Lease) -> Option<Held> {
+    async fn renew_once(&self, mut lease: Lease, term: &Term) -> Option<Held> {
         let mut tried = Vec::new();
         loop {
             let since = Instant::now();
@@ -215,7 +265,11 @@ impl Candidate {
                 Ok(lease) => return Some(Held { lease, since }),
                 // Perhaps by a write of ours that had no answer: it is as good as one that had.
                 Err(Trouble::Conflict) => match self.look().await {
-                    Ok(Some(found)) if holder(&found) == Some(&self.identity) => {
+                    Ok(Some(found)) if holder(&found) == Some(&self.balance.identity) => {
+                        if let Some(other) = wanted_by(&found).filter(|other| self.balance.spares(self.number, other)) {
+                            *self.heir() = Some(other.to_owned());
+                            term.wanted.notify_one();
+                        }
                         if let Some((_, since)) = tried.iter().find(|(spec, _)| *spec == found.spec) {
                             return Some(Held { lease: found, since: *since });
                         }
@@ -227,7 +281,7 @@ impl Candidate {
                 Err(Trouble::Missing) => return None,
                 Err(Trouble::Denied | Trouble::Unclear) => tried.push((ours.spec, since)),
             }
-            sleep_until(since + self.timing.retry).await;
+            sleep_until(since + self.balance.timing.retry).await;
         }
     }
 
@@ -235,38 +289,50 @@ impl Candidate {
         let give_back = async {
             loop {
                 if let Ok(found) = self.look().await {
-                    let held = found.as_ref().and_then(holder) == Some(&self.identity);
+                    let held = found.as_ref().and_then(holder) == Some(&self.balance.identity);
                     if !held && !self.may_still_take(found.as_ref()) {
                         return;
                     }
                     // Whoever may take the Lease may free it too, and of two writes at one version only one is done.
-                    let free = released(&found.unwrap_or_else(|| new_lease(LEASE)), self.clock.now());
+                    let free = released(&found.unwrap_or_else(|| new_lease(&self.lease)), self.clock.now());
+                    let free = wanted(&free, self.heir().clone().as_deref());
                     if self.put(&free).await.is_ok() {
-                        tracing::info!(identity = self.identity, "the Lease is given back");
+                        tracing::info!(identity = self.balance.identity, lease = self.lease, "the Lease is given back");
                         return;
                     }
                 }
-                sleep(self.timing.retry / 4).await;
+                sleep(self.balance.timing.retry / 4).await;
             }
         };
+        let in_time = timeout(self.balance.timing.deadline, give_back).await;
+        let heir = self.heir().take();
+        self.balance.note(self.number, heir.as_deref());
         // Longer makes no sense: by then the successor has waited most of the Lease out.
-        if timeout(self.timing.deadline, give_back).await.is_err() {
-            tracing::warn!(identity = self.identity, "the Lease could not be given back: it has to be waited out");
+        if in_time.is_err() {
+            tracing::warn!(
+                identity = self.balance.identity,
+                lease = self.lease,
+                "the Lease could not be given back: it has to be waited out"
+            );
         }
     }
 
     /// The Lease; none if there is none.
     async fn look(&self) -> Result<Option<Lease>, Trouble> {
-        match self.request(self.cluster.lease(&self.namespace, LEASE)).await {
+        match self.request(self.cluster.lease(&self.namespace, &self.lease)).await {
             Ok(lease) => Ok(Some(lease)),
             Err(Trouble::Missing) => Ok(None),
             Err(trouble) => Err(trouble),
         }
     }
 
-    /// The Lease as it was found, with our name in it.
+    /// The Lease as it was found, with our name in it. Whoever wanted it has been heard, or does so again.
     fn ours(&self, found: &Lease) -> Lease {
-        held_by(found, &self.identity, self.timing.duration, self.clock.now())
+        held_by(&wanted(found, None), &self.balance.identity, self.balance.timing.duration, self.clock.now())
+    }
+
+    fn heir(&self) -> MutexGuard<'_, Option<String>> {
+        self.heir.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn put(&self, lease: &Lease) -> Result<Lease, Trouble> {
@@ -291,12 +357,13 @@ impl Candidate {
     }
 
     async fn request<T>(&self, request: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
-        timeout(self.timing.request, request).await.unwrap_or(Err(Trouble::Unclear))
+        timeout(self.balance.timing.request, request).await.unwrap_or(Err(Trouble::Unclear))
     }
 
     /// Time until the next look: spread, so that candidates do not meet for ever.
     fn pause(&self) -> Duration {
         let number = self.tries.fetch_add(1, Ordering::Relaxed);
-        self.timing.retry.mul_f64(1.0 + unit_interval(&format!("{} {number}", self.identity)) / 5.0)
+        let spread = unit_interval(&format!("{} {} {number}", self.balance.identity, self.lease)) / 5.0;
+        self.balance.timing.retry.mul_f64(1.0 + spread)
     }
 }

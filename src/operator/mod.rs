@@ -3,6 +3,7 @@
 //! `reconcile` looks at one object: facts → decision → exchange (`drive`) → report. All requests to Kubernetes are in
 //! `cluster`, all calls of token APIs in `transport`, the time is read in `clock` only.
 
+pub mod balance;
 mod bundles;
 pub mod check;
 pub mod clock;
@@ -26,6 +27,7 @@ mod rival;
 mod rollout;
 mod run;
 pub mod seen;
+mod shards;
 mod start;
 pub mod telemetry;
 pub mod transport;
@@ -54,6 +56,7 @@ use memory::Memories;
 use metrics::Metrics;
 use provider::Providers;
 use seen::SeenSecrets;
+use shards::Shards;
 use transport::TokenCalls;
 
 /// A watched namespace, none for all, and where its controller can be told to look at an object.
@@ -73,13 +76,15 @@ pub struct Context {
     wakes: Mutex<Vec<Wake>>,
     providers: Providers,
     bundles: Bundles,
+    /// Which objects this replica looks after.
+    shards: Arc<Shards>,
     /// In front of the exchanges under way.
     in_flight: Arc<Gate>,
     /// How many exchanges may run at once: so many tokens are at risk when the process dies.
     max_in_flight: usize,
     /// Exchanges under way; nothing cancels them.
     exchanges: TaskTracker,
-    /// The operator is stopping or leads no longer: nothing new is spent.
+    /// The operator is stopping or has no shard any more: nothing new is spent.
     stopping: CancellationToken,
     key: FingerprintKey,
     cluster_uid: String,
@@ -111,6 +116,7 @@ impl Context {
             wakes: Mutex::default(),
             providers: Providers::default(),
             bundles: Bundles::default(),
+            shards: Arc::clone(&self.shards),
             in_flight: Arc::clone(&self.in_flight),
             max_in_flight: self.max_in_flight,
             exchanges: self.exchanges.clone(),

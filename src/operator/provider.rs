@@ -165,6 +165,20 @@ impl Context {
         }
     }
 
+    /// Whether an object shares the limits of its provider with others; also while no watch has shown the provider yet.
+    pub(super) fn limited(&self, object: &RefreshableToken) -> bool {
+        let Some(reference) = object.spec.provider_ref.as_ref().filter(|_| object.spec.provider.is_none()) else { return false };
+        match reference.kind() {
+            ProviderKind::TokenProvider => {
+                let found = self.providers.known(&object.namespace().unwrap_or_default(), &reference.name);
+                has_limits(found, |found| found.spec.limits.is_some())
+            }
+            ProviderKind::ClusterTokenProvider => {
+                has_limits(self.providers.known_to_all(&reference.name), |found| found.spec.limits.is_some())
+            }
+        }
+    }
+
     async fn of_namespace(&self, namespace: &str, reference: &ProviderRef) -> Result<Resolved, Unusable> {
         let found = match self.providers.known(namespace, &reference.name) {
             Some(found) => found,
@@ -234,6 +248,10 @@ impl Context {
             Err(_) => known.map(|(_, labels)| allowed.by_labels(&labels)).ok_or(Unusable::Unavailable),
         }
     }
+}
+
+fn has_limits<K>(shown: Shown<K>, limits: impl Fn(&K) -> bool) -> bool {
+    shown.is_none_or(|found| found.is_ok_and(|found| found.0.as_ref().is_ok_and(limits)))
 }
 
 fn limited(reference: &ProviderRef, namespace: Option<&str>, limits: Option<Limits>) -> Option<(ProviderKey, Limits)> {

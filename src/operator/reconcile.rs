@@ -18,6 +18,8 @@ use serde_json::json;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
+use report::LONGEST_SLEEP;
+
 use super::Context;
 use super::cluster::{Owner, output_view};
 use super::credential::{self, Unusable};
@@ -28,11 +30,12 @@ use super::memory::Remembered;
 use super::metrics::CONTROLLER;
 use super::provider::{ProviderKey, Resolved};
 use super::rival;
+use super::shards::{FIRST, Hold};
 use super::telemetry;
 use crate::api::{Limits, OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::provider::{Provider, Semantics};
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
-use crate::refresh::decide::{Facts, OutputView, Plan, ProviderView, Rival, SeedView, Trigger, decide, to_begin};
+use crate::refresh::decide::{Facts, OutputView, Plan, ProviderView, Rival, SeedView, Trigger, decide, new_seed, to_begin};
 use crate::refresh::exchange::{Brief, KnownChain, Outcome, Policy, Task};
 use crate::refresh::journal::Place;
 use crate::refresh::schedule::after;
@@ -56,13 +59,14 @@ pub struct Broken;
 
 /// Looks at one object. A panic ends this look only.
 pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context: Arc<Context>) -> Result<Action, Broken> {
+    let Some(hold) = context.hold(&object) else { return Ok(Action::await_change()) };
     let span = span(&object);
     let (metrics, begun) = (context.metrics.clone(), Instant::now());
     let look = async {
         match &object.0 {
             Ok(object) => {
                 context.look_at_secrets(object).await;
-                match Box::pin(Turn::begin(object.clone(), context)).await {
+                match Box::pin(Turn::begin(object.clone(), context, hold)).await {
                     Ok(turn) => Box::pin(turn.run()).await,
                     Err(action) => action,
                 }
@@ -136,6 +140,7 @@ fn with_bundle(seen: Option<&str>, bundle: Option<&str>) -> Option<String> {
 /// One look at one object.
 struct Turn {
     context: Arc<Context>,
+    hold: Hold,
     object: RefreshableToken,
     provider: Result<Resolved, (Reason, String)>,
     /// Changes with the provider and with the Secrets that it names, as the watches showed them.
@@ -153,7 +158,7 @@ struct Turn {
 }
 
 impl Turn {
-    async fn begin(object: RefreshableToken, context: Arc<Context>) -> Result<Self, Action> {
+    async fn begin(object: RefreshableToken, context: Arc<Context>, hold: Hold) -> Result<Self, Action> {
         let uid = object.uid().unwrap_or_default();
         let mut remembered = context.memory.recall(&uid);
         // Our own last write may not have come back through the watch yet. Once it has, one copy is enough.
@@ -179,6 +184,7 @@ impl Turn {
             version: with_bundle(watched.as_deref(), remembered.bundle.as_deref()),
             seen: watched,
             context,
+            hold,
             object,
             provider,
             uid,
@@ -193,17 +199,30 @@ impl Turn {
     }
 
     async fn run(mut self) -> Action {
-        if let ControlFlow::Break(action) = deletion::attend(&self.context, &mut self.object).await {
+        let shard = self.context.shard_of(&self.object);
+        if self.hold.number == shard
+            && let ControlFlow::Break(action) = deletion::attend(&self.context, &self.hold, &mut self.object).await
+        {
             return action;
         }
         let mut plan = self.decide();
         // Nothing but a halt, a wait or a leave is planned without one.
-        let Ok(resolved) = self.provider.clone() else { return self.stand(plan).await };
+        let Ok(resolved) = self.provider.clone() else {
+            return if self.hold.number == shard { self.stand(plan).await } else { Action::requeue(LONGEST_SLEEP) };
+        };
         if plan == Plan::ReadSeed {
             if let Err(action) = self.read_seed(&resolved).await {
                 return action;
             }
             plan = self.decide();
+        }
+        // Two objects can have been given one seed: what has a new one is looked after where all chains begin.
+        let shard = if new_seed(&self.facts()) { FIRST } else { shard };
+        match self.context.shards.hold(shard) {
+            Some(hold) => self.hold = hold,
+            // Where Secrets are not watched, nothing tells of the next seed.
+            None if self.context.secrets_watch => return Action::await_change(),
+            None => return Action::requeue(LONGEST_SLEEP),
         }
         if matches!(plan, Plan::Exchange { task: Task::Adopt, .. }) {
             let fingerprint = match &self.seed {
@@ -323,7 +342,7 @@ impl Turn {
     }
 
     async fn exchange(mut self, resolved: Resolved, task: Task, trigger: Trigger, preflight: bool) -> Action {
-        if self.context.stopping.is_cancelled() {
+        if self.hold.over.is_cancelled() {
             return Action::await_change();
         }
         // What is under way already must not wait: a grace may end.
@@ -358,11 +377,14 @@ impl Turn {
             connection,
             claimed: None,
             ends: self.ends(),
+            over: self.hold.over.clone(),
             permit: None,
             set_apart: false,
         };
         let span = tracing::Span::current();
-        let running = self.context.exchanges.spawn(job.run(brief).instrument(span));
+        // Whoever takes over the shard waits for it, and so does the end of the process.
+        let exchange = self.hold.exchanges.track_future(job.run(brief).instrument(span));
+        let running = self.context.exchanges.spawn(exchange);
         let Ok(Driven { finished, object }) = running.await else { return Action::requeue(UNAVAILABLE_PAUSE) };
         tracing::info!(outcome = finished.outcome.word(), trigger = ?trigger, "exchange ended");
         self.context.metrics.exchange_ended(&self.uid, &self.status, &finished.outcome, trigger);

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Context;
 use super::cluster::{Trouble, is_owned_by};
+use super::shards::Hold;
 use crate::api::{RefreshableToken, RefreshableTokenStatus, RolloutStatus, RolloutTarget};
 use crate::refresh::conclude::Note;
 use crate::refresh::rollout::{Concluded, Contents, Ended, Problem, Situation, Tries, Turn, Workload, conclude, contents};
@@ -36,7 +37,7 @@ pub(super) struct Attended {
 }
 
 /// Restarts what is to be restarted now. `object` is as it was last stored.
-pub(super) async fn attend(context: &Context, object: &RefreshableToken, tries: Tries) -> Attended {
+pub(super) async fn attend(context: &Context, hold: &Hold, object: &RefreshableToken, tries: Tries) -> Attended {
     let (Some(spec), Some(contents)) = (&object.spec.rollout, contents(object, &context.key)) else {
         return Attended { tries, ..Attended::default() };
     };
@@ -44,7 +45,7 @@ pub(super) async fn attend(context: &Context, object: &RefreshableToken, tries: 
     let generation = object.metadata.generation;
     let situation = Situation { spec, generation, known: &status.rollouts, contents: &contents, tries: &tries };
     let due = situation.due(context.clock.now());
-    if due.is_empty() || context.stopping.is_cancelled() {
+    if due.is_empty() || hold.over.is_cancelled() {
         let next = situation.next();
         return Attended { tries, next, ..Attended::default() };
     }

@@ -20,6 +20,7 @@ use super::bundles;
 use super::leader::Election;
 use super::provider;
 use super::reconcile::{after_breakdown, reconcile};
+use super::shards::stand;
 use super::watch::watch_secrets;
 use crate::api::RefreshableToken;
 
@@ -31,8 +32,8 @@ type Guarded = DeserializeGuard<RefreshableToken>;
 /// The operator, ready to run.
 pub struct Operator {
     pub(super) context: Arc<Context>,
-    /// Decides who works; none: this replica, whatever others do.
-    pub(super) election: Option<Election>,
+    /// Decide who works, one for each shard; none: this replica, whatever others do.
+    pub(super) elections: Option<Vec<Election>>,
     /// Answers until the operator is dropped.
     pub(super) listening: Option<Listening>,
 }
@@ -61,29 +62,37 @@ impl Operator {
         tokio::join!(self.terms(), stop);
         self.context.exchanges.close();
         self.context.exchanges.wait().await;
-        if let Some(election) = self.election {
-            election.release().await;
-        }
+        let elections = self.elections.into_iter().flatten();
+        futures::future::join_all(elections.map(Election::release)).await;
         tracing::info!("stopped");
     }
 
-    /// Works while it leads; without an election, all the time.
+    /// Works while it holds a shard; without an election, all the time.
     async fn terms(&self) {
-        let stopping = &self.context.stopping;
-        let Some(election) = &self.election else { return work(&self.context.term(stopping.child_token())).await };
+        let (stopping, shards) = (&self.context.stopping, &self.context.shards);
+        let Some(elections) = &self.elections else {
+            for number in 0..shards.count() {
+                shards.take(number, stopping.child_token());
+            }
+            self.context.metrics.holds_shards(shards.number());
+            return work(&self.context.term(stopping.child_token())).await;
+        };
         // A replica that waits for the lead is as good as one that has it.
         self.context.metrics.set_ready();
-        while let Some(term) = stopping.run_until_cancelled(election.lead()).await {
-            let ends = stopping.child_token();
-            let watch = async {
-                if ends.run_until_cancelled(term.lost.cancelled()).await.is_some() {
-                    tracing::warn!("the lead is lost: no new exchange is begun, those under way are finished");
-                    ends.cancel();
-                }
-            };
-            let context = self.context.term(ends.clone());
-            tokio::join!(work(&context), watch);
-        }
+        let works = async {
+            while stopping.run_until_cancelled(shards.some()).await.is_some() {
+                let ends = stopping.child_token();
+                let watch = async {
+                    if ends.run_until_cancelled(shards.lost_all()).await.is_some() {
+                        ends.cancel();
+                    }
+                };
+                let term = self.context.term(ends.clone());
+                tokio::join!(work(&term), watch);
+                shards.ended();
+            }
+        };
+        tokio::join!(works, stand(&self.context, elections));
     }
 }
 
@@ -104,13 +113,16 @@ async fn work(context: &Arc<Context>) {
     drop(listing);
     *context.wakes.lock().unwrap_or_else(PoisonError::into_inner) = wakes;
     context.stores.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&stores);
-    context.metrics.begin_term(stores, context.stopping.clone());
+    let mine = Arc::clone(context);
+    context.metrics.begin_term(stores, Box::new(move |object| mine.looks_after(object)), context.stopping.clone());
     tracing::info!(namespaces = ?context.namespaces, "watching");
     let ready = async {
         listed.recv().await;
         context.metrics.set_ready();
     };
-    tokio::join!(futures::future::join_all(running), provider::run(context), bundles::look_after(context), ready);
+    let others =
+        async { tokio::join!(provider::run(context), bundles::look_after(context), context.look_at_new_shards(), ready) };
+    tokio::join!(futures::future::join_all(running), others);
     context.metrics.end_term();
 }
 

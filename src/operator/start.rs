@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::Context;
+use super::balance::Balance;
 use super::bundles::Bundles;
 use super::clock::{Clock, SystemClock};
 use super::cluster::{Cluster, Trouble};
@@ -26,6 +27,7 @@ use super::metrics::{Gate, Listener, Metrics};
 use super::provider::Providers;
 use super::run::{Listening, Operator};
 use super::seen::SeenSecrets;
+use super::shards::Shards;
 use super::transport::{TokenCalls, Transport};
 use crate::api::RefreshableToken;
 use crate::refresh::journal::Place;
@@ -57,8 +59,10 @@ pub struct Settings {
     pub endpoint_policy: EndpointPolicy,
     /// Folder of the journal; none: there is no journal.
     pub journal_dir: Option<PathBuf>,
-    /// Only one replica works at a time: the one that holds the Lease.
+    /// A replica works on the objects of the shards whose Leases it holds; otherwise on all.
     pub leader_elect: bool,
+    /// Into how many shards the objects are split; with one, one replica works at a time.
+    pub shards: u16,
     /// How many exchanges may run at once. With more, the token that ends soonest goes first.
     pub max_in_flight: usize,
     /// Name of this replica.
@@ -90,8 +94,10 @@ pub struct Parts {
     pub service_account_tokens: bool,
     /// Where the operator keeps what is its own.
     pub operator_namespace: String,
-    /// Only one replica works at a time: the one that holds the Lease.
+    /// A replica works on the objects of the shards whose Leases it holds; otherwise on all.
     pub leader_elect: bool,
+    /// Into how many shards the objects are split; with one, one replica works at a time.
+    pub shards: u16,
     /// How many exchanges may run at once. With more, the token that ends soonest goes first.
     pub max_in_flight: usize,
     /// Name of this replica.
@@ -168,6 +174,7 @@ impl Operator {
             service_account_tokens: settings.service_account_tokens,
             operator_namespace,
             leader_elect: settings.leader_elect,
+            shards: settings.shards,
             max_in_flight: settings.max_in_flight,
             pod: settings.pod,
             metrics,
@@ -197,6 +204,7 @@ impl Operator {
             wakes: Mutex::default(),
             providers: Providers::default(),
             bundles: Bundles::default(),
+            shards: Arc::new(Shards::new(if parts.leader_elect { parts.shards } else { 1 })),
             in_flight: Arc::default(),
             max_in_flight: parts.max_in_flight,
             exchanges: TaskTracker::new(),
@@ -215,12 +223,17 @@ impl Operator {
         context.check_kind().await?;
         let context = Arc::new(context);
         replay(&context).await;
-        let election = parts.leader_elect.then(|| {
+        let elections = parts.leader_elect.then(|| {
             let identity = format!("{}_{}", context.pod, context.process);
-            let (cluster, clock) = (context.cluster.clone(), Arc::clone(&context.clock));
-            Election::new(cluster, clock, &context.operator_namespace, &identity, Timing::default())
+            let leases = context.shards.count();
+            let balance = Arc::new(Balance::new(&identity, leases, Timing::default()));
+            let candidate = |number| {
+                let (cluster, clock) = (context.cluster.clone(), Arc::clone(&context.clock));
+                Election::of(number, Arc::clone(&balance), cluster, clock, &context.operator_namespace)
+            };
+            (0..leases).map(candidate).collect()
         });
-        Ok(Self { context, election, listening: None })
+        Ok(Self { context, elections, listening: None })
     }
 }
 

@@ -270,7 +270,8 @@ fn seed(facts: &Facts<'_>) -> Option<Plan> {
 }
 
 /// A seed that was read and is another than the chain began with.
-pub(super) fn new_seed(facts: &Facts<'_>) -> bool {
+#[must_use]
+pub fn new_seed(facts: &Facts<'_>) -> bool {
     let SeedView::Read { seed, .. } = &facts.seed else { return false };
     let known = facts.status.seed.as_ref().map(|seed| seed.fingerprint.as_str());
     known != Some(seed.fingerprint.as_str())

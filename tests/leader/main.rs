@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests may panic as tests do")]
 
 mod server;
+mod shares;
 mod simulation;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! One Lease as the API server keeps it, and connections to it that delay, lose and refuse.
+//! Leases as the API server keeps them, and connections to it that delay, lose and refuse.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use hyper::{Method, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
+use refreshable_token_operator::operator::leader::LEASE;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -18,7 +20,7 @@ pub struct Server {
 
 #[derive(Debug, Default)]
 struct Stored {
-    lease: Option<Value>,
+    leases: BTreeMap<String, Value>,
     version: u64,
 }
 
@@ -84,7 +86,13 @@ impl Server {
             }
             let (parts, body) = request.into_parts();
             let body = body.collect_bytes().await.unwrap();
-            self.answer(&parts.method, &serde_json::from_slice(&body).unwrap_or_default())
+            let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let name = if parts.method == Method::POST {
+                body["metadata"]["name"].as_str()
+            } else {
+                parts.uri.path().rsplit('/').next()
+            };
+            self.answer(&parts.method, name.unwrap_or_default(), &body)
         });
         let (status, body) = arrived.await.unwrap();
         sleep(fate.back).await;
@@ -96,18 +104,18 @@ impl Server {
         Response::builder().status(status).body(Body::from(body.to_string().into_bytes())).unwrap()
     }
 
-    fn answer(&self, method: &Method, body: &Value) -> (StatusCode, Value) {
+    fn answer(&self, method: &Method, name: &str, body: &Value) -> (StatusCode, Value) {
         let mut stored = self.stored();
         let version = |lease: &Value| lease["metadata"]["resourceVersion"].clone();
-        let found = stored.lease.clone();
+        let found = stored.leases.get(name).cloned();
         match (method.as_str(), found) {
             ("GET" | "PUT", None) => refusal(StatusCode::NOT_FOUND, "NotFound"),
             ("GET", Some(lease)) => (StatusCode::OK, lease),
             ("POST", Some(_)) => refusal(StatusCode::CONFLICT, "AlreadyExists"),
             ("PUT", Some(lease)) if version(&lease) != version(body) => refusal(StatusCode::CONFLICT, "Conflict"),
             // As on the real server, a write that changes nothing is none.
-            ("PUT", Some(lease)) if lease["spec"] == body["spec"] => (StatusCode::OK, lease),
-            ("PUT" | "POST", _) => (StatusCode::OK, stored.put(body.clone())),
+            ("PUT", Some(lease)) if same(&lease, body) => (StatusCode::OK, lease),
+            ("PUT" | "POST", _) => (StatusCode::OK, stored.put(name, body.clone())),
             (other, _) => panic!("unexpected {other}"),
         }
     }
@@ -118,35 +126,45 @@ impl Server {
 
     /// Who holds the Lease.
     pub fn holder(&self) -> Option<String> {
-        self.stored().lease.as_ref()?["spec"]["holderIdentity"].as_str().map(str::to_owned)
+        self.stored().leases.get(LEASE)?["spec"]["holderIdentity"].as_str().map(str::to_owned)
+    }
+
+    /// Who holds each of the Leases; empty where nobody does.
+    pub fn holders(&self) -> Vec<String> {
+        let holder = |lease: &Value| lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
+        self.stored().leases.values().map(holder).collect()
     }
 
     /// How often the holder changed.
     pub fn transitions(&self) -> Option<i64> {
-        self.stored().lease.as_ref()?["spec"]["leaseTransitions"].as_i64()
+        self.stored().leases.get(LEASE)?["spec"]["leaseTransitions"].as_i64()
     }
 
     /// `kubectl delete lease`.
     pub fn delete(&self) {
-        self.stored().lease = None;
+        self.stored().leases.remove(LEASE);
     }
 
     /// `kubectl edit lease`.
     pub fn set_holder(&self, holder: &str) {
         let mut stored = self.stored();
-        let mut lease = stored.lease.clone().unwrap();
+        let mut lease = stored.leases[LEASE].clone();
         lease["spec"]["holderIdentity"] = holder.into();
-        stored.put(lease);
+        stored.put(LEASE, lease);
     }
 }
 
 impl Stored {
-    fn put(&mut self, mut lease: Value) -> Value {
+    fn put(&mut self, name: &str, mut lease: Value) -> Value {
         self.version += 1;
         lease["metadata"]["resourceVersion"] = self.version.to_string().into();
-        self.lease = Some(lease.clone());
+        self.leases.insert(name.to_owned(), lease.clone());
         lease
     }
+}
+
+fn same(one: &Value, other: &Value) -> bool {
+    one["spec"] == other["spec"] && one["metadata"]["annotations"] == other["metadata"]["annotations"]
 }
 
 fn refusal(status: StatusCode, reason: &str) -> (StatusCode, Value) {

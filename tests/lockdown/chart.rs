@@ -71,7 +71,7 @@ fn the_roles_grant_what_the_operator_asks_for_and_no_more() {
         let all = Scope {
             namespaces: Vec::new(),
             operator_namespace: "own".to_owned(),
-            leader_elect: true,
+            leases: 1,
             secrets_watch: true,
             metrics_auth: false,
             rollout: false,
@@ -88,7 +88,8 @@ fn the_roles_grant_what_the_operator_asks_for_and_no_more() {
             ),
             (&["metrics.auth=true"], Scope { metrics_auth: true, ..all.clone() }),
             (&["metrics.auth=true", "metrics.enabled=false"], all.clone()),
-            (&["leaderElection.enabled=false"], Scope { leader_elect: false, ..all.clone() }),
+            (&["leaderElection.enabled=false"], Scope { leases: 0, ..all.clone() }),
+            (&["leaderElection.shards=3"], Scope { leases: 3, ..all.clone() }),
             (&["rollout.enabled=true"], Scope { rollout: true, ..all.clone() }),
             (&["serviceAccountTokens.enabled=true"], Scope { service_account_tokens: true, ..all.clone() }),
             (

@@ -80,3 +80,8 @@ fn two_replicas_at_work_on_one_object() {
 fn the_leader_ends_and_the_other_replica_goes_on() {
     holds(&real::leaders(Extent::Short));
 }
+
+#[test]
+fn objects_split_over_replicas_of_which_one_is_killed() {
+    holds(&real::shards(Extent::Short));
+}

@@ -121,6 +121,7 @@ impl Crowd {
             namespaces: vec![NAMESPACE.to_owned()],
             operator_namespace: OPERATOR_NAMESPACE.to_owned(),
             leader_elect: false,
+            shards: 1,
             max_in_flight: IN_FLIGHT,
             pod: "operator-0".to_owned(),
             metrics: Metrics::new(),

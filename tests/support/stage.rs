@@ -83,6 +83,7 @@ impl Running {
             endpoint_policy: EndpointPolicy::from_yaml(policy)?,
             journal_dir: journal.map(Path::to_owned),
             leader_elect: false,
+            shards: 1,
             max_in_flight: 4,
             pod: "operator-0".to_owned(),
             metrics_addr: Some((Ipv4Addr::LOCALHOST, 0).into()),

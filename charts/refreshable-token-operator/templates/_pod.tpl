@@ -6,6 +6,9 @@
 {{- end }}
 {{- if .Values.leaderElection.enabled }}
 - --leader-elect
+{{- if gt (int .Values.leaderElection.shards) 1 }}
+- --shards={{ int .Values.leaderElection.shards }}
+{{- end }}
 {{- end }}
 {{- if not .Values.rbac.secretsWatch }}
 - --secrets-watch=false

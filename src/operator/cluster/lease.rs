@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 
 use super::{Cluster, Trouble, bounded, named, writer};
+use crate::api::WANTED_BY_ANNOTATION;
 
 impl Cluster {
     /// GET a Lease, from the API server and no cache.
@@ -42,6 +43,21 @@ pub(in crate::operator) fn new_lease(name: &str) -> Lease {
 /// Who holds a Lease; none when it was released.
 pub(in crate::operator) fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
+}
+
+/// Who wants a Lease that another holds, or has just given up.
+pub(in crate::operator) fn wanted_by(lease: &Lease) -> Option<&str> {
+    lease.metadata.annotations.as_ref()?.get(WANTED_BY_ANNOTATION).map(String::as_str)
+}
+
+/// The Lease with the name of who wants it, or with none.
+pub(in crate::operator) fn wanted(lease: &Lease, by: Option<&str>) -> Lease {
+    let mut lease = lease.clone();
+    let mut annotations = lease.metadata.annotations.take().unwrap_or_default();
+    annotations.remove(WANTED_BY_ANNOTATION);
+    annotations.extend(by.map(|by| (WANTED_BY_ANNOTATION.to_owned(), by.to_owned())));
+    lease.metadata.annotations = Some(annotations).filter(|annotations| !annotations.is_empty());
+    lease
 }
 
 /// The Lease as `identity` takes or renews it. Times are for people; nobody judges by them.

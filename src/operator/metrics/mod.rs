@@ -21,6 +21,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,7 @@ use crate::api::{AttemptState, RefreshableToken, RefreshableTokenStatus};
 use crate::provider::Delivery;
 use crate::refresh::decide::Trigger;
 use crate::refresh::exchange::Outcome;
+pub use objects::Mine;
 use objects::Objects;
 
 /// The prefix of all names.
@@ -74,6 +76,7 @@ struct Inner {
     reconciliations: Family<Labels<2>, Histogram, Buckets>,
     secret_writes: Family<Labels<2>, Counter>,
     events_dropped: Counter,
+    shards: Gauge,
     ready: AtomicBool,
 }
 
@@ -101,15 +104,16 @@ impl Metrics {
             reconciliations: Family::new_with_constructor(Buckets(&RECONCILE_BUCKETS)),
             secret_writes: Family::default(),
             events_dropped: Counter::default(),
+            shards: Gauge::default(),
             ready: AtomicBool::new(false),
         };
         inner.register();
         Self { inner: Arc::new(inner) }
     }
 
-    /// The operator works from now on, with these caches, until `over` is cancelled.
-    pub fn begin_term(&self, stores: Vec<Store<DeserializeGuard<RefreshableToken>>>, over: CancellationToken) {
-        self.inner.objects.begin_term(stores, over);
+    /// The operator works from now on, with these caches, until `over` is cancelled. `mine` says which objects it shows.
+    pub fn begin_term(&self, stores: Vec<Store<DeserializeGuard<RefreshableToken>>>, mine: Mine, over: CancellationToken) {
+        self.inner.objects.begin_term(stores, mine, over);
     }
 
     /// The work is over: the caches are let go.
@@ -175,6 +179,11 @@ impl Metrics {
         self.inner.events_dropped.inc();
     }
 
+    /// How many shards this replica holds.
+    pub fn holds_shards(&self, number: usize) {
+        self.inner.shards.set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
     /// All metrics as they are now.
     #[must_use]
     pub fn text(&self, format: Format) -> String {
@@ -195,6 +204,7 @@ impl Inner {
         let writes = "Writes of Secrets, dry runs left out";
         registry.register("secret_writes", writes, self.secret_writes.clone());
         registry.register("events_dropped", "Events that could not be published", self.events_dropped.clone());
+        registry.register("shards", "Shards of the objects that this replica looks after", self.shards.clone());
         registry.register_collector(Box::new(Arc::clone(&self.objects)));
     }
 }

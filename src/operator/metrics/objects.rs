@@ -1,6 +1,6 @@
 //! Each object's own metrics, read from the watches' caches while they are scraped: there is no copy that could grow stale.
 //!
-//! Only the replica that works has caches, and shows objects; so each object is shown once, whatever the number of replicas.
+//! Only the replica that looks after an object shows it; so each is shown once, whatever the number of replicas.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +22,9 @@ use crate::refresh::decide;
 
 type Guarded = DeserializeGuard<RefreshableToken>;
 
+/// Whether this replica looks after an object.
+pub type Mine = Box<dyn Fn(&Guarded) -> bool + Send + Sync>;
+
 /// The commit that the build was made from; whoever builds a release sets it.
 const REVISION: &str = match option_env!("RTOK_BUILD_REVISION") {
     Some(revision) => revision,
@@ -37,6 +40,7 @@ pub(super) struct Objects {
 
 struct Term {
     stores: Vec<Store<Guarded>>,
+    mine: Mine,
     over: CancellationToken,
 }
 
@@ -60,8 +64,8 @@ struct Row {
 }
 
 impl Objects {
-    pub(super) fn begin_term(&self, stores: Vec<Store<Guarded>>, over: CancellationToken) {
-        *self.lock() = Some(Term { stores, over });
+    pub(super) fn begin_term(&self, stores: Vec<Store<Guarded>>, mine: Mine, over: CancellationToken) {
+        *self.lock() = Some(Term { stores, mine, over });
     }
 
     pub(super) fn end_term(&self) {
@@ -76,12 +80,12 @@ impl Objects {
         self.term.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every object of the term that runs; none while this replica does not work.
+    /// Every object that this replica looks after in the term that runs; none while this replica does not work.
     fn rows(&self) -> Option<Vec<Row>> {
         let objects: Vec<Arc<Guarded>> = {
             let term = self.lock();
             let term = term.as_ref().filter(|term| !term.over.is_cancelled())?;
-            term.stores.iter().flat_map(Store::state).collect()
+            term.stores.iter().flat_map(Store::state).filter(|object| (term.mine)(object)).collect()
         };
         let mut rows: Vec<Row> = objects.iter().map(|object| self.row(object)).collect();
         rows.sort_unstable_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
@@ -253,7 +257,7 @@ mod tests {
         let (metrics, over) = (Metrics::new(), CancellationToken::new());
         writer.apply_watcher_event(&Event::Apply(object("a", &json!("1h"), "ChainLost")));
         assert_eq!(lines(&metrics, "_leader"), ["refreshabletoken_leader 0"]);
-        metrics.begin_term(vec![reader], over.clone());
+        metrics.begin_term(vec![reader], Box::new(|_| true), over.clone());
         metrics.exchange_ended("a", &RefreshableTokenStatus::default(), &Outcome::Refreshed, Trigger::Manual);
         metrics.exchange_ended("gone", &RefreshableTokenStatus::default(), &Outcome::Refreshed, Trigger::Manual);
         assert_eq!(lines(&metrics, "_leader"), ["refreshabletoken_leader 1"]);
@@ -272,10 +276,21 @@ mod tests {
     }
 
     #[test]
+    fn an_object_of_another_replica_is_not_shown() {
+        let (reader, mut writer) = store::<Guarded>();
+        let metrics = Metrics::new();
+        metrics.begin_term(vec![reader], Box::new(|object| object.name_any() == "a"), CancellationToken::new());
+        writer.apply_watcher_event(&Event::Apply(object("a", &json!("1h"), "ChainLost")));
+        writer.apply_watcher_event(&Event::Apply(object("b", &json!("1h"), "ChainLost")));
+        let stalled = "refreshabletoken_stalled{namespace=\"build\",name=\"a\",reason=\"ChainLost\"} 1";
+        assert_eq!(lines(&metrics, "_stalled"), [stalled]);
+    }
+
+    #[test]
     fn what_others_write_makes_no_word_and_an_unreadable_object_is_shown() {
         let (reader, mut writer) = store::<Guarded>();
         let metrics = Metrics::new();
-        metrics.begin_term(vec![reader], CancellationToken::new());
+        metrics.begin_term(vec![reader], Box::new(|_| true), CancellationToken::new());
         writer.apply_watcher_event(&Event::Apply(object("a", &json!("1h"), "Whatever")));
         writer.apply_watcher_event(&Event::Apply(object("b", &json!({"no": "text"}), "")));
         let labels = |name: &str, reason: &str| {

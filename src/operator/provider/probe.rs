@@ -22,6 +22,7 @@ use crate::operator::Context;
 use crate::operator::credential::{self, Unusable};
 use crate::operator::endpoint::Reach;
 use crate::operator::reconcile::Broken;
+use crate::operator::shards::FIRST;
 use crate::provider::NotSent;
 
 /// How often a provider that can be reached is connected to again. Our choice: its certificate may run out meanwhile, and the
@@ -109,6 +110,10 @@ async fn look<K: Shared>(object: Arc<Guarded<K>>, context: Arc<Context>) -> Resu
         wake(&context, object);
         if object.meta().deletion_timestamp.is_some() {
             return Action::await_change();
+        }
+        // One replica is enough to say how it is; another may be the one soon.
+        if context.shards.hold(FIRST).is_none() {
+            return Action::requeue(AGAIN);
         }
         let statement = statement(&context, &object.resolved(&context)).await;
         report(&context, object, statement).await

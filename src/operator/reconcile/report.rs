@@ -16,7 +16,7 @@ use crate::refresh::decide::previous_ends;
 
 /// Longest sleep before an object is looked at again. kube sleeps on the monotonic clock, which stops during suspend, so that
 /// a long sleep could outlast an expiry.
-const LONGEST_SLEEP: Duration = Duration::from_secs(300);
+pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(300);
 
 impl Turn {
     /// Stores the status if it changed, tells people, and says when to look again.
@@ -72,7 +72,7 @@ impl Turn {
     /// stored: their own annotations tell the next look.
     async fn roll_out(&mut self) -> Option<DateTime<Utc>> {
         let tries = std::mem::take(&mut self.remembered.rollouts);
-        let attended = rollout::attend(&self.context, &self.object, tries).await;
+        let attended = rollout::attend(&self.context, &self.hold, &self.object, tries).await;
         self.remembered.rollouts = attended.tries;
         if let Some(status) = attended.status
             && self.store(&status).await

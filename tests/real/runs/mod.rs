@@ -13,6 +13,7 @@
 //! | `kills`, `syscalls` | SIGKILL at random moments, and at each system call |
 //! | `stop`, `denied`, `heal` | SIGTERM with the token in memory only, a commit that is refused, the late repeat |
 //! | `replicas` | two at work on one object |
+//! | `shards` | many objects split over three |
 //! | `oidc` | a token server that none of us wrote |
 //! | `random` | numbers for random moments |
 //! | `pace` | how long a token is in memory only |
@@ -30,6 +31,7 @@ mod process;
 mod random;
 mod relics;
 mod replicas;
+mod shards;
 mod stop;
 mod syscalls;
 mod tally;
@@ -87,6 +89,11 @@ pub fn leaders(extent: Extent) -> Row {
     world::run(replicas::with_election(extent))
 }
 
+/// Three replicas that split the objects, of which some are killed.
+pub fn shards(extent: Extent) -> Row {
+    world::run(shards::run(extent))
+}
+
 /// SIGKILL at every request, and the journal is gone. Extended only: claims are left alone for two minutes then.
 #[allow(dead_code, reason = "tests run the short extent")]
 pub fn kills_without_journal(_: Extent) -> Row {
@@ -109,7 +116,7 @@ type Run = fn(Extent) -> Row;
 #[allow(dead_code, reason = "tests run the rows one by one")]
 pub fn prove(extent: Extent, report: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
     const WORKING: [Run; 7] = [pace, faults, kills, syscalls, terminations, replicas, oidc];
-    const WAITING: [Run; 5] = [heal, stop, leaders, outages, denied];
+    const WAITING: [Run; 6] = [heal, stop, leaders, shards, outages, denied];
     world::ready()?;
     let extended: &[Run] = if extent == Extent::Extended { &[kills_without_journal] } else { &[] };
     std::thread::scope(|scope| {

@@ -164,6 +164,7 @@ impl World {
                     namespaces: vec![NAMESPACE.to_owned()],
                     operator_namespace: OPERATOR_NAMESPACE.to_owned(),
                     leader_elect: false,
+                    shards: 1,
                     max_in_flight: 4,
                     pod: pod.clone(),
                     metrics: Metrics::new(),

@@ -13,7 +13,7 @@ use kube::ResourceExt as _;
 use refreshable_token_operator::api::{GROUP, OutputSpec, ROLE_LABEL, Reason, RefreshableToken};
 use refreshable_token_operator::operator::check;
 use refreshable_token_operator::operator::clock::{Clock as _, SystemClock};
-use refreshable_token_operator::operator::leader::LEASE;
+use refreshable_token_operator::operator::leader::{LEASE, lease_name};
 use refreshable_token_operator::refresh::decide::stalled;
 use serde::Serialize;
 use serde_json::json;
@@ -101,6 +101,7 @@ impl Doctor {
         findings.push(permissions(&reach).await?);
         let leases = reach.leases(LEASE, self.operator_namespace.as_deref()).await.ok();
         findings.extend(leader(leases.as_deref(), now));
+        findings.extend(shards(&reach, self.operator_namespace.as_deref(), now).await);
         if kind.good {
             let home = self.operator_namespace.clone().or_else(|| only(leases.as_deref()));
             findings.extend(self.tokens(&reach, home.as_deref(), now).await?);
@@ -224,12 +225,34 @@ fn leader(leases: Option<&[Lease]>, now: DateTime<Utc>) -> Vec<Finding> {
         Some([]) => {
             vec![finding(Grade::Warning, "leader", "there is no Lease: the operator runs without --leader-elect, or not at all")]
         }
-        Some(leases) => leases.iter().map(|lease| lead(lease, now)).collect(),
+        Some(leases) => leases.iter().map(|lease| lead(lease, "", now)).collect(),
     }
 }
 
-fn lead(lease: &Lease, now: DateTime<Utc>) -> Finding {
-    let about = format!("leader of {}", lease.namespace().unwrap_or_default());
+/// Who holds the shards beside the first one.
+async fn shards(reach: &Reach, namespace: Option<&str>, now: DateTime<Utc>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for number in 1.. {
+        let leases = reach.leases(&lease_name(number), namespace).await.unwrap_or_default();
+        if leases.is_empty() {
+            break;
+        }
+        findings.extend(shard(&leases, number, now));
+    }
+    findings
+}
+
+/// Who holds one shard. A Lease that nobody holds is what is left of shards that there were once.
+fn shard(leases: &[Lease], number: usize, now: DateTime<Utc>) -> impl Iterator<Item = Finding> {
+    let held = |lease: &&Lease| {
+        let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+        holder.is_some_and(|holder| !holder.is_empty())
+    };
+    leases.iter().filter(held).map(move |lease| lead(lease, &format!(", shard {number}"), now))
+}
+
+fn lead(lease: &Lease, shard: &str, now: DateTime<Utc>) -> Finding {
+    let about = format!("leader of {}{shard}", lease.namespace().unwrap_or_default());
     let spec = lease.spec.clone().unwrap_or_default();
     let Some(holder) = spec.holder_identity.filter(|holder| !holder.is_empty()) else {
         // As an operator that was uninstalled or scaled to nothing leaves it; tokens that go without are told one by one.
@@ -423,9 +446,12 @@ status:
                 "holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": "1970-01-01T00:01:00.000000Z"}}))
             .unwrap()
         };
-        assert_eq!(lead(&lease("pod-0"), at(75)), finding(Grade::Ok, "leader of own", "pod-0"));
-        assert_eq!(lead(&lease("pod-0"), at(76)).grade, Grade::Failed);
-        assert_eq!(lead(&lease(""), at(61)).grade, Grade::Warning);
+        assert_eq!(lead(&lease("pod-0"), "", at(75)), finding(Grade::Ok, "leader of own", "pod-0"));
+        assert_eq!(lead(&lease("pod-0"), "", at(76)).grade, Grade::Failed);
+        assert_eq!(lead(&lease(""), "", at(61)).grade, Grade::Warning);
+        let leases = [lease("pod-1"), lease("")];
+        let found: Vec<Finding> = shard(&leases, 2, at(75)).collect();
+        assert_eq!(found, [finding(Grade::Ok, "leader of own, shard 2", "pod-1")]);
         assert_eq!(only(Some(&[lease("pod-0")])).as_deref(), Some("own"));
         assert_eq!((only(Some(&[lease("a"), lease("b")])), only(Some(&[])), only(None)), (None, None, None));
     }

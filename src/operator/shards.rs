@@ -1,0 +1,243 @@
+//! The objects split over replicas: each has its place in the range of a hash, the range is cut into shards, and each shard belongs to the
+//! replica that holds its Lease.
+//!
+//! This spares replicas double work and lets them share it; that no token is spent twice rests on claims alone. Two things are not for
+//! everybody, and belong to the first shard: the beginning of a chain, as two objects can have been given one seed, and what is asked of a
+//! provider with limits, which count for all its objects together.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use kube::ResourceExt as _;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Context;
+use super::leader::Election;
+use crate::api::RefreshableToken;
+use crate::token::unit_interval;
+
+/// How long a shard that another replica wants waits for its exchanges to end; it is kept if they do not. Our choice: most take less than a
+/// second, and what would have begun meanwhile waits for nothing worse.
+const EXCHANGES_END: Duration = Duration::from_secs(10);
+
+/// The shard of what is not for everybody.
+pub(super) const FIRST: usize = 0;
+
+/// The shards, and which of them this replica holds.
+pub(super) struct Shards {
+    count: u16,
+    held: Mutex<BTreeMap<usize, Hold>>,
+    /// How many are held; it is sent with every change.
+    number: watch::Sender<usize>,
+    /// The last one was lost, and what was begun with it has not ended.
+    ending: watch::Sender<bool>,
+}
+
+/// The right to look after the objects of a shard.
+#[derive(Clone)]
+pub(super) struct Hold {
+    pub(super) number: usize,
+    /// Cancelled when it ends, or the operator stops: nothing new is begun.
+    pub(super) over: CancellationToken,
+    /// What was begun with it; nothing cancels that.
+    pub(super) exchanges: TaskTracker,
+}
+
+impl Shards {
+    pub(super) fn new(count: u16) -> Self {
+        Self { count: count.max(1), held: Mutex::default(), number: watch::Sender::new(0), ending: watch::Sender::new(false) }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// How many this replica holds.
+    pub(super) fn number(&self) -> usize {
+        *self.number.borrow()
+    }
+
+    /// The shard with this number, if this replica holds it.
+    pub(super) fn hold(&self, number: usize) -> Option<Hold> {
+        self.held().get(&number).cloned()
+    }
+
+    /// Holds a shard until `over`, or until it is lost.
+    pub(super) fn take(&self, number: usize, over: CancellationToken) -> Hold {
+        let hold = Hold { number, over, exchanges: TaskTracker::new() };
+        let mut all = self.held();
+        all.insert(number, hold.clone());
+        self.number.send_replace(all.len());
+        hold
+    }
+
+    fn lose(&self, number: usize) {
+        let mut held = self.held();
+        held.remove(&number);
+        self.number.send_replace(held.len());
+        if held.is_empty() {
+            self.ending.send_replace(true);
+        }
+    }
+
+    /// Resolves once this replica holds a shard.
+    pub(super) async fn some(&self) {
+        // The sender lives as long as this.
+        let _ = self.number.subscribe().wait_for(|number| *number > 0).await;
+    }
+
+    /// Resolves once the last shard was lost. None is stood for again until [`Self::ended`].
+    pub(super) async fn lost_all(&self) {
+        let _ = self.ending.subscribe().wait_for(|ending| *ending).await;
+    }
+
+    /// What was begun with the last shard has ended.
+    pub(super) fn ended(&self) {
+        self.ending.send_replace(false);
+    }
+
+    /// The shard of an object with this UID: its place in the range of the hash.
+    fn of(&self, uid: &str) -> usize {
+        let (place, count) = (unit_interval(uid), f64::from(self.count));
+        (1..self.count).take_while(|bound| f64::from(*bound) / count <= place).count()
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<usize, Hold>> {
+        // What the mutex guards is whole between any two statements.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stands for the Lease of each shard until the operator stops. Each shard that is lost or given up is stood for again.
+pub(super) async fn stand(context: &Context, elections: &[Election]) {
+    let each = elections.iter().enumerate().map(|(number, election)| stand_for(context, number, election));
+    context.stopping.run_until_cancelled(join_all(each)).await;
+}
+
+async fn stand_for(context: &Context, number: usize, election: &Election) {
+    let shards = &context.shards;
+    loop {
+        // Nobody is to wait for a replica that leads again and is still busy with what it began.
+        let _ = shards.ending.subscribe().wait_for(|ending| !ending).await;
+        let term = election.lead().await;
+        loop {
+            let hold = shards.take(number, context.stopping.child_token());
+            context.metrics.holds_shards(shards.number());
+            let wanted = tokio::select! {
+                () = term.lost.cancelled() => false,
+                () = term.wanted.notified() => true,
+            };
+            hold.over.cancel();
+            shards.lose(number);
+            context.metrics.holds_shards(shards.number());
+            if !wanted {
+                tracing::warn!(shard = number, "the lead is lost: no new exchange is begun, those under way are finished");
+                break;
+            }
+            hold.exchanges.close();
+            if timeout(EXCHANGES_END, hold.exchanges.wait()).await.is_ok() {
+                tracing::info!(shard = number, "given up: another replica has less to do");
+                election.give_up().await;
+                break;
+            }
+            tracing::info!(shard = number, "kept, though another replica has less to do: an exchange goes on");
+            election.keep();
+        }
+    }
+}
+
+impl Context {
+    /// The shard that an object belongs to, as long as its seed holds no new token.
+    pub(super) fn shard_of(&self, object: &RefreshableToken) -> usize {
+        let begun = object.status.as_ref().and_then(|status| status.chain_generation).unwrap_or(0) > 0;
+        if self.shards.count() > 1 && begun && !self.limited(object) {
+            self.shards.of(&object.uid().unwrap_or_default())
+        } else {
+            FIRST
+        }
+    }
+
+    /// Whether an object belongs to a shard of this replica.
+    pub(super) fn looks_after(&self, object: &DeserializeGuard<RefreshableToken>) -> bool {
+        let shard = object.0.as_ref().map_or(FIRST, |object| self.shard_of(object));
+        self.shards.hold(shard).is_some()
+    }
+
+    /// The shard by which this replica may have to do with an object, if it holds one.
+    pub(super) fn hold(&self, object: &DeserializeGuard<RefreshableToken>) -> Option<Hold> {
+        let Ok(object) = &object.0 else { return self.shards.hold(FIRST) };
+        let own = self.shards.hold(self.shard_of(object));
+        own.or_else(|| self.shards.hold(FIRST).filter(|_| self.seed_changed(object)))
+    }
+
+    /// Whether the seed of an object may be another than its chain began with; nobody knows where Secrets are not watched.
+    fn seed_changed(&self, object: &RefreshableToken) -> bool {
+        let known = object.status.as_ref().and_then(|status| status.seed.as_ref()?.resource_version.as_deref());
+        let namespace = object.namespace().unwrap_or_default();
+        let seen = self.seen.get(&namespace, &object.spec.credential.seed_secret_ref.name);
+        !self.secrets_watch || seen.is_some_and(|seen| Some(seen.resource_version.as_str()) != known)
+    }
+
+    /// Has the objects of each shard looked at that this replica has come to hold.
+    pub(super) async fn look_at_new_shards(self: &Arc<Self>) {
+        let looks = async {
+            let mut changes = self.shards.number.subscribe();
+            let mut known: Vec<Hold> = Vec::new();
+            loop {
+                let held: Vec<Hold> = self.shards.held().values().cloned().collect();
+                known.retain(|hold| !hold.over.is_cancelled());
+                let new = |hold: &Hold| !known.iter().any(|known| known.number == hold.number);
+                for object in self.objects().iter().filter(|object| self.hold(object).is_some_and(|hold| new(&hold))) {
+                    self.wake(ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default()));
+                }
+                known = held;
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        self.stopping.run_until_cancelled(looks).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_is_cut_into_equal_shards() {
+        for count in [1_u16, 2, 3, 7, 64] {
+            let shards = Shards::new(count);
+            let mut sizes = vec![0_u32; shards.count()];
+            for number in 0..10_000 {
+                sizes[shards.of(&format!("uid-{number}"))] += 1;
+            }
+            let fair = 10_000 / u32::from(count);
+            assert!(sizes.iter().all(|size| *size > fair / 2 && *size < 2 * fair), "{count}: {sizes:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_shard_that_is_taken_again_is_another_hold() {
+        let shards = Shards::new(2);
+        let stopping = CancellationToken::new();
+        let first = shards.take(1, stopping.child_token());
+        assert!(shards.hold(0).is_none() && shards.number() == 1);
+        shards.some().await;
+        first.over.cancel();
+        shards.lose(1);
+        shards.lost_all().await;
+        shards.ended();
+        let second = shards.take(1, stopping.child_token());
+        assert!(!second.over.is_cancelled());
+        stopping.cancel();
+        assert!(second.over.is_cancelled());
+    }
+}
