@@ -113,8 +113,10 @@ async fn work(context: &Arc<Context>) {
     drop(listing);
     *context.wakes.lock().unwrap_or_else(PoisonError::into_inner) = wakes;
     context.stores.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&stores);
-    let mine = Arc::clone(context);
-    context.metrics.begin_term(stores, Box::new(move |object| mine.looks_after(object)), context.stopping.clone());
+    // The context holds the metrics: it must not be held by them.
+    let mine = Arc::downgrade(context);
+    let mine = move |object: &Guarded| mine.upgrade().is_some_and(|context| context.looks_after(object));
+    context.metrics.begin_term(stores, Box::new(mine), context.stopping.clone());
     tracing::info!(namespaces = ?context.namespaces, "watching");
     let ready = async {
         listed.recv().await;

@@ -12,7 +12,7 @@ use refreshable_token_operator::operator::cluster::Cluster;
 use refreshable_token_operator::operator::leader::{Election, Term, Timing};
 use refreshable_token_operator::operator::metrics::Metrics;
 use tokio::task::{JoinHandle, LocalSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::server::{Fate, Server};
 use super::{LOOK, seconds};
@@ -90,6 +90,16 @@ fn shares(server: &Arc<Server>) -> Vec<usize> {
         *shares.entry(holder).or_default() += 1;
     }
     shares.into_values().collect()
+}
+
+/// Waits until some Lease is free, or none is.
+async fn free(server: &Arc<Server>, some: bool) {
+    let looks = async {
+        while server.holders().iter().any(String::is_empty) != some {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(60), looks).await.is_ok(), "{:?}", server.holders());
 }
 
 /// Runs a story with a server and who leads there.
@@ -191,14 +201,10 @@ fn a_lease_that_is_given_up_for_a_dead_replica_does_not_stay_free() {
         // Its wish is heard and not granted, again and again.
         seconds(20).await;
         first.ends.set(true);
-        while !server.holders().iter().any(String::is_empty) {
-            sleep(Duration::from_millis(50)).await;
-        }
+        free(&server, true).await;
         second.die();
         let freed = Instant::now();
-        while server.holders().iter().any(String::is_empty) {
-            sleep(Duration::from_millis(50)).await;
-        }
+        free(&server, false).await;
         assert!(freed.elapsed() + LOOK >= Timing::default().duration, "{:?}", freed.elapsed());
         assert!(freed.elapsed() <= Timing::default().duration + 2 * LOOK, "{:?}", freed.elapsed());
         assert_eq!(shares(&server), [2]);

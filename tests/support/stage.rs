@@ -90,10 +90,15 @@ impl Running {
             metrics_auth: false,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let operator = runtime.spawn(Operator::start(settings)).await?;
+        let operator = match runtime.spawn(Operator::start(settings)).await? {
+            Ok(operator) => operator,
+            Err(error) => {
+                runtime.shutdown_background();
+                return Err(error.into());
+            }
+        };
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let operator = operator?;
         let metrics = operator.metrics_address().context("the operator shows no metrics")?;
         let task = runtime.spawn(async move { operator.run(stopped.cancelled_owned()).await });
         Ok(Self { metrics, stop, task, runtime: Some(runtime) })
