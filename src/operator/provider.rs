@@ -166,7 +166,7 @@ impl Context {
     }
 
     /// Whether an object shares the limits of its provider with others; also while no watch has shown the provider yet.
-    pub(super) fn limited(&self, object: &RefreshableToken) -> bool {
+    pub(super) fn shares_limits(&self, object: &RefreshableToken) -> bool {
         let Some(reference) = object.spec.provider_ref.as_ref().filter(|_| object.spec.provider.is_none()) else { return false };
         match reference.kind() {
             ProviderKind::TokenProvider => {

@@ -74,13 +74,12 @@ impl Operator {
             for number in 0..shards.count() {
                 shards.take(number, stopping.child_token());
             }
-            self.context.metrics.holds_shards(shards.number());
             return work(&self.context.term(stopping.child_token())).await;
         };
         // A replica that waits for the lead is as good as one that has it.
         self.context.metrics.set_ready();
         let works = async {
-            while stopping.run_until_cancelled(shards.some()).await.is_some() {
+            while stopping.run_until_cancelled(shards.begun()).await.is_some() {
                 let ends = stopping.child_token();
                 let watch = async {
                     if ends.run_until_cancelled(shards.lost_all()).await.is_some() {

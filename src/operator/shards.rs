@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Context;
 use super::leader::Election;
+use super::metrics::Metrics;
 use crate::api::RefreshableToken;
 use crate::token::unit_interval;
 
@@ -34,10 +35,17 @@ pub(super) const FIRST: usize = 0;
 pub(super) struct Shards {
     count: u16,
     held: Mutex<BTreeMap<usize, Hold>>,
-    /// How many are held; it is sent with every change.
-    number: watch::Sender<usize>,
-    /// The last one was lost, and what was begun with it has not ended.
-    ending: watch::Sender<bool>,
+    state: watch::Sender<State>,
+    metrics: Metrics,
+}
+
+/// How far this replica is with its shards; it is sent with every change.
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// How many it holds.
+    number: usize,
+    /// It works, or what it has begun has not ended.
+    working: bool,
 }
 
 /// The right to look after the objects of a shard.
@@ -51,17 +59,12 @@ pub(super) struct Hold {
 }
 
 impl Shards {
-    pub(super) fn new(count: u16) -> Self {
-        Self { count: count.max(1), held: Mutex::default(), number: watch::Sender::new(0), ending: watch::Sender::new(false) }
+    pub(super) fn new(count: u16, metrics: Metrics) -> Self {
+        Self { count: count.max(1), held: Mutex::default(), state: watch::Sender::default(), metrics }
     }
 
     pub(super) fn count(&self) -> usize {
         usize::from(self.count)
-    }
-
-    /// How many this replica holds.
-    pub(super) fn number(&self) -> usize {
-        *self.number.borrow()
     }
 
     /// The shard with this number, if this replica holds it.
@@ -72,35 +75,45 @@ impl Shards {
     /// Holds a shard until `over`, or until it is lost.
     pub(super) fn take(&self, number: usize, over: CancellationToken) -> Hold {
         let hold = Hold { number, over, exchanges: TaskTracker::new() };
-        let mut all = self.held();
-        all.insert(number, hold.clone());
-        self.number.send_replace(all.len());
+        self.change(|held| held.insert(number, hold.clone()));
         hold
     }
 
     fn lose(&self, number: usize) {
-        let mut held = self.held();
-        held.remove(&number);
-        self.number.send_replace(held.len());
-        if held.is_empty() {
-            self.ending.send_replace(true);
-        }
+        self.change(|held| held.remove(&number));
     }
 
-    /// Resolves once this replica holds a shard.
-    pub(super) async fn some(&self) {
-        // The sender lives as long as this.
-        let _ = self.number.subscribe().wait_for(|number| *number > 0).await;
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<usize, Hold>) -> Option<Hold>) {
+        let mut held = self.held();
+        change(&mut held);
+        self.metrics.holds_shards(held.len());
+        self.state.send_modify(|state| state.number = held.len());
+    }
+
+    /// Resolves once this replica holds a shard: it works from now on.
+    pub(super) async fn begun(&self) {
+        self.reach(|state| state.number > 0).await;
+        self.state.send_modify(|state| state.working = true);
     }
 
     /// Resolves once the last shard was lost. None is stood for again until [`Self::ended`].
     pub(super) async fn lost_all(&self) {
-        let _ = self.ending.subscribe().wait_for(|ending| *ending).await;
+        self.reach(|state| state.number == 0).await;
     }
 
     /// What was begun with the last shard has ended.
     pub(super) fn ended(&self) {
-        self.ending.send_replace(false);
+        self.state.send_modify(|state| state.working = false);
+    }
+
+    /// Resolves once shards can be stood for: nobody is to wait for a replica that leads again and is still busy with what it began.
+    async fn at_rest(&self) {
+        self.reach(|state| state.number > 0 || !state.working).await;
+    }
+
+    async fn reach(&self, wanted: impl Fn(&State) -> bool) {
+        // The sender lives as long as this.
+        let _ = self.state.subscribe().wait_for(wanted).await;
     }
 
     /// The shard of an object with this UID: its place in the range of the hash.
@@ -124,19 +137,16 @@ pub(super) async fn stand(context: &Context, elections: &[Election]) {
 async fn stand_for(context: &Context, number: usize, election: &Election) {
     let shards = &context.shards;
     loop {
-        // Nobody is to wait for a replica that leads again and is still busy with what it began.
-        let _ = shards.ending.subscribe().wait_for(|ending| !ending).await;
+        shards.at_rest().await;
         let term = election.lead().await;
         loop {
             let hold = shards.take(number, context.stopping.child_token());
-            context.metrics.holds_shards(shards.number());
             let wanted = tokio::select! {
                 () = term.lost.cancelled() => false,
                 () = term.wanted.notified() => true,
             };
             hold.over.cancel();
             shards.lose(number);
-            context.metrics.holds_shards(shards.number());
             if !wanted {
                 tracing::warn!(shard = number, "the lead is lost: no new exchange is begun, those under way are finished");
                 break;
@@ -157,7 +167,7 @@ impl Context {
     /// The shard that an object belongs to, as long as its seed holds no new token.
     pub(super) fn shard_of(&self, object: &RefreshableToken) -> usize {
         let begun = object.status.as_ref().and_then(|status| status.chain_generation).unwrap_or(0) > 0;
-        if self.shards.count() > 1 && begun && !self.limited(object) {
+        if self.shards.count() > 1 && begun && !self.shares_limits(object) {
             self.shards.of(&object.uid().unwrap_or_default())
         } else {
             FIRST
@@ -188,7 +198,7 @@ impl Context {
     /// Has the objects of each shard looked at that this replica has come to hold.
     pub(super) async fn look_at_new_shards(self: &Arc<Self>) {
         let looks = async {
-            let mut changes = self.shards.number.subscribe();
+            let mut changes = self.shards.state.subscribe();
             let mut known: Vec<Hold> = Vec::new();
             loop {
                 let held: Vec<Hold> = self.shards.held().values().cloned().collect();
@@ -214,7 +224,7 @@ mod tests {
     #[test]
     fn the_range_is_cut_into_equal_shards() {
         for count in [1_u16, 2, 3, 7, 64] {
-            let shards = Shards::new(count);
+            let shards = Shards::new(count, Metrics::new());
             let mut sizes = vec![0_u32; shards.count()];
             for number in 0..10_000 {
                 sizes[shards.of(&format!("uid-{number}"))] += 1;
@@ -224,17 +234,27 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_that_is_lost_before_anything_was_begun_is_stood_for_again() {
+        let shards = Shards::new(1, Metrics::new());
+        shards.take(0, CancellationToken::new());
+        shards.lose(0);
+        assert!(timeout(EXCHANGES_END, shards.at_rest()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_shard_that_is_taken_again_is_another_hold() {
-        let shards = Shards::new(2);
+        let shards = Shards::new(2, Metrics::new());
         let stopping = CancellationToken::new();
         let first = shards.take(1, stopping.child_token());
-        assert!(shards.hold(0).is_none() && shards.number() == 1);
-        shards.some().await;
+        assert!(shards.hold(0).is_none() && shards.hold(1).is_some());
+        shards.begun().await;
         first.over.cancel();
         shards.lose(1);
         shards.lost_all().await;
+        assert!(timeout(EXCHANGES_END, shards.at_rest()).await.is_err(), "what it began has not ended");
         shards.ended();
+        shards.at_rest().await;
         let second = shards.take(1, stopping.child_token());
         assert!(!second.over.is_cancelled());
         stopping.cancel();

@@ -108,8 +108,7 @@ impl<'a> Reader<'a> {
         let folder = tempfile::tempdir().unwrap();
         let plane = &scene.world.plane;
         // A reader's context names the namespace.
-        let config: Value = serde_saphyr::from_str(&std::fs::read_to_string(plane.kubeconfig_path()).unwrap()).unwrap();
-        let mut config = config;
+        let mut config: Value = serde_saphyr::from_str(&std::fs::read_to_string(plane.kubeconfig_path()).unwrap()).unwrap();
         config["contexts"][0]["context"]["namespace"] = scene.namespace.into();
         std::fs::write(folder.path().join("kubeconfig"), config.to_string()).unwrap();
         Self { scene, folder, kind, own, pairs: 0 }
@@ -168,7 +167,6 @@ impl<'a> Reader<'a> {
         if self.own {
             return;
         }
-        let output = |object: &mut Value, outputs: Value| object["spec"]["outputs"] = outputs;
         for (name, outputs) in [
             ("artifactory-ci", json!([{"secretName": "artifactory-token", "opaque": {}}])),
             (
@@ -196,7 +194,7 @@ impl<'a> Reader<'a> {
             let pair = self.pair();
             scene.put_seed(name, &keys(&pair)).await;
             let mut object = scene.access(name, LONG);
-            output(&mut object, outputs);
+            object["spec"]["outputs"] = outputs;
             scene.put(&object).await;
             scene.refreshed(name, 1).await;
             scene.holds(name).await;

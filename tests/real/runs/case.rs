@@ -127,26 +127,17 @@ impl Case {
     }
 
     fn replica(&self, number: usize) -> Process {
-        let mut arguments: Vec<String> =
-            ["--kubeconfig", "kubeconfig", "--endpoint-policy", "policy.yaml", "--log-format", "text"].map(String::from).into();
-        for flag in ["--namespace", "--operator-namespace"] {
-            arguments.extend([flag.to_owned(), self.namespace.clone()]);
-        }
+        let mut more = Vec::new();
         if self.options.elect {
-            arguments.push("--leader-elect".to_owned());
+            more.push("--leader-elect".to_owned());
         }
         if let Some(port) = self.options.metrics {
-            arguments.extend(["--metrics-addr".to_owned(), format!("127.0.0.1:{port}")]);
+            more.push(format!("--metrics-addr=127.0.0.1:{port}"));
         }
         if self.options.journal != Journal::None {
-            arguments.extend(["--journal-dir".to_owned(), format!("journal-{number}")]);
+            more.push(format!("--journal-dir=journal-{number}"));
         }
-        Process::new(Command {
-            binary: world().binary.clone(),
-            arguments: arguments.into_iter().map(Into::into).collect(),
-            pod: format!("operator-{number}"),
-            folder: self.folder.path().to_owned(),
-        })
+        replica(number, &self.namespace, self.folder.path(), more)
     }
 
     /// The only replica.
@@ -303,12 +294,27 @@ impl Case {
     }
 }
 
-fn user() -> PatchParams {
+/// A replica for a namespace, with the settings that stand in its folder.
+pub fn replica(number: usize, namespace: &str, folder: &Path, more: Vec<String>) -> Process {
+    let mut arguments: Vec<String> =
+        ["--kubeconfig=kubeconfig", "--endpoint-policy=policy.yaml", "--log-format=text"].map(String::from).into();
+    arguments.extend(["namespace", "operator-namespace"].map(|flag| format!("--{flag}={namespace}")));
+    arguments.extend(more);
+    Process::new(Command {
+        binary: world().binary.clone(),
+        arguments: arguments.into_iter().map(Into::into).collect(),
+        pod: format!("operator-{number}"),
+        folder: folder.to_owned(),
+    })
+}
+
+/// Who applies manifests.
+pub fn user() -> PatchParams {
     PatchParams::apply("user").force()
 }
 
-/// The kubeconfig names the proxy, which needs no authority.
-fn write_settings(world: &World, folder: &TempDir, proxy: &str) -> anyhow::Result<()> {
+/// What a replica finds in its folder. The kubeconfig names the proxy, which needs no authority.
+pub fn write_settings(world: &World, folder: &TempDir, proxy: &str) -> anyhow::Result<()> {
     let kubeconfig = world.plane.user("operator")?.yaml.replace(world.plane.url(), proxy);
     std::fs::write(folder.path().join("kubeconfig"), kubeconfig)?;
     std::fs::write(folder.path().join("policy.yaml"), stage::LOOPBACK_POLICY)?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch};
 use kube::{Api, ResourceExt as _};
 use refreshable_token_operator::api::RefreshableToken;
 use serde_json::{Value, json};
@@ -17,14 +17,13 @@ use testbed::issuer::{Fault, Issuer, Pair, Rotation, Rule};
 use testbed::proxy::Signal;
 use tokio::time::{Instant, sleep};
 
-use super::case::PATIENCE;
+use super::case::{self, PATIENCE, user};
 use super::judge::{Verdict, stalled};
-use super::process::{Command, Process};
+use super::process::Process;
 use super::random::Random;
 use super::tally::{Played, Tally};
 use super::world::{unique, world};
 use crate::proof::{Extent, Row};
-use crate::stage;
 
 const SEED: u64 = 300;
 const OBJECTS: usize = 30;
@@ -81,7 +80,7 @@ async fn walk(random: &mut Random, rounds: u64, tally: &mut Tally) -> anyhow::Re
         let now = crowd.exchanges();
         let idle = (0..REPLICAS).any(|replica| replica != victim && now[replica] == worked[replica]);
         ensure!(!idle, "a replica did nothing: {worked:?}, {now:?}");
-        let double_spends = crowd.double_spends();
+        let double_spends = crowd.issuer.double_spends();
         for (name, verdict) in verdicts {
             let may_lose = verdict == Verdict::Lost("RefreshOutcomeUnknown".to_owned());
             if may_lose {
@@ -97,7 +96,7 @@ async fn walk(random: &mut Random, rounds: u64, tally: &mut Tally) -> anyhow::Re
     for (name, verdict) in crowd.settled(PATIENCE).await? {
         ensure!(verdict == Verdict::WentOn, "{name} at the end: {verdict:?}");
     }
-    ensure!(crowd.double_spends() == 0, "tokens were spent twice");
+    ensure!(crowd.issuer.double_spends() == 0, "tokens were spent twice");
     crowd.replicas.iter().for_each(|replica| replica.signal(Signal::Kill));
     Ok(slowest)
 }
@@ -120,8 +119,7 @@ impl Crowd {
         let issuer = Issuer::builder().rotation(Rotation::Strict).family_revocation(true).start().await?;
         issuer.arm(Rule::once(Fault::Delay { before_ms: 0, answer_ms: ANSWER }).times(usize::MAX));
         let folder = tempfile::Builder::new().prefix("rtok-shards-").tempdir()?;
-        std::fs::write(folder.path().join("kubeconfig"), &world.plane.user("operator")?.yaml)?;
-        std::fs::write(folder.path().join("policy.yaml"), stage::LOOPBACK_POLICY)?;
+        case::write_settings(world, &folder, world.plane.url())?;
         let mut crowd = Self { replicas: Vec::new(), issuer, namespace, pairs: BTreeMap::new(), folder };
         for number in 0..OBJECTS {
             crowd.begin_anew(&format!("object-{number:02}")).await?;
@@ -136,18 +134,8 @@ impl Crowd {
     fn replica(&self, number: usize) -> anyhow::Result<Process> {
         let journal = format!("journal-{number}");
         std::fs::create_dir_all(self.folder.path().join(&journal))?;
-        let mut arguments: Vec<String> =
-            ["--kubeconfig", "kubeconfig", "--endpoint-policy", "policy.yaml", "--log-format", "text"].map(String::from).into();
-        for flag in ["--namespace", "--operator-namespace"] {
-            arguments.extend([flag.to_owned(), self.namespace.clone()]);
-        }
-        arguments.extend(["--leader-elect".to_owned(), format!("--shards={SHARDS}"), format!("--journal-dir={journal}")]);
-        let replica = Process::new(Command {
-            binary: world().binary.clone(),
-            arguments: arguments.into_iter().map(Into::into).collect(),
-            pod: format!("operator-{number}"),
-            folder: self.folder.path().to_owned(),
-        });
+        let more = vec!["--leader-elect".to_owned(), format!("--shards={SHARDS}"), format!("--journal-dir={journal}")];
+        let replica = case::replica(number, &self.namespace, self.folder.path(), more);
         replica.start()?;
         Ok(replica)
     }
@@ -198,7 +186,7 @@ impl Crowd {
                 }
             }
             let twice = pairs.iter().filter(|pair| self.issuer.presented(pair.refresh()) != 1).count();
-            ensure!(twice == 0 && self.double_spends() == 0, "{twice} of {TWINS} tokens were presented by two objects");
+            ensure!(twice == 0 && self.issuer.double_spends() == 0, "{twice} of {TWINS} tokens were presented by two objects");
         }
         for name in twins.iter().flatten() {
             self.objects().delete(name, &DeleteParams::default()).await.context("delete a twin")?;
@@ -336,10 +324,6 @@ impl Crowd {
         self.replicas.iter().map(|replica| replica.logs().matches("exchange ended").count()).collect()
     }
 
-    fn double_spends(&self) -> usize {
-        self.issuer.double_spends()
-    }
-
     fn secrets(&self) -> Api<Secret> {
         Api::namespaced(world().client.clone(), &self.namespace)
     }
@@ -347,8 +331,4 @@ impl Crowd {
     fn objects(&self) -> Api<RefreshableToken> {
         Api::namespaced(world().client.clone(), &self.namespace)
     }
-}
-
-fn user() -> PatchParams {
-    PatchParams::apply("user").force()
 }
