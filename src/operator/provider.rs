@@ -3,15 +3,13 @@
 mod discovery;
 mod limits;
 mod probe;
+mod shared;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use kube::ResourceExt as _;
-use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::Context;
 use super::cluster::Trouble;
@@ -19,13 +17,13 @@ use super::credential::Unusable;
 use super::endpoint::Reach;
 use super::transport::{Connection, Proxy, TlsMaterial};
 use crate::api::{
-    AllowedNamespaces, ClusterTokenProvider, ConditionStatus, ConditionType, Limits, ProviderKind, ProviderRef, ProviderSpec,
-    Reason, RefreshableToken, TokenProvider, TokenProviderStatus, validate_provider,
+    AllowedNamespaces, Limits, ProviderKind, ProviderRef, ProviderSpec, Reason, RefreshableToken, validate_provider,
 };
 use discovery::Discovered;
 pub(super) use limits::ProviderKey;
 use limits::Turnstiles;
 pub(super) use probe::run;
+use shared::{Shared, Stores};
 
 /// How long the labels of a namespace count as known. Our choice: a namespace that is taken away from a provider may go on for a
 /// while, and idle objects cost next to nothing.
@@ -72,19 +70,8 @@ pub(super) struct Providers {
 /// Labels, and when they were read on the clock that counts suspend.
 type Labels = (Duration, BTreeMap<String, String>);
 
-/// What a watch has shown of a provider; none: it has shown nothing yet.
-type Shown<K> = Option<Result<Arc<DeserializeGuard<K>>, Trouble>>;
-
-/// What the watches of a term hold.
-#[derive(Clone, Default)]
-pub(super) struct Stores {
-    /// Of each watched namespace, or of all at once.
-    pub(super) namespaced: Vec<(Option<String>, Store<DeserializeGuard<TokenProvider>>)>,
-    pub(super) cluster: Option<Store<DeserializeGuard<ClusterTokenProvider>>>,
-}
-
 impl Providers {
-    pub(super) fn watch(&self, stores: Stores) {
+    fn watch(&self, stores: Stores) {
         *lock(&self.stores) = stores;
     }
 
@@ -93,27 +80,15 @@ impl Providers {
         self.discovered.forget_failed(home);
     }
 
-    fn known(&self, namespace: &str, name: &str) -> Shown<TokenProvider> {
-        let stores = lock(&self.stores);
-        let fits = |scope: &Option<String>| scope.as_deref().is_none_or(|scope| scope == namespace);
-        let (_, store) = stores.namespaced.iter().find(|(scope, _)| fits(scope))?;
-        listed(store).then(|| store.get(&ObjectRef::new(name).within(namespace)).ok_or(Trouble::Missing))
-    }
-
-    fn known_to_all(&self, name: &str) -> Shown<ClusterTokenProvider> {
-        let stores = lock(&self.stores);
-        let store = stores.cluster.as_ref()?;
-        listed(store).then(|| store.get(&ObjectRef::new(name)).ok_or(Trouble::Missing))
+    /// A shared provider as a watch shows it; none while none has.
+    fn shown(&self, namespace: &str, reference: &ProviderRef) -> Option<Result<Shared, Trouble>> {
+        lock(&self.stores).get(namespace, reference)
     }
 }
 
-/// Whether a watch has shown what is there.
-fn listed<K>(store: &Store<K>) -> bool
-where
-    K: kube::runtime::reflector::Lookup + Clone + 'static,
-    K::DynamicType: Eq + std::hash::Hash + Clone,
-{
-    store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
+/// The shared provider that an object names.
+fn named_by(object: &RefreshableToken) -> Option<&ProviderRef> {
+    object.spec.provider_ref.as_ref().filter(|_| object.spec.provider.is_none())
 }
 
 impl Context {
@@ -128,10 +103,7 @@ impl Context {
         let home = object.namespace().unwrap_or_default();
         match (&object.spec.provider, &object.spec.provider_ref) {
             (Some(spec), _) => Ok(Resolved { spec: spec.clone(), home, reach: Reach::Namespace, version: None, limits: None }),
-            (None, Some(reference)) => match reference.kind() {
-                ProviderKind::TokenProvider => self.of_namespace(&home, reference).await,
-                ProviderKind::ClusterTokenProvider => self.of_cluster(&home, reference).await,
-            },
+            (None, Some(reference)) => self.shared(&home, reference).await,
             (None, None) => {
                 Err(Unusable::Refused(Reason::InvalidSpec, "spec must have exactly one of provider and providerRef".to_owned()))
             }
@@ -148,76 +120,58 @@ impl Context {
     /// Whether the provider of an object, its own or a shared one that a watch has shown, names this Secret.
     pub(super) fn provider_names(&self, object: &RefreshableToken, namespace: &str, secret: &str) -> bool {
         let names = |provider: &ProviderSpec| provider.secrets().any(|name| name == secret);
-        let here = object.metadata.namespace.as_deref() == Some(namespace);
-        let Some(reference) = &object.spec.provider_ref else {
-            return here && object.spec.provider.as_ref().is_some_and(names);
+        let own = object.namespace().unwrap_or_default();
+        let Some(reference) = named_by(object) else {
+            return own == namespace && object.spec.provider.as_ref().is_some_and(names);
         };
-        match reference.kind() {
-            ProviderKind::TokenProvider if here => {
-                let found = self.providers.known(namespace, &reference.name).and_then(Result::ok);
-                found.is_some_and(|found| found.0.as_ref().is_ok_and(|found| names(&found.spec.provider)))
-            }
-            ProviderKind::ClusterTokenProvider if self.operator_namespace == namespace => {
-                let found = self.providers.known_to_all(&reference.name).and_then(Result::ok);
-                found.is_some_and(|found| found.0.as_ref().is_ok_and(|found| names(&found.spec.provider)))
-            }
-            ProviderKind::TokenProvider | ProviderKind::ClusterTokenProvider => false,
-        }
+        let found = || self.providers.shown(&own, reference).and_then(Result::ok);
+        self.home(&own, reference) == namespace && found().is_some_and(|found| found.read().is_some_and(|read| names(read.spec)))
     }
 
     /// Whether an object shares the limits of its provider with others; also while no watch has shown the provider yet.
     pub(super) fn shares_limits(&self, object: &RefreshableToken) -> bool {
-        let Some(reference) = object.spec.provider_ref.as_ref().filter(|_| object.spec.provider.is_none()) else { return false };
+        let Some(reference) = named_by(object) else { return false };
+        let shown = self.providers.shown(&object.namespace().unwrap_or_default(), reference);
+        shown.is_none_or(|found| found.is_ok_and(|found| found.read().is_some_and(|read| read.limits.is_some())))
+    }
+
+    /// The namespace of the Secrets and ConfigMaps that a shared provider names, for an object of `namespace`.
+    fn home<'a>(&'a self, namespace: &'a str, reference: &ProviderRef) -> &'a str {
         match reference.kind() {
-            ProviderKind::TokenProvider => {
-                let found = self.providers.known(&object.namespace().unwrap_or_default(), &reference.name);
-                has_limits(found, |found| found.spec.limits.is_some())
-            }
-            ProviderKind::ClusterTokenProvider => {
-                has_limits(self.providers.known_to_all(&reference.name), |found| found.spec.limits.is_some())
-            }
+            ProviderKind::TokenProvider => namespace,
+            ProviderKind::ClusterTokenProvider => &self.operator_namespace,
         }
     }
 
-    async fn of_namespace(&self, namespace: &str, reference: &ProviderRef) -> Result<Resolved, Unusable> {
-        let found = match self.providers.known(namespace, &reference.name) {
+    /// What the shared provider that an object of `namespace` names says of the token API.
+    async fn shared(&self, namespace: &str, reference: &ProviderRef) -> Result<Resolved, Unusable> {
+        let found = match self.providers.shown(namespace, reference) {
             Some(found) => found,
             // Before the first list, or where the watch is refused.
-            None => self.cluster.token_provider(namespace, &reference.name).await.map(Arc::new),
+            None => Shared::get(&self.cluster, namespace, reference).await,
         };
         let found = found.map_err(|trouble| absent(reference, trouble))?;
-        let object = found.0.as_ref().map_err(|_| unreadable(reference))?;
-        usable(reference, &object.spec.provider)?;
-        Ok(Resolved {
-            spec: object.spec.provider.clone(),
-            home: namespace.to_owned(),
-            reach: Reach::Namespace,
-            version: Some(version(&object.metadata, object.status.as_ref())),
-            limits: limited(reference, Some(namespace), object.spec.limits),
-        })
-    }
-
-    async fn of_cluster(&self, namespace: &str, reference: &ProviderRef) -> Result<Resolved, Unusable> {
-        let found = match self.providers.known_to_all(&reference.name) {
-            Some(found) => found,
-            None => self.cluster.cluster_token_provider(&reference.name).await.map(Arc::new),
-        };
-        let found = found.map_err(|trouble| absent(reference, trouble))?;
-        let object = found.0.as_ref().map_err(|_| unreadable(reference))?;
-        if !self.allows(&object.spec.allowed_namespaces, namespace).await? {
+        let read = found.read().ok_or_else(|| unreadable(reference))?;
+        if let Some(allowed) = read.allowed
+            && !self.allows(allowed, namespace).await?
+        {
             let message = format!(
                 "ClusterTokenProvider {} does not allow namespace {namespace}: its allowedNamespaces has to name it or its labels",
                 reference.name
             );
             return Err(Unusable::Refused(Reason::ProviderNotAllowed, message));
         }
-        usable(reference, &object.spec.provider)?;
+        usable(reference, read.spec)?;
+        let (reach, place) = match reference.kind() {
+            ProviderKind::TokenProvider => (Reach::Namespace, Some(namespace.to_owned())),
+            ProviderKind::ClusterTokenProvider => (Reach::Cluster, None),
+        };
         Ok(Resolved {
-            spec: object.spec.provider.clone(),
-            home: self.operator_namespace.clone(),
-            reach: Reach::Cluster,
-            version: Some(version(&object.metadata, object.status.as_ref())),
-            limits: limited(reference, None, object.spec.limits),
+            spec: read.spec.clone(),
+            home: self.home(namespace, reference).to_owned(),
+            reach,
+            version: Some(read.version()),
+            limits: read.limits.map(|limits| ((reference.kind(), place, reference.name.clone()), limits)),
         })
     }
 
@@ -250,14 +204,6 @@ impl Context {
     }
 }
 
-fn has_limits<K>(shown: Shown<K>, limits: impl Fn(&K) -> bool) -> bool {
-    shown.is_none_or(|found| found.is_ok_and(|found| found.0.as_ref().is_ok_and(limits)))
-}
-
-fn limited(reference: &ProviderRef, namespace: Option<&str>, limits: Option<Limits>) -> Option<(ProviderKey, Limits)> {
-    Some(((reference.kind(), namespace.map(str::to_owned), reference.name.clone()), limits?))
-}
-
 fn absent(reference: &ProviderRef, trouble: Trouble) -> Unusable {
     let (kind, name) = (reference.kind().as_str(), &reference.name);
     match trouble {
@@ -283,15 +229,6 @@ fn usable(reference: &ProviderRef, spec: &ProviderSpec) -> Result<(), Unusable> 
     validate_provider(spec).map_err(|invalid| {
         Unusable::Refused(Reason::InvalidSpec, format!("{} {}: {invalid}", reference.kind().as_str(), reference.name))
     })
-}
-
-fn version(
-    metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-    status: Option<&TokenProviderStatus>,
-) -> String {
-    let ready = |c: &&crate::api::Condition| c.type_ == ConditionType::Ready && c.status == ConditionStatus::True;
-    let ready = status.is_some_and(|status| status.conditions.iter().any(|c| ready(&c)));
-    format!("{}/{}/{ready}", metadata.uid.as_deref().unwrap_or_default(), metadata.generation.unwrap_or(0))
 }
 
 /// What the mutexes here guard is whole between any two statements, so a panic elsewhere leaves nothing half done.
