@@ -18,10 +18,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use http::header::{ACCEPT, HeaderValue};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ObjectReference, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams, Request};
+use kube::core::PartialObjectMeta;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client};
 
@@ -36,6 +38,8 @@ use crate::refresh::state::{State, StoredState, Version};
 
 /// Longest time one request may take. kube has no read timeout of its own, so that a dead connection would hang for ever.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Asks for the metadata of an answer only (Kubernetes API concepts, "Alternate representations of resources").
+const METADATA_ONLY: HeaderValue = HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
 /// Annotation of client-side `kubectl apply`: it repeats the values of a Secret.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -196,16 +200,11 @@ impl Cluster {
             return WriteAnswer::Denied;
         }
         let secret = state_secret(name, owner, write);
-        let api = self.secrets(namespace);
-        let params = writer(write.dry_run);
-        let answer = match (&write.replaces, write.dry_run) {
-            (Some(_), true) => bounded(api.replace(name, &params, &secret)).await,
-            (Some(_), false) => self.written(SecretWrite::Update, api.replace(name, &params, &secret)).await,
-            (None, true) => bounded(api.create(&params, &secret)).await,
-            (None, false) => self.written(SecretWrite::Create, api.create(&params, &secret)).await,
-        };
+        let kind = if write.replaces.is_some() { SecretWrite::Update } else { SecretWrite::Create };
+        let request = self.write_whole(namespace, name, &secret, kind, write.dry_run);
+        let answer = if write.dry_run { bounded(request).await } else { self.written(kind, request).await };
         match answer {
-            Ok(secret) => WriteAnswer::Done(Box::new(version(&secret.metadata))),
+            Ok(metadata) => WriteAnswer::Done(Box::new(version(&metadata))),
             Err(Trouble::Missing) => WriteAnswer::Missing,
             Err(Trouble::Conflict) => WriteAnswer::Conflict,
             Err(Trouble::Denied) => WriteAnswer::Denied,
@@ -230,6 +229,27 @@ impl Cluster {
 }
 
 impl Cluster {
+    /// POST a Secret, or PUT it where it is an update. Only its metadata are asked for: what it holds would come back for nothing, and a claim
+    /// weighs 44 kB.
+    async fn write_whole(
+        &self,
+        namespace: &str,
+        name: &str,
+        secret: &Secret,
+        write: SecretWrite,
+        dry_run: bool,
+    ) -> Result<ObjectMeta, kube::Error> {
+        let body = serde_json::to_vec(secret).map_err(kube::Error::SerdeError)?;
+        let (place, params) = (Request::new(self.secrets(namespace).resource_url()), writer(dry_run));
+        let request = match write {
+            SecretWrite::Update => place.replace(name, &params, body),
+            _ => place.create(&params, body),
+        };
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        request.headers_mut().insert(ACCEPT, METADATA_ONLY);
+        Ok(self.client.request::<PartialObjectMeta<Secret>>(request).await?.metadata)
+    }
+
     /// A write of a Secret, counted when it ends.
     fn written<'a, T: Send + 'a>(
         &'a self,
@@ -255,7 +275,7 @@ fn named(name: &str) -> Result<(), Trouble> {
 /// repeat what was sent.
 ///
 /// Boxed at once: the futures of kube are large, and they would stand in those of all callers.
-fn bounded<'a, T: Send + 'a>(
+pub(super) fn bounded<'a, T: Send + 'a>(
     request: impl Future<Output = Result<T, kube::Error>> + Send + 'a,
 ) -> BoxFuture<'a, Result<T, Trouble>> {
     let request = request.boxed();

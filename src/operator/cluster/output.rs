@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::Resource as _;
 use kube::api::{Patch, PatchParams};
 
-use super::{Cluster, Owner, Trouble, bounded, bytes, labels, named, writer};
+use super::{Cluster, Owner, Trouble, bounded, bytes, labels, named};
 use crate::api::{
     CONTENT_HASH_ANNOTATION, CreationPolicy, OUTPUT_MANAGER, OutputMetadata, OutputSpec, RefreshableToken,
     RefreshableTokenStatus, WRITER_ANNOTATION,
@@ -35,40 +35,44 @@ impl Cluster {
         }
         let api = self.secrets(&owner.namespace);
         let name = rendered.name.as_str();
-        let apply = |dry_run| PatchParams {
+        let body = output_secret(owner, rendered, last.map(|last| last.uid.as_str()));
+        let create = |dry_run| self.write_whole(&owner.namespace, name, &body, SecretWrite::Create, dry_run);
+        let params = |dry_run, force| PatchParams {
             dry_run,
-            force: true,
+            force,
             field_manager: Some(OUTPUT_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        let body = output_secret(owner, rendered, last.map(|last| last.uid.as_str()));
+        let apply = async |dry_run| Ok(api.patch_metadata(name, &params(dry_run, true), &Patch::Apply(&body)).await?.metadata);
+        let done = |metadata| (OutputAnswer::Done, Some(metadata));
         let answer = match action {
-            OutputAction::Read => bounded(api.get(name)).await,
-            OutputAction::TryCreate => bounded(api.create(&writer(true), &body)).await,
-            OutputAction::Create => self.written(SecretWrite::Create, api.create(&writer(false), &body)).await,
-            OutputAction::TryApply => bounded(api.patch(name, &apply(true), &Patch::Apply(&body))).await,
-            OutputAction::Apply => self.written(SecretWrite::Apply, api.patch(name, &apply(false), &Patch::Apply(&body))).await,
-            OutputAction::Prune => {
-                let Some(last) = last else { return (OutputAnswer::Conflict, None) };
-                let patch: Patch<()> = Patch::Json(prune(last, rendered, owner));
-                let params = PatchParams { field_manager: Some(OUTPUT_MANAGER.to_owned()), ..PatchParams::default() };
-                self.written(SecretWrite::Patch, api.patch(name, &params, &patch)).await
-            }
-        };
-        match (action, answer) {
-            (OutputAction::Read, Ok(secret)) => {
+            OutputAction::Read => bounded(api.get(name)).await.map(|secret| {
                 let seen = as_output(SeenSecret::of(&secret.metadata), rendered.policy, owner);
                 let immutable = secret.immutable.unwrap_or(false);
                 (OutputAnswer::Found(SeenOutput { type_: secret.type_, immutable, ..seen }), Some(secret.metadata))
+            }),
+            OutputAction::TryCreate => bounded(create(true)).await.map(|_| (OutputAnswer::Done, None)),
+            OutputAction::TryApply => bounded(apply(true)).await.map(|_| (OutputAnswer::Done, None)),
+            OutputAction::Create => self.written(SecretWrite::Create, create(false)).await.map(done),
+            OutputAction::Apply => self.written(SecretWrite::Apply, apply(false)).await.map(done),
+            OutputAction::Prune => {
+                let Some(last) = last else { return (OutputAnswer::Conflict, None) };
+                let patch: Patch<()> = Patch::Json(prune(last, rendered, owner));
+                let prune = async { Ok(api.patch_metadata(name, &params(false, false), &patch).await?.metadata) };
+                self.written(SecretWrite::Patch, prune).await.map(done)
             }
-            (OutputAction::Apply | OutputAction::Create | OutputAction::Prune, Ok(secret)) => {
-                (OutputAnswer::Done, Some(secret.metadata))
-            }
-            (OutputAction::TryCreate | OutputAction::TryApply, Ok(_)) => (OutputAnswer::Done, None),
-            (_, Err(Trouble::Missing)) => (OutputAnswer::Missing, None),
-            (_, Err(Trouble::Conflict)) => (OutputAnswer::Conflict, None),
-            (_, Err(Trouble::Denied)) => (OutputAnswer::Denied, None),
-            (_, Err(Trouble::Unclear)) => (OutputAnswer::Unclear, None),
+        };
+        answer.unwrap_or_else(|trouble| (trouble.into(), None))
+    }
+}
+
+impl From<Trouble> for OutputAnswer {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Missing => Self::Missing,
+            Trouble::Conflict => Self::Conflict,
+            Trouble::Denied => Self::Denied,
+            Trouble::Unclear => Self::Unclear,
         }
     }
 }
