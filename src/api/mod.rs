@@ -20,6 +20,7 @@ mod provider;
 mod refresh;
 mod rollout;
 mod schema;
+mod seed;
 mod spec;
 mod status;
 pub mod template;
@@ -43,6 +44,7 @@ pub use provider::ProviderSpec;
 pub use refresh::{RefreshSpec, RetrySpec};
 pub use rollout::{RolloutKind, RolloutSelector, RolloutSpec, RolloutTarget, restarted_for_annotation};
 pub use schema::{crd, crds};
+pub use seed::CLIENT_KEYS;
 pub use spec::{
     Bootstrap, Credential, DeletionPolicy, OnLostChain, RecoverySpec, RefreshableToken, RefreshableTokenSpec, RequestSpec,
     SeedSecretRef, ServiceAccountRef,
@@ -75,6 +77,8 @@ pub const CONTENT_HASH_ANNOTATION: &str = "refreshabletoken.io/content-hash";
 pub const WRITER_ANNOTATION: &str = "refreshabletoken.io/writer";
 /// Annotation of a Lease: the replica that wants it, because its holder has more than it.
 pub const WANTED_BY_ANNOTATION: &str = "refreshabletoken.io/wanted-by";
+/// Label of the Leases of several shards: how many there are.
+pub const SHARDS_LABEL: &str = "refreshabletoken.io/shards";
 /// What annotations of a restarted workload's Pod template begin with; see [`restarted_for_annotation`].
 pub const RESTARTED_FOR: &str = "restarted-for.refreshabletoken.io/";
 /// Finalizer of a state Secret while an exchange is open.

@@ -29,6 +29,11 @@ impl Balance {
         Self { identity: identity.to_owned(), timing, seen: Mutex::new(seen) }
     }
 
+    /// How many Leases there are.
+    pub(super) fn leases(&self) -> usize {
+        self.seen().holders.len()
+    }
+
     /// Takes in who holds a Lease.
     pub(super) fn note(&self, number: usize, holder: Option<&str>) {
         if let Some(known) = self.seen().holders.get_mut(number) {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cluster::{Cluster, Trouble};
 use super::key;
-use super::leader::lease_name;
+use super::leader::LEASE;
 use crate::api::{self, GROUP, RolloutKind};
 
 /// How many missing fields are named. Our choice: the first ones tell which version is installed.
@@ -94,8 +94,11 @@ pub fn permissions(scope: &Scope) -> Vec<Permission> {
     ask(None, GROUP, "clustertokenproviders/status", None, &["patch"]);
     ask(own.as_ref(), "", "secrets", None, &["get", "list", "create", "delete"]);
     ask(own.as_ref(), "", "configmaps", None, &["get"]);
-    for number in 0..scope.leases {
-        ask(own.as_ref(), "coordination.k8s.io", "leases", Some(&lease_name(number.into())), &["get", "update"]);
+    match scope.leases {
+        0 => {}
+        1 => ask(own.as_ref(), "coordination.k8s.io", "leases", Some(LEASE), &["get", "update"]),
+        // Their names hold their number: a role that named them would not let replicas with another number finish.
+        _ => ask(own.as_ref(), "coordination.k8s.io", "leases", None, &["get", "update"]),
     }
     if scope.leases > 0 {
         ask(own.as_ref(), "coordination.k8s.io", "leases", None, &["create"]);

@@ -45,8 +45,6 @@ pub(super) struct Job {
     pub(super) over: CancellationToken,
     /// The right to be one of those in flight, from the claim (or the light path's request) to the end.
     pub(super) permit: Option<Pass>,
-    /// It has given that right back, because what it holds is refused wherever it is written: others must not wait for it.
-    pub(super) set_apart: bool,
 }
 
 /// What an exchange came to, and the object as our mark left it.
@@ -83,7 +81,7 @@ impl Job {
             }
             (exchange, step) = exchange.next(event, self.context.clock.now());
             if denied && exchange.is_held_up() {
-                (self.permit, self.set_apart) = (None, true);
+                self.permit = None;
             }
             if telling.is_none()
                 && exchange.is_held_up()
@@ -137,15 +135,14 @@ impl Job {
     }
 
     async fn perform(&mut self, step: Step) -> Event {
+        let placed = !needs_place(&step) || self.take_place().await;
         let cluster = &self.context.cluster;
         let namespace = &self.owner.namespace;
         match step {
+            Step::WriteState(_) if !placed => Event::Wrote(WriteAnswer::HeldBack),
             Step::ReadState => Event::State(cluster.read_state(namespace, &self.place.state_secret).await),
             Step::WriteState(write) => {
-                if write.state.claim.is_some() && !write.dry_run {
-                    if !self.set_apart {
-                        take_place(&self.context, &self.owner.uid, self.ends, &mut self.permit).await;
-                    }
+                if write.begins {
                     self.claimed.get_or_insert(self.context.clock.since_boot());
                 }
                 Event::Wrote(cluster.write_state(namespace, &self.place.state_secret, &self.owner.name, &write).await)
@@ -165,17 +162,9 @@ impl Job {
             Step::DeleteEscrow(claim) => Event::Kept(cluster.delete_escrow(&self.context.operator_namespace, &claim).await),
             Step::Connect { url } => Event::Connected(self.context.calls.connect(&url, &self.connection).await),
             Step::Mark(mark) => Event::Marked(self.mark(&mark).await),
-            Step::Send { request, within } => {
-                take_place(&self.context, &self.owner.uid, self.ends, &mut self.permit).await;
-                self.send(&request, within).await
-            }
-            Step::Ask { request, question } => {
-                // A step is part of a refresh; nothing else waits for those.
-                if question == Question::Step {
-                    take_place(&self.context, &self.owner.uid, self.ends, &mut self.permit).await;
-                }
-                Event::Asked(self.call(&request, question.into()).await)
-            }
+            // Held back there if there was no place.
+            Step::Send { request, within } => self.send(&request, within).await,
+            Step::Ask { request, question } => Event::Asked(self.call(&request, question.into()).await),
             Step::Output { action, seen, rendered, .. } => {
                 let (answer, metadata) = cluster.output(&self.owner, action, seen.as_ref(), &rendered).await;
                 if let Some(metadata) = metadata {
@@ -189,6 +178,16 @@ impl Job {
             }
             Step::Done(_) => Event::Paused,
         }
+    }
+
+    /// Waits for a place among those in flight; false if there is none before the operator stops or loses the shard.
+    async fn take_place(&mut self) -> bool {
+        if self.permit.is_none() {
+            let context = &self.context;
+            let entered = context.in_flight.enter(context.max_in_flight, &self.owner.uid, self.ends);
+            self.permit = self.over.run_until_cancelled(entered).await;
+        }
+        self.permit.is_some()
     }
 
     async fn mark(&mut self, about: &Mark) -> MarkAnswer {
@@ -252,11 +251,15 @@ impl Propagation {
     }
 }
 
-/// Waits for a place among those in flight. What comes before, such as a connection to a host that does not answer, takes
-/// none, so that a broken object does not hold up the others.
-async fn take_place(context: &Context, uid: &str, ends: Option<DateTime<Utc>>, place: &mut Option<Pass>) {
-    if place.is_none() {
-        *place = Some(context.in_flight.enter(context.max_in_flight, uid, ends).await);
+/// Whether a step is one of those of which few are under way at once. What comes before, such as a connection to a host that does not
+/// answer, takes no place, so that a broken object does not hold up the others.
+fn needs_place(step: &Step) -> bool {
+    match step {
+        Step::WriteState(write) => write.begins,
+        Step::Send { .. } => true,
+        // A step is part of a refresh; nothing else waits for those.
+        Step::Ask { question, .. } => *question == Question::Step,
+        _ => false,
     }
 }
 

@@ -120,7 +120,6 @@ pub(super) async fn replay(context: &Arc<Context>) {
                 ends: Some(DateTime::<Utc>::MIN_UTC),
                 over: context.stopping.clone(),
                 permit: None,
-                set_apart: false,
             };
             // Its end does not depend on anybody's patience.
             if let Ok(driven) = context.exchanges.spawn(job.drive(first)).await {

@@ -8,7 +8,7 @@
 //! Where there are several Leases, of which each is a share of the work ([`Balance`]), a candidate that has fewer than another leader
 //! writes into one of that leader's Leases that it wants it, and the leader gives it up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,17 +20,18 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::balance::Balance;
 use super::clock::Clock;
-use super::cluster::lease::{held_by, holder, new_lease, released, wanted, wanted_by};
+use super::cluster::lease::{held_by, holder, new_lease, of_shards, released, wanted, wanted_by};
 use super::cluster::{Cluster, Trouble};
 use crate::token::unit_interval;
 
-/// Name of the Lease, in the operator's namespace; of several that of the first one, and those of the others end in their number.
+/// Name of the Lease, in the operator's namespace; of several that of the first one.
 pub const LEASE: &str = "refreshable-token-operator";
 
-/// The name of the Lease with this number.
+/// The name of the Lease with this number, of so many. The others than the first one are named by both: while replicas with another number
+/// of Leases still run, a share of theirs is not one of ours.
 #[must_use]
-pub fn lease_name(number: usize) -> String {
-    if number == 0 { LEASE.to_owned() } else { format!("{LEASE}-{number}") }
+pub fn lease_name(number: usize, of: usize) -> String {
+    if number == 0 { LEASE.to_owned() } else { format!("{LEASE}-{number}-of-{of}") }
 }
 
 /// How long things take. All candidates must have the same.
@@ -97,9 +98,10 @@ impl Election {
     /// The candidate of `balance` for the Lease with this number.
     #[must_use]
     pub fn of(number: usize, balance: Arc<Balance>, cluster: Cluster, clock: Arc<dyn Clock>, namespace: &str) -> Self {
-        let (namespace, lease) = (namespace.to_owned(), lease_name(number));
+        let (namespace, lease) = (namespace.to_owned(), lease_name(number, balance.leases()));
         let (tries, in_flight, heir) = (AtomicU64::new(0), StdMutex::default(), StdMutex::default());
-        let candidate = Candidate { cluster, clock, namespace, lease, number, balance, tries, in_flight, heir };
+        let refused = AtomicBool::new(false);
+        let candidate = Candidate { cluster, clock, namespace, lease, number, balance, tries, refused, in_flight, heir };
         Self { candidate: Arc::new(candidate), renewing: Mutex::new(None) }
     }
 
@@ -151,6 +153,8 @@ struct Candidate {
     number: usize,
     balance: Arc<Balance>,
     tries: AtomicU64,
+    /// The API server refuses what was asked for last.
+    refused: AtomicBool,
     /// What our last write bore, while nobody knows what became of it.
     in_flight: StdMutex<Option<Bears>>,
     /// Whom the Lease goes to.
@@ -328,7 +332,8 @@ impl Candidate {
 
     /// The Lease as it was found, with our name in it. Whoever wanted it has been heard, or does so again.
     fn ours(&self, found: &Lease) -> Lease {
-        held_by(&wanted(found, None), &self.balance.identity, self.balance.timing.duration, self.clock.now())
+        let lease = of_shards(&wanted(found, None), self.balance.leases());
+        held_by(&lease, &self.balance.identity, self.balance.timing.duration, self.clock.now())
     }
 
     fn heir(&self) -> MutexGuard<'_, Option<String>> {
@@ -357,7 +362,20 @@ impl Candidate {
     }
 
     async fn request<T>(&self, request: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
-        timeout(self.balance.timing.request, request).await.unwrap_or(Err(Trouble::Unclear))
+        let answer = timeout(self.balance.timing.request, request).await.unwrap_or(Err(Trouble::Unclear));
+        let refused = matches!(answer, Err(Trouble::Denied));
+        if refused && !self.refused.swap(refused, Ordering::Relaxed) {
+            let (lease, namespace) = (&self.lease, &self.namespace);
+            tracing::error!(
+                lease,
+                namespace,
+                "the API server does not let the operator get, create or update its Lease: allow it"
+            );
+        }
+        if answer.is_ok() {
+            self.refused.store(false, Ordering::Relaxed);
+        }
+        answer
     }
 
     /// Time until the next look: spread, so that candidates do not meet for ever.

@@ -21,7 +21,7 @@ use tracing::{Instrument as _, Span};
 use report::LONGEST_SLEEP;
 
 use super::Context;
-use super::cluster::{Owner, output_view};
+use super::cluster::{Owner, Trouble, output_view};
 use super::credential::{self, Unusable};
 use super::deletion;
 use super::drive::{Driven, Job};
@@ -30,7 +30,7 @@ use super::memory::Remembered;
 use super::metrics::CONTROLLER;
 use super::provider::{ProviderKey, Resolved};
 use super::rival;
-use super::shards::{FIRST, Hold};
+use super::shards::{FIRST, Work};
 use super::telemetry;
 use crate::api::{Limits, OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::provider::{Provider, Semantics};
@@ -40,7 +40,7 @@ use crate::refresh::exchange::{Brief, KnownChain, Outcome, Policy, Task};
 use crate::refresh::journal::Place;
 use crate::refresh::schedule::after;
 use crate::refresh::state::{Claim, Owner as ChainOwner};
-use crate::token::Login;
+use crate::token::{Fingerprint, Login};
 
 /// Pause before an object is looked at again after the API server did not answer.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(5);
@@ -59,14 +59,15 @@ pub struct Broken;
 
 /// Looks at one object. A panic ends this look only.
 pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context: Arc<Context>) -> Result<Action, Broken> {
-    let Some(hold) = context.hold(&object) else { return Ok(Action::await_change()) };
+    // Whose it is can change without a word of it; looking costs nothing.
+    let Some(work) = context.begin(&object) else { return Ok(Action::requeue(LONGEST_SLEEP)) };
     let span = span(&object);
     let (metrics, begun) = (context.metrics.clone(), Instant::now());
     let look = async {
         match &object.0 {
             Ok(object) => {
                 context.look_at_secrets(object).await;
-                match Box::pin(Turn::begin(object.clone(), context, hold)).await {
+                match Box::pin(Turn::begin(object.clone(), context, work)).await {
                     Ok(turn) => Box::pin(turn.run()).await,
                     Err(action) => action,
                 }
@@ -140,7 +141,7 @@ fn with_bundle(seen: Option<&str>, bundle: Option<&str>) -> Option<String> {
 /// One look at one object.
 struct Turn {
     context: Arc<Context>,
-    hold: Hold,
+    work: Work,
     object: RefreshableToken,
     provider: Result<Resolved, (Reason, String)>,
     /// Changes with the provider and with the Secrets that it names, as the watches showed them.
@@ -158,7 +159,7 @@ struct Turn {
 }
 
 impl Turn {
-    async fn begin(object: RefreshableToken, context: Arc<Context>, hold: Hold) -> Result<Self, Action> {
+    async fn begin(object: RefreshableToken, context: Arc<Context>, work: Work) -> Result<Self, Action> {
         let uid = object.uid().unwrap_or_default();
         let mut remembered = context.memory.recall(&uid);
         // Our own last write may not have come back through the watch yet. Once it has, one copy is enough.
@@ -184,7 +185,7 @@ impl Turn {
             version: with_bundle(watched.as_deref(), remembered.bundle.as_deref()),
             seen: watched,
             context,
-            hold,
+            work,
             object,
             provider,
             uid,
@@ -199,16 +200,16 @@ impl Turn {
     }
 
     async fn run(mut self) -> Action {
-        let shard = self.context.shard_of(&self.object);
-        if self.hold.number == shard
-            && let ControlFlow::Break(action) = deletion::attend(&self.context, &self.hold, &mut self.object).await
+        let own = self.context.shard_of(&self.object);
+        if self.work.hold.number == own
+            && let ControlFlow::Break(action) = deletion::attend(&self.context, &self.work.hold, &mut self.object).await
         {
             return action;
         }
         let mut plan = self.decide();
         // Nothing but a halt, a wait or a leave is planned without one.
         let Ok(resolved) = self.provider.clone() else {
-            return if self.hold.number == shard { self.stand(plan).await } else { Action::requeue(LONGEST_SLEEP) };
+            return if self.work.hold.number == own { self.stand(plan).await } else { Action::requeue(LONGEST_SLEEP) };
         };
         if plan == Plan::ReadSeed {
             if let Err(action) = self.read_seed(&resolved).await {
@@ -217,25 +218,40 @@ impl Turn {
             plan = self.decide();
         }
         // Two objects can have been given one seed: what has a new one is looked after where all chains begin.
-        let shard = if new_seed(&self.facts()) { FIRST } else { shard };
-        match self.context.shards.hold(shard) {
-            Some(hold) => self.hold = hold,
-            // Where Secrets are not watched, nothing tells of the next seed.
-            None if self.context.secrets_watch => return Action::await_change(),
-            None => return Action::requeue(LONGEST_SLEEP),
-        }
+        let shard = if new_seed(&self.facts()) { FIRST } else { own };
+        let Some(work) = self.context.shards.begin(shard) else { return Action::requeue(LONGEST_SLEEP) };
+        self.work = work;
         if matches!(plan, Plan::Exchange { task: Task::Adopt, .. }) {
             let fingerprint = match &self.seed {
                 SeedView::Read { seed, .. } => Some(&seed.fingerprint),
                 SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
             };
             let reissued = self.offer(&resolved).semantics() == Semantics::Reissue;
-            self.rival = rival::find(&self.object, reissued, fingerprint, &self.context.objects());
+            let rival = rival::find(&self.object, reissued, fingerprint, &self.context.objects());
+            self.rival = match (rival, fingerprint) {
+                (None, Some(fingerprint)) => match self.taken_by_another(fingerprint).await {
+                    Ok(rival) => rival,
+                    Err(action) => return action,
+                },
+                (rival, _) => rival,
+            };
             plan = self.decide();
         }
         match plan {
             Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(resolved, task, trigger, preflight)).await,
             plan => self.stand(plan).await,
+        }
+    }
+
+    /// Another object whose chain began with a token of this fingerprint before this replica began any.
+    async fn taken_by_another(&self, fingerprint: &Fingerprint) -> Result<Option<Rival>, Action> {
+        let unavailable = || Action::requeue(UNAVAILABLE_PAUSE);
+        let taken = self.context.taken(&self.work.hold).await.ok_or_else(unavailable)?;
+        let Some(other) = taken.by_another(&self.uid, fingerprint) else { return Ok(None) };
+        match self.context.cluster.object(&other.namespace, &other.name).await {
+            Ok(object) => Ok(other.rival(&object)),
+            Err(Trouble::Missing) => Ok(None),
+            Err(_) => Err(unavailable()),
         }
     }
 
@@ -342,7 +358,7 @@ impl Turn {
     }
 
     async fn exchange(mut self, resolved: Resolved, task: Task, trigger: Trigger, preflight: bool) -> Action {
-        if self.hold.over.is_cancelled() {
+        if self.work.hold.over.is_cancelled() {
             return Action::await_change();
         }
         // What is under way already must not wait: a grace may end.
@@ -377,13 +393,12 @@ impl Turn {
             connection,
             claimed: None,
             ends: self.ends(),
-            over: self.hold.over.clone(),
+            over: self.work.hold.over.clone(),
             permit: None,
-            set_apart: false,
         };
         let span = tracing::Span::current();
         // Whoever takes over the shard waits for it, and so does the end of the process.
-        let exchange = self.hold.exchanges.track_future(job.run(brief).instrument(span));
+        let exchange = self.work.hold.begun.track_future(job.run(brief).instrument(span));
         let running = self.context.exchanges.spawn(exchange);
         let Ok(Driven { finished, object }) = running.await else { return Action::requeue(UNAVAILABLE_PAUSE) };
         tracing::info!(outcome = finished.outcome.word(), trigger = ?trigger, "exchange ended");

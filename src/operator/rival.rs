@@ -1,10 +1,12 @@
 //! Another object with the better right to a Secret or to a token.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 
+use super::cluster::is_owned_by;
 use crate::api::{Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::decide::Rival;
 use crate::token::Fingerprint;
@@ -25,6 +27,47 @@ pub(super) fn find(
     others.into_iter().find_map(|other| same_token(other, seed).or_else(|| same_name(mine, reissued, other)))
 }
 
+/// Who has taken which token, as the API server knew it when it was asked.
+///
+/// A watch can be minutes behind. That is no danger as long as one replica begins all chains, for it remembers what it did; whoever takes over
+/// from it has to ask.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    by: HashMap<String, Taker>,
+}
+
+/// An object that has taken a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Taker {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    uid: String,
+}
+
+impl Taken {
+    /// Takes in what an object has taken.
+    pub(super) fn note(&mut self, object: &RefreshableToken) {
+        let taker = Taker {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            uid: object.uid().unwrap_or_default(),
+        };
+        self.by.extend(tokens_of(object).map(|token| (token.clone(), taker.clone())));
+    }
+
+    /// Another object than that of this UID that has taken a token. It may be gone by now.
+    pub(super) fn by_another(&self, uid: &str, token: &Fingerprint) -> Option<&Taker> {
+        self.by.get(token.as_str()).filter(|taker| taker.uid != uid)
+    }
+}
+
+impl Taker {
+    /// What stands in the way of a chain with the same token, if this is that object.
+    pub(super) fn rival(&self, object: &RefreshableToken) -> Option<Rival> {
+        is_owned_by(object, &self.uid).then(|| seed_in_use(object))
+    }
+}
+
 fn who(object: &RefreshableToken) -> String {
     format!("RefreshableToken {}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
@@ -35,9 +78,13 @@ fn seed_in_use(other: &RefreshableToken) -> Rival {
 }
 
 fn same_token(other: &RefreshableToken, seed: Option<&Fingerprint>) -> Option<Rival> {
-    let (status, seed) = (other.status.as_ref()?, seed?.as_str());
-    let begun_with = status.seed.as_ref().is_some_and(|taken| taken.fingerprint == seed);
-    (begun_with || status.spent_fingerprints.iter().any(|spent| spent == seed)).then(|| seed_in_use(other))
+    let seed = seed?.as_str();
+    tokens_of(other).any(|taken| taken == seed).then(|| seed_in_use(other))
+}
+
+/// The tokens that an object's chain has begun with, or has spent.
+fn tokens_of(object: &RefreshableToken) -> impl Iterator<Item = &String> {
+    object.status.iter().flat_map(|status| status.seed.iter().map(|seed| &seed.fingerprint).chain(&status.spent_fingerprints))
 }
 
 fn same_name(mine: &RefreshableToken, reissued: bool, other: &RefreshableToken) -> Option<Rival> {
@@ -62,4 +109,39 @@ fn same_name(mine: &RefreshableToken, reissued: bool, other: &RefreshableToken) 
 fn rank(object: &RefreshableToken) -> impl Ord + use<> {
     let begun = |status: &RefreshableTokenStatus| status.seed.is_some();
     (!object.status.as_ref().is_some_and(begun), object.creation_timestamp(), object.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str, uid: &str, seed: &str, spent: &[&str]) -> RefreshableToken {
+        let object = json!({
+            "apiVersion": "refreshabletoken.io/v1alpha1", "kind": "RefreshableToken",
+            "metadata": {"name": name, "namespace": "build", "uid": uid},
+            "spec": {
+                "provider": {"jfrogAccess": {"url": "https://art.example.com"}},
+                "credential": {"seedSecretRef": {"name": "seed"}}, "outputs": [{"secretName": "out", "opaque": {}}],
+            },
+            "status": {"seed": {"fingerprint": seed, "resourceVersion": "1"}, "spentFingerprints": spent},
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn a_token_that_the_api_server_knew_of_is_taken_and_by_whom() {
+        let (mut taken, first) = (Taken::default(), object("first", "1", "hmac:a", &["hmac:b"]));
+        taken.note(&first);
+        taken.note(&object("second", "2", "hmac:c", &[]));
+        let by = |uid: &str, token: &str| taken.by_another(uid, &Fingerprint::from_stored(token));
+        for token in ["hmac:a", "hmac:b"] {
+            let taker = by("2", token).unwrap();
+            assert_eq!(taker.rival(&first).unwrap().reason, Reason::SeedInUse);
+            assert_eq!(taker.rival(&object("first", "3", "hmac:a", &[])), None, "another object has its name now");
+            assert_eq!(by("1", token), None, "it is its own");
+        }
+        assert_eq!(by("1", "hmac:d"), None);
+    }
 }

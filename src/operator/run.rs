@@ -72,7 +72,8 @@ impl Operator {
         let (stopping, shards) = (&self.context.stopping, &self.context.shards);
         let Some(elections) = &self.elections else {
             for number in 0..shards.count() {
-                shards.take(number, stopping.child_token());
+                // None is ever lost.
+                let _ = shards.take(number, stopping.child_token());
             }
             return work(&self.context.term(stopping.child_token())).await;
         };

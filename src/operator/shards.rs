@@ -13,14 +13,17 @@ use futures::future::join_all;
 use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Context;
+use super::cluster::Trouble;
 use super::leader::Election;
 use super::metrics::Metrics;
+use super::rival::Taken;
 use crate::api::RefreshableToken;
 use crate::token::unit_interval;
 
@@ -44,8 +47,8 @@ pub(super) struct Shards {
 struct State {
     /// How many it holds.
     number: usize,
-    /// It works, or what it has begun has not ended.
-    working: bool,
+    /// It has lost the last one, and what it began with them has not ended.
+    ending: bool,
 }
 
 /// The right to look after the objects of a shard.
@@ -55,12 +58,31 @@ pub(super) struct Hold {
     /// Cancelled when it ends, or the operator stops: nothing new is begun.
     pub(super) over: CancellationToken,
     /// What was begun with it; nothing cancels that.
-    pub(super) exchanges: TaskTracker,
+    pub(super) begun: TaskTracker,
+    /// Of the first shard: who had taken which token since this replica holds it.
+    taken: Arc<OnceCell<Taken>>,
+}
+
+/// Work for a shard. Whoever takes over the shard waits until it is dropped.
+pub(super) struct Work {
+    pub(super) hold: Hold,
+    _token: TaskTrackerToken,
+}
+
+impl Work {
+    /// None once the hold has ended.
+    fn begin(hold: Hold) -> Option<Self> {
+        // In this order: whoever ends the hold looks at what was begun after that.
+        let token = hold.begun.token();
+        (!hold.over.is_cancelled()).then_some(Self { hold, _token: token })
+    }
 }
 
 impl Shards {
     pub(super) fn new(count: u16, metrics: Metrics) -> Self {
-        Self { count: count.max(1), held: Mutex::default(), state: watch::Sender::default(), metrics }
+        let count = count.max(1);
+        metrics.splits_into(count);
+        Self { count, held: Mutex::default(), state: watch::Sender::default(), metrics }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -72,20 +94,30 @@ impl Shards {
         self.held().get(&number).cloned()
     }
 
-    /// Holds a shard until `over`, or until it is lost.
-    pub(super) fn take(&self, number: usize, over: CancellationToken) -> Hold {
-        let hold = Hold { number, over, exchanges: TaskTracker::new() };
-        self.change(|held| held.insert(number, hold.clone()));
-        hold
+    /// Begins work for the shard with this number, if this replica holds it.
+    pub(super) fn begin(&self, number: usize) -> Option<Work> {
+        Work::begin(self.hold(number)?)
+    }
+
+    /// Holds a shard until `over`, or until it is lost; none while what was begun before is still ending, as nobody would look after it.
+    pub(super) fn take(&self, number: usize, over: CancellationToken) -> Option<Hold> {
+        let mut all = self.held();
+        if self.state.borrow().ending {
+            return None;
+        }
+        let hold = Hold { number, over, begun: TaskTracker::new(), taken: Arc::default() };
+        all.insert(number, hold.clone());
+        self.tell(&all);
+        Some(hold)
     }
 
     fn lose(&self, number: usize) {
-        self.change(|held| held.remove(&number));
+        let mut held = self.held();
+        held.remove(&number);
+        self.tell(&held);
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<usize, Hold>) -> Option<Hold>) {
-        let mut held = self.held();
-        change(&mut held);
+    fn tell(&self, held: &BTreeMap<usize, Hold>) {
         self.metrics.holds_shards(held.len());
         self.state.send_modify(|state| state.number = held.len());
     }
@@ -93,22 +125,27 @@ impl Shards {
     /// Resolves once this replica holds a shard: it works from now on.
     pub(super) async fn begun(&self) {
         self.reach(|state| state.number > 0).await;
-        self.state.send_modify(|state| state.working = true);
     }
 
-    /// Resolves once the last shard was lost. None is stood for again until [`Self::ended`].
+    /// Resolves once the last shard was lost. None is taken until [`Self::ended`].
     pub(super) async fn lost_all(&self) {
-        self.reach(|state| state.number == 0).await;
+        loop {
+            self.reach(|state| state.number == 0).await;
+            let held = self.held();
+            if held.is_empty() {
+                return self.state.send_modify(|state| state.ending = true);
+            }
+        }
     }
 
     /// What was begun with the last shard has ended.
     pub(super) fn ended(&self) {
-        self.state.send_modify(|state| state.working = false);
+        self.state.send_modify(|state| state.ending = false);
     }
 
-    /// Resolves once shards can be stood for: nobody is to wait for a replica that leads again and is still busy with what it began.
+    /// Resolves once shards can be taken.
     async fn at_rest(&self) {
-        self.reach(|state| state.number > 0 || !state.working).await;
+        self.reach(|state| !state.ending).await;
     }
 
     async fn reach(&self, wanted: impl Fn(&State) -> bool) {
@@ -116,9 +153,10 @@ impl Shards {
         let _ = self.state.subscribe().wait_for(wanted).await;
     }
 
-    /// The shard of an object with this UID: its place in the range of the hash.
+    /// The shard of an object with this UID: its place in the range of a hash. Not the hash that jitter is drawn from: the objects of a
+    /// shard would be due one after the other, and those of another later.
     fn of(&self, uid: &str) -> usize {
-        let (place, count) = (unit_interval(uid), f64::from(self.count));
+        let (place, count) = (unit_interval(&format!("shard {uid}")), f64::from(self.count));
         (1..self.count).take_while(|bound| f64::from(*bound) / count <= place).count()
     }
 
@@ -140,7 +178,10 @@ async fn stand_for(context: &Context, number: usize, election: &Election) {
         shards.at_rest().await;
         let term = election.lead().await;
         loop {
-            let hold = shards.take(number, context.stopping.child_token());
+            let Some(hold) = shards.take(number, context.stopping.child_token()) else {
+                election.give_up().await;
+                break;
+            };
             let wanted = tokio::select! {
                 () = term.lost.cancelled() => false,
                 () = term.wanted.notified() => true,
@@ -151,8 +192,8 @@ async fn stand_for(context: &Context, number: usize, election: &Election) {
                 tracing::warn!(shard = number, "the lead is lost: no new exchange is begun, those under way are finished");
                 break;
             }
-            hold.exchanges.close();
-            if timeout(EXCHANGES_END, hold.exchanges.wait()).await.is_ok() {
+            hold.begun.close();
+            if timeout(EXCHANGES_END, hold.begun.wait()).await.is_ok() {
                 tracing::info!(shard = number, "given up: another replica has less to do");
                 election.give_up().await;
                 break;
@@ -180,11 +221,29 @@ impl Context {
         self.shards.hold(shard).is_some()
     }
 
-    /// The shard by which this replica may have to do with an object, if it holds one.
-    pub(super) fn hold(&self, object: &DeserializeGuard<RefreshableToken>) -> Option<Hold> {
-        let Ok(object) = &object.0 else { return self.shards.hold(FIRST) };
-        let own = self.shards.hold(self.shard_of(object));
-        own.or_else(|| self.shards.hold(FIRST).filter(|_| self.seed_changed(object)))
+    /// Begins work for an object, if this replica may have to do with it.
+    pub(super) fn begin(&self, object: &DeserializeGuard<RefreshableToken>) -> Option<Work> {
+        self.holds(object).find_map(Work::begin)
+    }
+
+    /// The shards of this replica that have to do with an object: its own, and the first one where it may have a new seed.
+    fn holds(&self, object: &DeserializeGuard<RefreshableToken>) -> impl Iterator<Item = Hold> {
+        let own = object.0.as_ref().map_or(FIRST, |object| self.shard_of(object));
+        let first = object.0.as_ref().is_ok_and(|object| self.seed_changed(object)).then_some(FIRST);
+        [Some(own), first].into_iter().flatten().filter_map(|number| self.shards.hold(number))
+    }
+
+    /// Who had taken which token before this replica came to begin chains with `hold`; none if the API server does not answer. Nobody else
+    /// begins any where there is one shard.
+    pub(super) async fn taken<'a>(&self, hold: &'a Hold) -> Option<&'a Taken> {
+        let ask = async || {
+            let mut taken = Taken::default();
+            if self.shards.count() > 1 {
+                self.see_all(|object| taken.note(object)).await?;
+            }
+            Ok::<_, Trouble>(taken)
+        };
+        hold.taken.get_or_try_init(ask).await.ok()
     }
 
     /// Whether the seed of an object may be another than its chain began with; nobody knows where Secrets are not watched.
@@ -204,7 +263,7 @@ impl Context {
                 let held: Vec<Hold> = self.shards.held().values().cloned().collect();
                 known.retain(|hold| !hold.over.is_cancelled());
                 let new = |hold: &Hold| !known.iter().any(|known| known.number == hold.number);
-                for object in self.objects().iter().filter(|object| self.hold(object).is_some_and(|hold| new(&hold))) {
+                for object in self.objects().iter().filter(|object| self.holds(object).any(|hold| new(&hold))) {
                     self.wake(ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default()));
                 }
                 known = held;
@@ -237,25 +296,39 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_shard_that_is_lost_before_anything_was_begun_is_stood_for_again() {
         let shards = Shards::new(1, Metrics::new());
-        shards.take(0, CancellationToken::new());
+        shards.take(0, CancellationToken::new()).unwrap();
         shards.lose(0);
         assert!(timeout(EXCHANGES_END, shards.at_rest()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_begins_once_a_shard_is_over_and_what_has_begun_is_waited_for() {
+        let shards = Shards::new(1, Metrics::new());
+        let hold = shards.take(0, CancellationToken::new()).unwrap();
+        let work = shards.begin(0).unwrap();
+        hold.over.cancel();
+        hold.begun.close();
+        assert!(shards.begin(0).is_none());
+        assert!(timeout(EXCHANGES_END, hold.begun.wait()).await.is_err());
+        drop(work);
+        hold.begun.wait().await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_shard_that_is_taken_again_is_another_hold() {
         let shards = Shards::new(2, Metrics::new());
         let stopping = CancellationToken::new();
-        let first = shards.take(1, stopping.child_token());
+        let first = shards.take(1, stopping.child_token()).unwrap();
         assert!(shards.hold(0).is_none() && shards.hold(1).is_some());
         shards.begun().await;
         first.over.cancel();
         shards.lose(1);
         shards.lost_all().await;
         assert!(timeout(EXCHANGES_END, shards.at_rest()).await.is_err(), "what it began has not ended");
+        assert!(shards.take(1, stopping.child_token()).is_none(), "a Lease that was won meanwhile is given back");
         shards.ended();
         shards.at_rest().await;
-        let second = shards.take(1, stopping.child_token());
+        let second = shards.take(1, stopping.child_token()).unwrap();
         assert!(!second.over.is_cancelled());
         stopping.cancel();
         assert!(second.over.is_cancelled());

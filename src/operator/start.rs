@@ -16,7 +16,7 @@ use super::Context;
 use super::balance::Balance;
 use super::bundles::Bundles;
 use super::clock::{Clock, SystemClock};
-use super::cluster::{Cluster, Trouble};
+use super::cluster::{Cluster, Trouble, bounded};
 use super::endpoint::EndpointPolicy;
 use super::journal::{Journal, JournalError, JournalStore};
 use super::kept::{KeptAnswers, replay};
@@ -264,23 +264,33 @@ impl Context {
     /// How many refreshes of each object are committed, as far as the API server says.
     pub(super) async fn committed(&self) -> HashMap<Place, i64> {
         let mut committed = HashMap::new();
+        // What it does not say is not known.
+        let _ = self
+            .see_all(|object| {
+                let place = Place {
+                    namespace: object.namespace().unwrap_or_default(),
+                    state_secret: object.spec.state_secret_name(&object.name_any()),
+                };
+                let generation = object.status.as_ref().and_then(|status| status.chain_generation).unwrap_or(0);
+                committed.insert(place, generation);
+            })
+            .await;
+        committed
+    }
+
+    /// Asks the API server for all objects; those that do not fit the schema are passed over.
+    pub(super) async fn see_all(&self, mut see: impl FnMut(&RefreshableToken)) -> Result<(), Trouble> {
         for (_, api) in self.apis::<DeserializeGuard<RefreshableToken>>() {
             let mut params = kube::api::ListParams::default().limit(PAGE);
-            while let Ok(Ok(page)) = tokio::time::timeout(Duration::from_secs(10), api.list(&params)).await {
-                for object in page.items.iter().filter_map(|object| object.0.as_ref().ok()) {
-                    let place = Place {
-                        namespace: object.namespace().unwrap_or_default(),
-                        state_secret: object.spec.state_secret_name(&object.name_any()),
-                    };
-                    let generation = object.status.as_ref().and_then(|status| status.chain_generation).unwrap_or(0);
-                    committed.insert(place, generation);
-                }
+            loop {
+                let page = bounded(api.list(&params)).await?;
+                page.items.iter().filter_map(|object| object.0.as_ref().ok()).for_each(&mut see);
                 match page.metadata.continue_.filter(|token| !token.is_empty()) {
                     Some(token) => params = params.continue_token(&token),
                     None => break,
                 }
             }
         }
-        committed
+        Ok(())
     }
 }

@@ -150,7 +150,8 @@ fn event(step: &Step, luck: &mut Luck<'_>, now: DateTime<Utc>) -> Event {
     let draw = luck.draw();
     match step {
         Step::ReadState => Event::State(state(draw, luck)),
-        Step::WriteState(_) => Event::Wrote(match draw % 8 {
+        Step::WriteState(write) => Event::Wrote(match draw % 8 {
+            5 if write.begins => WriteAnswer::HeldBack,
             1 => WriteAnswer::Conflict,
             2 => WriteAnswer::Missing,
             3 => WriteAnswer::Denied,

@@ -210,3 +210,20 @@ fn a_lease_that_is_given_up_for_a_dead_replica_does_not_stay_free() {
         assert_eq!(shares(&server), [2]);
     });
 }
+
+/// As in the middle of an upgrade that changes their number: what old replicas hold is nobody else's until they end.
+#[test]
+fn replicas_with_another_number_of_leases_take_none_but_the_first_from_each_other() {
+    for [before, after] in [[6, 2], [2, 6]] {
+        story(|server, leading| async move {
+            let old = replica(&server, &leading, "old", before);
+            seconds(1).await;
+            let _new = replica(&server, &Leading::default(), "new", after);
+            seconds(120).await;
+            assert_eq!(shares(&server), [after - 1, before], "the new ones have all of theirs but the first");
+            old.stop().await;
+            sleep(2 * LOOK).await;
+            assert_eq!(shares(&server), [after]);
+        });
+    }
+}

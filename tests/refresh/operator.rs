@@ -274,7 +274,12 @@ fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) 
                     (Some(_), false) => "claim",
                     (None, false) => "commit or release",
                 };
-                let answer = cluster(world, plan, effect, WriteAnswer::Unclear, WriteAnswer::Denied, |world, plan| {
+                let mut refusal = WriteAnswer::Denied;
+                if write.begins && plan.faults.get(&plan.index) == Some(&Fault::HeldBack) {
+                    plan.faults.insert(plan.index, Fault::Denied);
+                    refusal = WriteAnswer::HeldBack;
+                }
+                let answer = cluster(world, plan, effect, WriteAnswer::Unclear, refusal, |world, plan| {
                     let answer = world.write_state(&write);
                     if matches!(answer, WriteAnswer::Done(_)) && !write.dry_run {
                         let open = write.state.claim.is_some();
@@ -425,6 +430,7 @@ fn send(world: &mut World, plan: &mut Plan, request: &TokenRequest, spends: bool
         }
         Some(Fault::NeverArrived) => lost(Lost::ConnectionEnded),
         Some(Fault::Denied) => Delivery::NotSent(NotSent::NotConnected),
+        Some(Fault::HeldBack) => Delivery::NotSent(NotSent::HeldBack),
         Some(Fault::Http(status, handled)) => {
             if handled {
                 handle(world, plan);
@@ -500,6 +506,7 @@ fn meddle(world: &mut World, plan: &mut Plan, fault: Fault) {
         Fault::AnswerLost
         | Fault::NeverArrived
         | Fault::Denied
+        | Fault::HeldBack
         | Fault::Http(..)
         | Fault::Page(_)
         | Fault::CrashBefore

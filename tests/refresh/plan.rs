@@ -11,6 +11,8 @@ pub enum Fault {
     NeverArrived,
     /// It is refused; a sending finds no connection.
     Denied,
+    /// The operator stops, or loses the shard: neither a claim nor a sending is begun. Everything else is.
+    HeldBack,
     /// Somebody puts a label on the state Secret first.
     Label,
     /// Somebody puts a key of their own into the state Secret first.
@@ -39,10 +41,11 @@ pub enum Fault {
     CrashAfter,
 }
 
-pub const FAULTS: [Fault; 24] = [
+pub const FAULTS: [Fault; 25] = [
     Fault::AnswerLost,
     Fault::NeverArrived,
     Fault::Denied,
+    Fault::HeldBack,
     Fault::Label,
     Fault::ForeignKey,
     Fault::Deleted,

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 
 use super::{Cluster, Trouble, bounded, named, writer};
-use crate::api::WANTED_BY_ANNOTATION;
+use crate::api::{SHARDS_LABEL, WANTED_BY_ANNOTATION};
 
 impl Cluster {
     /// GET a Lease, from the API server and no cache.
@@ -57,6 +57,16 @@ pub(in crate::operator) fn wanted(lease: &Lease, by: Option<&str>) -> Lease {
     annotations.remove(WANTED_BY_ANNOTATION);
     annotations.extend(by.map(|by| (WANTED_BY_ANNOTATION.to_owned(), by.to_owned())));
     lease.metadata.annotations = Some(annotations).filter(|annotations| !annotations.is_empty());
+    lease
+}
+
+/// The Lease with the number of all of them, if there are several: by that people find them.
+pub(in crate::operator) fn of_shards(lease: &Lease, leases: usize) -> Lease {
+    let mut lease = lease.clone();
+    let mut labels = lease.metadata.labels.take().unwrap_or_default();
+    labels.remove(SHARDS_LABEL);
+    labels.extend((leases > 1).then(|| (SHARDS_LABEL.to_owned(), leases.to_string())));
+    lease.metadata.labels = Some(labels).filter(|labels| !labels.is_empty());
     lease
 }
 

@@ -77,6 +77,7 @@ struct Inner {
     secret_writes: Family<Labels<2>, Counter>,
     events_dropped: Counter,
     shards: Gauge,
+    shards_configured: Gauge,
     ready: AtomicBool,
 }
 
@@ -105,6 +106,7 @@ impl Metrics {
             secret_writes: Family::default(),
             events_dropped: Counter::default(),
             shards: Gauge::default(),
+            shards_configured: Gauge::default(),
             ready: AtomicBool::new(false),
         };
         inner.register();
@@ -179,6 +181,11 @@ impl Metrics {
         self.inner.events_dropped.inc();
     }
 
+    /// How many shards there are for all replicas.
+    pub fn splits_into(&self, shards: u16) {
+        self.inner.shards_configured.set(shards.into());
+    }
+
     /// How many shards this replica holds.
     pub fn holds_shards(&self, number: usize) {
         self.inner.shards.set(i64::try_from(number).unwrap_or(i64::MAX));
@@ -205,6 +212,8 @@ impl Inner {
         registry.register("secret_writes", writes, self.secret_writes.clone());
         registry.register("events_dropped", "Events that could not be published", self.events_dropped.clone());
         registry.register("shards", "Shards of the objects that this replica looks after", self.shards.clone());
+        let configured = "Shards of the objects that all replicas look after together";
+        registry.register("shards_configured", configured, self.shards_configured.clone());
         registry.register_collector(Box::new(Arc::clone(&self.objects)));
     }
 }

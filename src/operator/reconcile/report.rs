@@ -72,7 +72,7 @@ impl Turn {
     /// stored: their own annotations tell the next look.
     async fn roll_out(&mut self) -> Option<DateTime<Utc>> {
         let tries = std::mem::take(&mut self.remembered.rollouts);
-        let attended = rollout::attend(&self.context, &self.hold, &self.object, tries).await;
+        let attended = rollout::attend(&self.context, &self.work.hold, &self.object, tries).await;
         self.remembered.rollouts = attended.tries;
         if let Some(status) = attended.status
             && self.store(&status).await

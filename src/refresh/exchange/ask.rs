@@ -167,7 +167,7 @@ impl Exchange {
         }
         let tokens = HeldTokens { previous: None, ..self.state.tokens.clone() };
         let state = State { tokens, ..self.state.clone() };
-        let write = StateWrite { state, replaces: self.version.clone(), dry_run: false };
+        let write = StateWrite { state, replaces: self.version.clone(), dry_run: false, begins: false };
         self.at(Phase::Forgetting, Step::WriteState(Box::new(write)))
     }
 

@@ -33,7 +33,7 @@ impl Exchange {
     }
 
     pub(super) fn write_claim(self) -> Next {
-        let write = StateWrite { state: self.state.clone(), replaces: self.version.clone(), dry_run: false };
+        let write = StateWrite { state: self.state.clone(), replaces: self.version.clone(), dry_run: false, begins: true };
         self.at(Phase::Claiming, Step::WriteState(Box::new(write)))
     }
 
@@ -53,7 +53,7 @@ impl Exchange {
             }
             // Deleted since it was read: what was read is the only copy, and is put back with the claim.
             WriteAnswer::Missing if self.version.take().is_some() => self.write_claim(),
-            WriteAnswer::Conflict | WriteAnswer::Missing => self.unclaimed(Outcome::Stale),
+            WriteAnswer::Conflict | WriteAnswer::Missing | WriteAnswer::HeldBack => self.unclaimed(Outcome::Stale),
             WriteAnswer::Denied => self.unclaimed(postpone(
                 Reason::WriteFailed,
                 "the API server refuses to write the state Secret: check the operator's permissions, admission policies and quota",
@@ -137,6 +137,7 @@ impl Exchange {
             state: State { generation: self.state.generation.saturating_add(1), ..self.state.released() },
             replaces: self.version.clone(),
             dry_run: true,
+            begins: false,
         };
         self.at(Phase::TryingCommit, Step::WriteState(Box::new(commit)))
     }
@@ -144,7 +145,7 @@ impl Exchange {
     pub(super) fn commit_tried(self, answer: &WriteAnswer, now: DateTime<Utc>) -> Next {
         match answer {
             WriteAnswer::Done(_) => self.mark(now),
-            WriteAnswer::Conflict | WriteAnswer::Missing => self.release(Outcome::Stale),
+            WriteAnswer::Conflict | WriteAnswer::Missing | WriteAnswer::HeldBack => self.release(Outcome::Stale),
             WriteAnswer::Denied => self.release(postpone(
                 Reason::WriteFailed,
                 "the API server would refuse the new state: check the operator's permissions, admission policies and quota",

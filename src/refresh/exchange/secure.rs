@@ -157,7 +157,7 @@ impl Exchange {
 
     fn write(self, securing: Securing) -> Next {
         let state = securing.contents(&self.brief.claim.id);
-        let write = StateWrite { state, replaces: self.version.clone(), dry_run: false };
+        let write = StateWrite { state, replaces: self.version.clone(), dry_run: false, begins: false };
         self.at(Phase::Securing(Securing { stage: Stage::Writing, ..securing }), Step::WriteState(Box::new(write)))
     }
 

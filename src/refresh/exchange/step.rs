@@ -286,6 +286,8 @@ pub struct StateWrite {
     pub replaces: Option<Version>,
     /// Ask the API server whether it would accept the write, without writing.
     pub dry_run: bool,
+    /// It makes a claim, before anything is spent with it: it may be held back.
+    pub begins: bool,
 }
 
 /// The mark: what the status says before a token is sent.
@@ -382,6 +384,8 @@ pub enum WriteAnswer {
     Missing,
     /// The API server refused: permission, admission, quota, immutability, size.
     Denied,
+    /// Not sent, and nobody refused it: nothing new is begun any more.
+    HeldBack,
     /// Nobody knows whether it was written.
     Unclear,
 }

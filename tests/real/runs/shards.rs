@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ListParams, Patch};
 use kube::{Api, ResourceExt as _};
 use refreshable_token_operator::api::RefreshableToken;
+use refreshable_token_operator::operator::leader::LEASE;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testbed::issuer::{Fault, Issuer, Pair, Rotation, Rule};
@@ -33,6 +34,10 @@ const SHARDS: usize = 6;
 const TWINS: usize = 6;
 /// How long the token API takes for an answer, in milliseconds: so that a kill finds something under way.
 const ANSWER: u64 = 200;
+/// The same where there is more to do than one replica can: all of it would take it much longer than a wanted shard waits (10 s).
+const BUSY_ANSWER: u64 = 4000;
+/// What a replica says that does not give up a shard.
+const KEPT: &str = "kept, though another replica has less to do";
 /// So many refreshes of one replica are under way at once (`--max-in-flight`), and no more can be lost with it.
 const IN_FLIGHT: u64 = 4;
 /// A dead replica's shards are taken within the duration of a Lease (15 s) and a look (2.4 s); the rest is for a busy machine.
@@ -92,6 +97,8 @@ async fn walk(random: &mut Random, rounds: u64, tally: &mut Tally) -> anyhow::Re
         ensure!(double_spends == 0, "{double_spends} tokens were spent twice");
     }
     crowd.balanced().await?;
+    crowd.new_seeds_without_the_first_shard().await?;
+    crowd.shares_while_all_is_busy().await?;
     crowd.force("at the end").await?;
     for (name, verdict) in crowd.settled(PATIENCE).await? {
         ensure!(verdict == Verdict::WentOn, "{name} at the end: {verdict:?}");
@@ -99,6 +106,57 @@ async fn walk(random: &mut Random, rounds: u64, tally: &mut Tally) -> anyhow::Re
     ensure!(crowd.issuer.double_spends() == 0, "tokens were spent twice");
     crowd.replicas.iter().for_each(|replica| replica.signal(Signal::Kill));
     Ok(slowest)
+}
+
+impl Crowd {
+    /// Every object is given another token while nobody holds the first shard: whoever takes it begins all chains, also of the objects
+    /// that it looked after already.
+    async fn new_seeds_without_the_first_shard(&mut self) -> anyhow::Result<()> {
+        let first = self.holders().await?.remove(LEASE).context("nobody holds the first shard")?;
+        let dead = self.replicas.iter().position(|replica| first.starts_with(replica.pod())).context("it is none of these")?;
+        self.replicas[dead].signal(Signal::Kill);
+        for name in self.pairs.keys().cloned().collect::<Vec<_>>() {
+            self.begin_anew(&name).await?;
+        }
+        self.moved(dead).await?;
+        for (name, verdict) in self.settled(PATIENCE).await? {
+            ensure!(
+                verdict == Verdict::WentOn,
+                "{name} with another token: {verdict:?}\n{}",
+                self.logs(std::slice::from_ref(&name))
+            );
+        }
+        self.replicas[dead].start()
+    }
+
+    /// One replica has more to do than it can, and others come: it gives them their shares, and what waited for its turn waits no longer.
+    async fn shares_while_all_is_busy(&mut self) -> anyhow::Result<()> {
+        let (busy, others) = (0, 1..REPLICAS);
+        for other in others.clone() {
+            self.replicas[other].signal(Signal::Kill);
+            self.moved(other).await?;
+        }
+        self.issuer.clear_faults();
+        self.issuer.arm(Rule::once(Fault::Delay { before_ms: 0, answer_ms: BUSY_ANSWER }).times(usize::MAX));
+        let worked = self.exchanges();
+        self.force("more than one can do").await?;
+        for other in others.clone() {
+            self.replicas[other].start()?;
+        }
+        for (name, verdict) in self.settled(TAKEN_OVER_WITHIN).await? {
+            ensure!(verdict == Verdict::WentOn, "{name} among many: {verdict:?}\n{}", self.logs(std::slice::from_ref(&name)));
+        }
+        let now = self.exchanges();
+        ensure!(
+            others.clone().all(|other| now[other] > worked[other]),
+            "the others were given nothing to do: {worked:?}, {now:?}"
+        );
+        ensure!(
+            !self.replicas[busy].logs().contains(KEPT),
+            "a shard was kept because others of its objects waited for their turn"
+        );
+        Ok(())
+    }
 }
 
 struct Crowd {
@@ -291,7 +349,7 @@ impl Crowd {
         let begun = Instant::now();
         loop {
             let holders = self.holders().await?;
-            let share = |replica: &Process| holders.iter().filter(|holder| holder.starts_with(replica.pod())).count();
+            let share = |replica: &Process| holders.values().filter(|holder| holder.starts_with(replica.pod())).count();
             if self.replicas.iter().all(|replica| share(replica) == SHARDS / REPLICAS) {
                 return Ok(());
             }
@@ -305,7 +363,7 @@ impl Crowd {
         let begun = Instant::now();
         loop {
             let holders = self.holders().await?;
-            if holders.iter().all(|holder| !holder.starts_with(self.replicas[dead].pod())) {
+            if holders.values().all(|holder| !holder.starts_with(self.replicas[dead].pod())) {
                 return Ok(begun.elapsed());
             }
             ensure!(begun.elapsed() < MOVED_WITHIN, "the shards of a dead replica do not move: {holders:?}");
@@ -313,10 +371,11 @@ impl Crowd {
         }
     }
 
-    async fn holders(&self) -> anyhow::Result<Vec<String>> {
+    /// Who holds each Lease.
+    async fn holders(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let leases: Api<Lease> = Api::namespaced(world().client.clone(), &self.namespace);
         let leases = leases.list(&ListParams::default()).await.context("list Leases")?;
-        Ok(leases.into_iter().filter_map(|lease| lease.spec?.holder_identity).collect())
+        Ok(leases.into_iter().filter_map(|lease| Some((lease.name_any(), lease.spec?.holder_identity?))).collect())
     }
 
     /// How many exchanges each replica has ended so far.

@@ -94,8 +94,8 @@ async fn collect(reach: &Reach, objects: &[RefreshableToken], operator: Option<&
         match reach.offer(object).await {
             Ok(offer) => used.push(Used { about, spec: offer.spec, home, told: offer.told, generation: offer.generation }),
             Err(NoProvider::Missing) => findings.push(finding(Grade::Failed, about, "it does not exist, and tokens name it")),
-            Err(NoProvider::Unread) => {
-                findings.push(finding(Grade::Warning, about, "it may not be read here, so it was not looked at"));
+            Err(why @ NoProvider::Unread(_)) => {
+                findings.push(finding(Grade::Warning, about, format!("it was not looked at: {}", why.in_words())));
             }
         }
     }
