@@ -9,7 +9,7 @@ use refreshable_token_operator::refresh::decide::{Plan, Trigger, stalled};
 use refreshable_token_operator::refresh::schedule::{Schedule, readable, retry_delay};
 use serde::Serialize;
 
-use crate::situation::{Known, Situation};
+use crate::situation::{Known, Situation, semantics};
 use crate::time::{absolute, both, relative};
 use crate::windows;
 
@@ -45,9 +45,9 @@ impl Situation {
     }
 
     fn provider(&self) -> Line {
-        let Some(semantics) = self.semantics() else {
-            let because = "it is not there, or you may not read it".to_owned();
-            return Line { decision: "provider", value: self.provider_in_words(), because };
+        let semantics = match &self.provider {
+            Ok(provider) => semantics(provider, &self.object),
+            Err(why) => return Line { decision: "provider", value: self.provider_in_words(), because: why.in_words() },
         };
         let because = match semantics {
             Semantics::SingleUse => "each refresh token works once: claimed before it is sent, sent once",
@@ -258,7 +258,7 @@ mod tests {
     use refreshable_token_operator::api::{REFRESH_REQUESTED_ANNOTATION, RefreshableToken};
 
     use super::*;
-    use crate::situation::tests::{at, object};
+    use crate::situation::tests::{alone, at, object};
 
     fn line(lines: &[Line], decision: &str) -> (String, String) {
         let line = lines.iter().find(|line| line.decision == decision).unwrap_or_else(|| panic!("no {decision} in {lines:#?}"));
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn each_decision_is_told_with_the_input_that_made_it() {
         let refresh = "  refresh: {before: 20m, jitterPercent: 0}";
-        let lines = Situation::of(object(refresh, "  nextRefreshTime: '1970-01-01T00:40:00Z'")).explain(at(600), at(600));
+        let lines = alone(object(refresh, "  nextRefreshTime: '1970-01-01T00:40:00Z'")).explain(at(600), at(600));
         let value = |decision| line(&lines, decision).0;
         assert_eq!(value("provider"), "jfrogAccess https://art.example.com");
         assert_eq!(value("lifetime"), "1h");
@@ -283,17 +283,17 @@ mod tests {
 
     #[test]
     fn defaults_are_named_as_such_and_what_moved_the_policy_is_told() {
-        let plain = Situation::of(object("", "")).explain(at(0), at(0));
+        let plain = alone(object("", "")).explain(at(0), at(0));
         assert_eq!(line(&plain, "before").1, "default: the last third of the lifetime");
         assert!(line(&plain, "jitter").1.contains("(default): at most 10 %"));
-        let long = Situation::of(object("  refresh: {before: 5h}", "")).explain(at(0), at(0));
+        let long = alone(object("  refresh: {before: 5h}", "")).explain(at(0), at(0));
         assert!(line(&long, "before").1.contains("shortened to two thirds"), "{long:?}");
     }
 
     #[test]
     fn the_decision_is_the_operators_own_at_any_time() {
         let next = "  nextRefreshTime: '1970-01-01T00:40:00Z'";
-        let decision = |object: RefreshableToken, time| line(&Situation::of(object).explain(at(600), at(time)), "decision");
+        let decision = |object: RefreshableToken, time| line(&alone(object).explain(at(600), at(time)), "decision");
         let (value, because) = decision(object("", next), 2400);
         assert_eq!(value, "at 1970-01-01T00:40:00Z (in 30m): refresh");
         assert!(because.starts_with("the next refresh is due"), "{because}");
@@ -311,14 +311,14 @@ mod tests {
 
     #[test]
     fn why_the_next_refresh_is_when_it_is() {
-        let scheduled = Situation::of(object("  refresh: {jitterPercent: 0}", "  nextRefreshTime: '1970-01-01T00:40:00Z'"));
+        let scheduled = alone(object("  refresh: {jitterPercent: 0}", "  nextRefreshTime: '1970-01-01T00:40:00Z'"));
         assert_eq!(
             scheduled.next_in_words(at(600)),
             "1970-01-01T00:40:00Z (in 30m): 20m before the expiry, 0s earlier by jitter"
         );
-        let failed = Situation::of(object("", "  consecutiveFailures: 1\n  nextRefreshTime: '1970-01-01T00:10:05Z'"));
+        let failed = alone(object("", "  consecutiveFailures: 1\n  nextRefreshTime: '1970-01-01T00:10:05Z'"));
         assert_eq!(failed.next_in_words(at(600)), "1970-01-01T00:10:05Z (in 5s): the retry after the last failure");
-        let suspended = Situation::of(object("  suspend: true", ""));
+        let suspended = alone(object("  suspend: true", ""));
         assert_eq!(suspended.next_in_words(at(600)), "none while the object is suspended");
     }
 }

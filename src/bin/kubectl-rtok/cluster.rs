@@ -1,10 +1,6 @@
 //! All that the plug-in asks of the API server, as the user of the kubeconfig. Each request has a deadline.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
-use clap::Args;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -12,67 +8,40 @@ use k8s_openapi::api::core::v1::{Event, Pod, Secret, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
-use kube::{Api, Client, Config, Resource, ResourceExt as _};
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt as _};
 use refreshable_token_operator::api::name::is_name;
 use refreshable_token_operator::api::{
-    ClusterTokenProvider, ProviderKind, ProviderSpec, RefreshableToken, SpecDuration, TokenProvider, TokenProviderStatus,
+    ClusterTokenProvider, ProviderKind, ProviderSpec, RefreshableToken, TokenProvider, TokenProviderStatus,
 };
 use refreshable_token_operator::operator::cluster::Cluster;
 use refreshable_token_operator::operator::metrics::Metrics;
 use serde::de::DeserializeOwned;
 
+use crate::connect::{Connection, Limit, connect};
 use crate::failure::Failure;
+use crate::output::tell;
+use crate::refusal::{explain, silent};
 use crate::situation::NoProvider;
 
 /// Field manager of what the plug-in changes.
 const MANAGER: &str = "kubectl-rtok";
 
-// Where the objects are, and as whom: the flags that every verb has, as kubectl has them. No doc comment: clap would take it for
-// that of the program.
-#[derive(Args, Clone, Debug)]
-pub struct Connection {
-    /// Namespace of the objects. Default: that of the context.
-    #[arg(short, long, global = true, value_name = "NAME", value_parser = namespace, help_heading = "Connection")]
-    pub namespace: Option<String>,
-    /// All namespaces.
-    #[arg(short = 'A', long, global = true, conflicts_with = "namespace", help_heading = "Connection")]
-    pub all_namespaces: bool,
-    /// Context of the kubeconfig.
-    #[arg(long, global = true, value_name = "NAME", help_heading = "Connection")]
-    pub context: Option<String>,
-    /// Cluster of the kubeconfig.
-    #[arg(long, global = true, value_name = "NAME", help_heading = "Connection")]
-    pub cluster: Option<String>,
-    /// User of the kubeconfig.
-    #[arg(long, global = true, value_name = "NAME", help_heading = "Connection")]
-    pub user: Option<String>,
-    /// Kubeconfig file. Default: $KUBECONFIG, else ~/.kube/config, else the Pod's service account.
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
-    pub kubeconfig: Option<PathBuf>,
-    /// Whom to act as.
-    #[arg(long = "as", global = true, value_name = "USER", help_heading = "Connection")]
-    pub act_as: Option<String>,
-    /// Longest time for one request, such as 30s or 2m.
-    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = SpecDuration::parse, help_heading = "Connection")]
-    pub request_timeout: SpecDuration,
-}
-
-/// A namespace that cannot change the path of a request.
-fn namespace(text: &str) -> Result<String, &'static str> {
-    if is_name(text) && !text.contains('.') {
-        Ok(text.to_owned())
-    } else {
-        Err("a namespace is lower case letters, digits and '-', such as build")
-    }
-}
+/// What kubectl writes before a name, or takes there.
+const KINDS: [&str; 5] = [
+    "rtok",
+    "refreshabletoken",
+    "refreshabletokens",
+    "refreshabletoken.refreshabletoken.io",
+    "refreshabletokens.refreshabletoken.io",
+];
 
 /// The name of an object that cannot change the path of a request; `rtok/NAME` as kubectl writes it too.
 pub fn object_name(text: &str) -> Result<String, &'static str> {
     let name = match text.split_once('/') {
-        Some(("rtok" | "refreshabletoken" | "refreshabletokens" | "refreshabletoken.refreshabletoken.io", name)) => name,
+        Some((kind, name)) if KINDS.contains(&kind) => name,
         _ => text,
     };
     if is_name(name) {
@@ -89,7 +58,7 @@ pub struct Reach {
     pub namespace: String,
     /// All namespaces were asked for.
     pub everywhere: bool,
-    limit: Duration,
+    limit: Limit,
 }
 
 /// A token API, and what the operator says of it.
@@ -117,20 +86,29 @@ pub struct Listed {
     pub broken: Vec<InvalidObject>,
 }
 
+impl Listed {
+    /// Tells of each object that does not decode.
+    pub fn tell_broken(&self) {
+        for broken in &self.broken {
+            tell(&format!("RefreshableToken {} is left out: {BROKEN}", broken_place(broken)));
+        }
+    }
+}
+
+/// Of a stored object that does not decode.
+pub const BROKEN: &str = "the stored object does not fit the schema of this version: kubectl apply it again";
+
+/// Namespace and name of an object that does not decode.
+pub fn broken_place(broken: &InvalidObject) -> String {
+    let (namespace, name) = (broken.metadata.namespace.as_deref(), broken.metadata.name.as_deref());
+    format!("{}/{}", namespace.unwrap_or_default(), name.unwrap_or_default())
+}
+
 impl Reach {
     /// Reads the kubeconfig. Nothing is sent yet.
     pub async fn connect(connection: &Connection) -> Result<Self, Failure> {
-        // kube panics without a process-wide provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut config = config(connection).await?;
-        if let Some(user) = &connection.act_as {
-            config.auth_info.impersonate = Some(user.clone());
-        }
-        let namespace = connection.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client =
-            Client::try_from(config).map_err(|error| Failure::usage(format!("the kubeconfig cannot be used: {error}")))?;
-        let limit = connection.request_timeout.get();
-        Ok(Self { client, namespace, everywhere: connection.all_namespaces, limit })
+        let (client, namespace) = connect(connection).await?;
+        Ok(Self { client, namespace, everywhere: connection.all_namespaces, limit: connection.request_timeout })
     }
 
     /// The same, for the namespace of an object.
@@ -161,15 +139,23 @@ impl Reach {
     }
 
     /// The objects, for watching.
-    pub fn watched(&self) -> Api<RefreshableToken> {
+    pub fn watched(&self) -> Api<DeserializeGuard<RefreshableToken>> {
         self.scope()
     }
 
+    /// The events about RefreshableTokens, or about one of them, for watching.
+    pub fn watched_events(&self, name: Option<&str>) -> (Api<Event>, watcher::Config) {
+        (self.scope(), watcher::Config::default().fields(&about(name)))
+    }
+
     async fn ask<T>(&self, what: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
-        match tokio::time::timeout(self.limit, request).await {
-            Ok(answer) => answer.map_err(|error| explain(what, &error)),
-            Err(_) => Err(Failure::unreachable(format!("{what}: no answer within {} s", self.limit.as_secs()))),
-        }
+        self.within_limit(what, async { request.await.map_err(|error| explain(what, &error)) }).await
+    }
+
+    async fn within_limit<T>(&self, what: &str, request: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let Limit(Some(limit)) = self.limit else { return request.await };
+        let late = || Failure::unreachable(format!("{what}: no answer within {} s", limit.as_secs()));
+        tokio::time::timeout(limit, request).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// One object.
@@ -179,9 +165,7 @@ impl Reach {
         }
         let what = format!("RefreshableToken {}/{name}", self.namespace);
         let guard: DeserializeGuard<RefreshableToken> = self.ask(&what, self.scope().get(name)).await?;
-        guard.0.map_err(|_| {
-            Failure::refused(format!("{what}: the stored object does not fit the schema of this version: kubectl apply it again"))
-        })
+        guard.0.map_err(|_| Failure::refused(format!("{what}: {BROKEN}")))
     }
 
     /// The objects that carry these labels; all without.
@@ -225,7 +209,7 @@ impl Reach {
                 found.map(|found| found.map(|found| Offer::of(found.spec.provider, found.status, &found.metadata)))
             }
         };
-        found.map_err(|_| NoProvider::Unread)?.ok_or(NoProvider::Missing)
+        found.map_err(NoProvider::Unread)?.ok_or(NoProvider::Missing)
     }
 
     /// Merges a patch into an object.
@@ -269,8 +253,7 @@ impl Reach {
             let secret = serde_json::from_value(secret.clone()).map_err(|_| Failure::refused(what.as_str()))?;
             api.create(&params, &secret).await.map_err(|error| silent(&what, &error))
         };
-        let late = || Failure::unreachable(format!("{what}: no answer within {} s", self.limit.as_secs()));
-        tokio::time::timeout(self.limit, written).await.unwrap_or_else(|_| Err(late()))
+        self.within_limit(&what, written).await
     }
 
     /// The Pods of a namespace.
@@ -299,10 +282,8 @@ impl Reach {
 
     /// The events about RefreshableTokens, or about one of them, oldest first.
     pub async fn events(&self, name: Option<&str>) -> Result<Vec<Event>, Failure> {
-        let about = "involvedObject.kind=RefreshableToken";
-        let fields = name.map_or_else(|| about.to_owned(), |name| format!("{about},involvedObject.name={name}"));
         let api: Api<Event> = self.scope();
-        let mut events = self.ask("the list of events", api.list(&ListParams::default().fields(&fields))).await?.items;
+        let mut events = self.ask("the list of events", api.list(&ListParams::default().fields(&about(name)))).await?.items;
         events.sort_by_key(event_time);
         Ok(events)
     }
@@ -337,36 +318,10 @@ pub fn event_time(event: &Event) -> Option<DateTime<Utc>> {
     series.or(last).or(first).and_then(|seconds| DateTime::from_timestamp(seconds, 0))
 }
 
-/// The kubeconfig's word on where and as whom.
-async fn config(connection: &Connection) -> Result<Config, Failure> {
-    let options = KubeConfigOptions {
-        context: connection.context.clone(),
-        cluster: connection.cluster.clone(),
-        user: connection.user.clone(),
-    };
-    let read = match &connection.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
-    };
-    let file = match read {
-        Ok(file) => file,
-        Err(error) => {
-            let named = connection.kubeconfig.is_some()
-                || options.context.is_some()
-                || options.cluster.is_some()
-                || options.user.is_some();
-            return Config::incluster().ok().filter(|_| !named).ok_or_else(|| unusable(&error));
-        }
-    };
-    Config::from_custom_kubeconfig(file, &options).await.map_err(|error| unusable(&error))
-}
-
-/// A kubeconfig holds credentials: of a file that cannot be parsed, nothing is shown.
-fn unusable(error: &KubeconfigError) -> Failure {
-    match error {
-        KubeconfigError::Parse(_) => Failure::usage("the kubeconfig is not YAML of the right form"),
-        error => Failure::usage(format!("the kubeconfig cannot be used: {error}")),
-    }
+/// The fields that events about RefreshableTokens have, or about one of them.
+fn about(name: Option<&str>) -> String {
+    let about = "involvedObject.kind=RefreshableToken";
+    name.map_or_else(|| about.to_owned(), |name| format!("{about},involvedObject.name={name}"))
 }
 
 /// A name that came out of an object, and cannot change the path of a request.
@@ -374,56 +329,49 @@ fn checked(name: &str) -> Result<&str, Failure> {
     if is_name(name) { Ok(name) } else { Err(Failure::refused(format!("{name:?} cannot be the name of an object"))) }
 }
 
-fn explain(what: &str, error: &kube::Error) -> Failure {
-    match error {
-        kube::Error::Api(status) if status.is_not_found() && status.details.as_ref().is_none_or(|d| d.name.is_empty()) => {
-            Failure::refused(format!("{what}: the API server does not know this kind: install the CRD of the operator"))
-        }
-        kube::Error::Api(status) => Failure::refused(format!("{what}: {}", status.message)),
-        error => unreachable(what, error),
-    }
-}
-
-fn silent(what: &str, error: &kube::Error) -> Failure {
-    match error {
-        kube::Error::Api(status) => {
-            Failure::refused(format!("{what}: the API server answered {} {}", status.code, status.reason))
-        }
-        error => unreachable(what, error),
-    }
-}
-
-fn unreachable(what: &str, error: &kube::Error) -> Failure {
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        let text = inner.to_string();
-        if !reason.contains(&text) {
-            reason = format!("{reason}: {text}");
-        }
-        source = inner.source();
-    }
-    Failure::unreachable(format!("{what}: the API server cannot be reached: {reason}"))
-}
-
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use std::convert::Infallible;
+
+    use serde_json::{Value, json};
+
     use super::*;
+
+    /// An API server that answers each request, by method and path, with this status and body.
+    pub fn answering(answer: impl Fn(&str, &str) -> (u16, Value) + Clone + Send + 'static) -> Reach {
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let (code, body) = answer(request.method().as_str(), request.uri().path());
+            let answer = http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+            async move { Ok::<_, Infallible>(answer.unwrap()) }
+        });
+        Reach { client: Client::new(service, "build"), namespace: "build".to_owned(), everywhere: false, limit: Limit(None) }
+    }
+
+    /// A refusal.
+    pub fn refusal(code: u16, name: &str) -> (u16, Value) {
+        let details = json!({ "name": name });
+        (
+            code,
+            json!({ "kind": "Status", "status": "Failure", "message": format!("{name}: {code}"), "reason": "", "code": code, "details": details }),
+        )
+    }
+
+    /// An object that is called so.
+    pub fn called(name: &str) -> (u16, Value) {
+        let mut object = serde_json::to_value(crate::situation::tests::object("", "")).unwrap();
+        object["metadata"]["name"] = name.into();
+        (200, object)
+    }
 
     #[test]
     fn names_are_taken_as_kubectl_writes_them_and_none_changes_a_path() {
         assert_eq!(object_name("ci").as_deref(), Ok("ci"));
         assert_eq!(object_name("rtok/ci").as_deref(), Ok("ci"));
-        assert_eq!(object_name("refreshabletoken.refreshabletoken.io/ci").as_deref(), Ok("ci"));
+        for kind in ["refreshabletoken.refreshabletoken.io", "refreshabletokens.refreshabletoken.io"] {
+            assert_eq!(object_name(&format!("{kind}/ci")).as_deref(), Ok("ci"));
+        }
         for bad in ["../secrets/x", "pod/ci", "rtok/", "rtok/a/b", "a?b", ""] {
             assert!(object_name(bad).is_err(), "{bad}");
         }
-        assert!(namespace("a.b").is_err() && namespace("build").is_ok());
-    }
-
-    #[test]
-    fn a_kubeconfig_that_cannot_be_parsed_is_not_shown() {
-        let error = Kubeconfig::from_yaml("users: [{name: a, user: {token: canary-of-the-kubeconfig\n").unwrap_err();
-        assert!(!unusable(&error).message.contains("canary"));
     }
 }

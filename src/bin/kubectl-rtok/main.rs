@@ -3,7 +3,8 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `verbs/` | one file per verb |
-//! | `cluster` | all that is asked of the API server |
+//! | `connect`, `cluster`, `refusal` | flags and kubeconfig, all that is asked of the API server, what it refuses in words |
+//! | `watching` | what watches of it show |
 //! | `output`, `time` | tables, YAML and JSON, times for people |
 //! | `situation`, `because`, `outage`, `usage`, `advice` | pure: what the operator would do and why, what an outage would do, who uses a Secret, what to do |
 //! | `manifest`, `made_up` | files of manifests, tokens that nobody gave |
@@ -13,23 +14,27 @@
 mod advice;
 mod because;
 mod cluster;
+mod connect;
 mod failure;
 mod made_up;
 mod manifest;
 mod outage;
 mod output;
+mod refusal;
 mod situation;
 mod targets;
 mod time;
 mod usage;
 mod verbs;
+mod watching;
 mod windows;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use cluster::{Connection, Reach};
+use cluster::Reach;
+use connect::Connection;
 use failure::{Failure, Verdict};
 use output::{Paint, on_terminal, tell};
 
@@ -42,9 +47,6 @@ use output::{Paint, on_terminal, tell};
 struct Arguments {
     #[command(flatten)]
     connection: Connection,
-    /// Any value but the empty one: no colours (no-color.org).
-    #[arg(long, env = "NO_COLOR", hide = true, global = true, default_value = "")]
-    no_color: std::ffi::OsString,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -105,7 +107,9 @@ impl Session {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let paint = Paint(on_terminal() && arguments.no_color.is_empty());
+    // Any value but the empty one: no colours (no-color.org).
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let paint = Paint(on_terminal() && !plain);
     let session = Session { connection: arguments.connection, paint };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -118,7 +122,7 @@ fn main() -> ExitCode {
         Ok(verdict) => verdict.into(),
         Err(failure) => {
             tell(&format!("error: {}", failure.message));
-            failure.exit_code()
+            failure.kind.exit_code()
         }
     }
 }
@@ -138,10 +142,10 @@ async fn run(verb: Verb, session: &Session) -> Result<Verdict, Failure> {
         Verb::Doctor(verb) => verb.run(session).await,
         Verb::Validate(verb) => verb.run(session),
         Verb::Render(verb) => verb.run(session),
-        Verb::Init(verb) => verb.run(),
-        Verb::Completion(verb) => Ok(verb.run()),
+        Verb::Init(verb) => verb.run(session),
+        Verb::Completion(verb) => verb.run(),
         Verb::Version(verb) => verb.run(session).await,
-        Verb::Complete(verb) => Ok(verb.run().await),
+        Verb::Complete(verb) => verb.run(),
     }
 }
 

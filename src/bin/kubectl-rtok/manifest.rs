@@ -1,224 +1,277 @@
-//! Files of manifests: the RefreshableTokens in them, and what is wrong with them, without a cluster. Pure but for the reading.
+//! Files of manifests: the objects of the operator's kinds in them, and what is wrong with them, without a cluster. Pure but for the
+//! reading.
 
-use std::io::Read as _;
+mod shape;
+
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
+use std::sync::LazyLock;
 
-use refreshable_token_operator::api::{self, RefreshableToken, validate};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use refreshable_token_operator::api::{
+    self, AllowedNamespaces, ClusterTokenProvider, Limits, ProviderKind, ProviderSpec, RefreshableToken, TokenProvider, validate,
+    validate_provider, validate_with,
+};
+use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use crate::connect;
 use crate::failure::Failure;
+use crate::output::printable;
+use shape::shape;
 
 /// Largest file that is read. Our choice: larger ones cannot be meant.
 const LARGEST: u64 = 16 * 1024 * 1024;
+/// Most documents and values of a file. Our choice: more than what fits a cluster, and little enough for this machine.
+const MOST_DOCUMENTS: usize = 100_000;
+const MOST_VALUES: usize = 2_000_000;
 
 /// One document of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Document {
     /// A RefreshableToken that is valid.
     Valid(Box<RefreshableToken>),
-    /// A RefreshableToken that is not: its name and each mistake.
+    /// A provider that is valid: its kind and name.
+    Provider(String),
+    /// An object of one of these kinds that is not: its kind and name, and each mistake.
     Invalid(String, Vec<String>),
     /// Something else: its kind and name.
     Other(String),
 }
 
-/// The text of a file; of standard input for `-`.
-pub fn read(path: &Path) -> Result<String, Failure> {
-    let wrong = |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
-    let mut text = String::new();
-    if path == Path::new("-") {
-        std::io::stdin().take(LARGEST).read_to_string(&mut text).map_err(wrong)?;
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_string(&mut text)).map_err(wrong)?;
-    }
-    Ok(text)
+/// A kind of the operator.
+struct Kind {
+    name: String,
+    /// As in `apiVersion`.
+    version: String,
+    namespaced: bool,
+    /// The schema of its spec.
+    spec: Value,
 }
 
-/// The documents of a file. An error tells the line only: the file may hold a Secret too.
-pub fn documents(text: &str) -> Result<Vec<Document>, Failure> {
-    let values: Result<Vec<Value>, _> = serde_saphyr::from_multiple(text);
+/// The operator's kinds.
+static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
+    let kind = |crd| {
+        let crd = serde_json::to_value(crd).unwrap_or_default();
+        let text = |pointer: &str| crd.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Kind {
+            name: text("/spec/names/kind"),
+            version: format!("{}/{}", api::GROUP, text("/spec/versions/0/name")),
+            namespaced: text("/spec/scope") == "Namespaced",
+            spec: crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").cloned().unwrap_or_default(),
+        }
+    };
+    api::crds().into_iter().map(kind).collect()
+});
+
+/// The schema of metadata.
+static METADATA: LazyLock<Value> = LazyLock::new(|| {
+    let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<ObjectMeta>().to_value()
+});
+
+/// The text of a file; of standard input for `-`.
+pub fn read(path: &Path) -> Result<String, Failure> {
+    let wrong = |what: String| Failure::usage(format!("{} {what}", path.display()));
+    let mut bytes = Vec::new();
+    let mut all = |file: &mut dyn Read| file.take(LARGEST + 1).read_to_end(&mut bytes);
+    let size = if path == Path::new("-") {
+        all(&mut std::io::stdin())
+    } else {
+        std::fs::File::open(path).and_then(|mut file| all(&mut file))
+    };
+    let size = size.map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    if u64::try_from(size).is_ok_and(|size| size > LARGEST) {
+        return Err(wrong("is larger than 16 MiB, which no manifest is".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text".to_owned()))
+}
+
+/// The objects of a file, those in lists too, with `namespace` where they name none. An error tells the line only: the file may hold a
+/// Secret too.
+pub fn objects(text: &str, namespace: Option<&str>) -> Result<Vec<Value>, Failure> {
+    let budget = serde_saphyr::budget!(max_documents: MOST_DOCUMENTS, max_nodes: MOST_VALUES, max_events: 4 * MOST_VALUES);
+    let values: Result<Vec<Value>, _> = serde_saphyr::from_multiple_with_options(text, serde_saphyr::options!(budget: budget));
     let values = values.map_err(|error| {
         let line = error.location().map(|location| format!(", line {}, column {}", location.line(), location.column()));
-        Failure::usage(format!("this is not YAML{}", line.unwrap_or_default()))
+        Failure::usage(format!("{}{}", wrong(&error), line.unwrap_or_default()))
     })?;
-    Ok(values.into_iter().flat_map(items).filter(|value| !value.is_null()).map(document).collect())
+    let mut objects: Vec<Value> = values.into_iter().flat_map(items).filter(|value| !value.is_null()).collect();
+    for object in &mut objects {
+        let namespaced = known(object).is_none_or(|kind| kind.namespaced);
+        let metadata = object.get_mut("metadata").and_then(Value::as_object_mut).filter(|_| namespaced);
+        if let (Some(metadata), Some(namespace)) = (metadata, namespace) {
+            metadata.entry("namespace").or_insert_with(|| namespace.into());
+        }
+    }
+    Ok(objects)
+}
+
+/// The kind of mistake, without a word of the text.
+fn wrong(error: &serde_saphyr::Error) -> &'static str {
+    match error.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { .. } => "a mapping has the same key twice",
+        serde_saphyr::Error::Budget { .. } => "this is more YAML than is read: split the file",
+        _ => "this is not YAML",
+    }
 }
 
 /// The items of a List, or the value itself.
 fn items(value: Value) -> Vec<Value> {
-    match value.get("kind").and_then(Value::as_str) {
-        Some("List" | "RefreshableTokenList") => value.get("items").and_then(Value::as_array).cloned().unwrap_or_default(),
-        _ => vec![value],
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if kind == "List" || KINDS.iter().any(|known| kind.strip_suffix("List") == Some(known.name.as_str())) {
+        return value.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
     }
+    vec![value]
 }
 
-fn document(value: Value) -> Document {
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (kind, name, version) = (text("/kind"), text("/metadata/name"), text("/apiVersion"));
-    let group = version.split('/').next().unwrap_or_default();
-    if kind != "RefreshableToken" || group != api::GROUP {
-        return Document::Other(format!("{kind} {name}").trim().to_owned());
-    }
-    let mistakes = mistakes(&value);
-    match serde_json::from_value::<RefreshableToken>(value) {
-        Ok(object) if mistakes.is_empty() => Document::Valid(Box::new(object)),
-        _ => Document::Invalid(name, mistakes),
-    }
+/// The documents of a file, each token with its provider where that is in the file too.
+pub fn documents(text: &str, namespace: Option<&str>) -> Result<Vec<Document>, Failure> {
+    let objects = objects(text, namespace)?;
+    let providers = Providers::of(&objects);
+    Ok(objects.into_iter().map(|object| document(object, &providers)).collect())
 }
 
-/// Everything that is wrong with a RefreshableToken, field by field.
-fn mistakes(value: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    let crd = serde_json::to_value(api::crd()).unwrap_or_default();
-    let version = crd.pointer("/spec/versions/0").cloned().unwrap_or_default();
-    let served = format!("{}/{}", api::GROUP, version.get("name").and_then(Value::as_str).unwrap_or_default());
-    if value.get("apiVersion").and_then(Value::as_str) != Some(&served) {
-        found.push(format!("apiVersion: must be {served}"));
-    }
-    let name = value.pointer("/metadata/name").and_then(Value::as_str);
-    if !name.is_some_and(api::name::is_name) {
-        found.push("metadata.name: must be a lower case RFC 1123 subdomain of at most 253 characters".to_owned());
-    }
-    for key in value.as_object().into_iter().flat_map(serde_json::Map::keys) {
-        if !["apiVersion", "kind", "metadata", "spec", "status"].contains(&key.as_str()) {
-            found.push(format!("{key}: there is no such field"));
+/// A provider that objects can name.
+struct Shared {
+    spec: ProviderSpec,
+    allowed: Option<AllowedNamespaces>,
+}
+
+/// The providers of some files, by kind, namespace and name.
+#[derive(Default)]
+pub struct Providers(BTreeMap<(ProviderKind, Option<String>, String), Shared>);
+
+impl Providers {
+    /// Those among some objects.
+    pub fn of<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Self {
+        let mut found = BTreeMap::new();
+        for object in objects {
+            let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).map(str::to_owned);
+            let Some(name) = object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned) else { continue };
+            match known(object).map(|kind| kind.name.as_str()) {
+                Some("TokenProvider") => {
+                    let provider = serde_json::from_value::<TokenProvider>(object.clone()).ok();
+                    let shared = provider.map(|provider| Shared { spec: provider.spec.provider, allowed: None });
+                    found.extend(shared.map(|shared| ((ProviderKind::TokenProvider, namespace, name), shared)));
+                }
+                Some("ClusterTokenProvider") => {
+                    let provider = serde_json::from_value::<ClusterTokenProvider>(object.clone()).ok();
+                    let shared = provider
+                        .map(|provider| Shared { spec: provider.spec.provider, allowed: Some(provider.spec.allowed_namespaces) });
+                    found.extend(shared.map(|shared| ((ProviderKind::ClusterTokenProvider, None, name), shared)));
+                }
+                _ => {}
+            }
         }
+        Self(found)
     }
-    let schema = version.pointer("/schema/openAPIV3Schema/properties/spec").cloned().unwrap_or_default();
-    match value.get("spec") {
-        Some(spec) => shape(spec, &schema, "spec", &mut found),
-        None => found.push("spec: is required".to_owned()),
+
+    /// The provider that an object names, if it is among them.
+    fn named(&self, object: &RefreshableToken) -> Option<&Shared> {
+        let reference = object.spec.provider_ref.as_ref()?;
+        let namespace = match reference.kind() {
+            ProviderKind::TokenProvider => object.metadata.namespace.clone(),
+            ProviderKind::ClusterTokenProvider => None,
+        };
+        self.0.get(&(reference.kind(), namespace, reference.name.clone()))
     }
-    if !found.is_empty() {
-        return found;
-    }
-    match serde_json::from_value::<RefreshableToken>(value.clone()) {
-        Ok(object) => found.extend(validate(name.unwrap_or_default(), &object.spec).err().map(|invalid| invalid.to_string())),
+}
+
+/// The kind of an object, if it is one of the operator's. Whoever leaves the version out means it too.
+fn known(value: &Value) -> Option<&'static Kind> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+    let version = text("apiVersion");
+    let ours = version.is_empty() || version.split('/').next() == Some(api::GROUP);
+    KINDS.iter().find(|kind| ours && kind.name == text("kind"))
+}
+
+/// What an object is, and everything that is wrong with it.
+pub fn document(value: Value, providers: &Providers) -> Document {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let named = printable(format!("{} {}", text("/kind"), text("/metadata/name")).trim());
+    let Some(kind) = known(&value) else { return Document::Other(named) };
+    let mut mistakes = kind.mistakes(&value);
+    let mut token = None;
+    if mistakes.is_empty() {
+        let checked = match kind.name.as_str() {
+            "TokenProvider" => serde_json::from_value(value)
+                .map(|provider: TokenProvider| of_provider(&provider.spec.provider, provider.spec.limits, None)),
+            "ClusterTokenProvider" => serde_json::from_value(value).map(|provider: ClusterTokenProvider| {
+                of_provider(&provider.spec.provider, provider.spec.limits, Some(&provider.spec.allowed_namespaces))
+            }),
+            _ => serde_json::from_value(value).map(|object: RefreshableToken| {
+                let mistake = of_token(&object, providers);
+                token = Some(Box::new(object));
+                mistake
+            }),
+        };
         // Such as a duration of the wrong form. serde repeats the value, which is no secret in a field of this kind.
-        Err(error) => found.push(format!("spec: {error}")),
+        mistakes.extend(checked.unwrap_or_else(|error| Some(format!("spec: {error}"))));
     }
-    found
+    match token {
+        _ if !mistakes.is_empty() => Document::Invalid(named, mistakes.iter().map(|mistake| printable(mistake)).collect()),
+        Some(token) => Document::Valid(token),
+        None => Document::Provider(named),
+    }
 }
 
-/// What the structural schema of the CRD refuses, and unknown fields, which an API server drops or refuses.
-fn shape(value: &Value, schema: &Value, path: &str, found: &mut Vec<String>) {
-    if value.is_null() {
-        return;
-    }
-    let type_ = schema.get("type").and_then(Value::as_str).unwrap_or_default();
-    let fits = match type_ {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_i64() || value.is_u64(),
-        _ => true,
-    };
-    if !fits {
-        found.push(format!("{path}: must be of type {type_}"));
-        return;
-    }
-    let words: Vec<&Value> =
-        schema.get("enum").and_then(Value::as_array).into_iter().flatten().filter(|word| !word.is_null()).collect();
-    if !words.is_empty() && !words.contains(&value) {
-        let words: Vec<&str> = words.into_iter().filter_map(Value::as_str).collect();
-        found.push(format!("{path}: must be one of {}", words.join(", ")));
-    }
-    for required in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-        if value.get(required).is_none_or(Value::is_null) {
-            found.push(format!("{path}.{required}: is required"));
+impl Kind {
+    /// What the schemas refuse, field by field.
+    fn mistakes(&self, value: &Value) -> Vec<String> {
+        let mut found = Vec::new();
+        if value.get("apiVersion").and_then(Value::as_str) != Some(&self.version) {
+            found.push(format!("apiVersion: must be {}", self.version));
         }
-    }
-    let properties = schema.get("properties").and_then(Value::as_object);
-    let free = schema.get("additionalProperties");
-    for (key, inner) in value.as_object().into_iter().flatten() {
-        let path = format!("{path}.{key}");
-        match (properties.and_then(|properties| properties.get(key)), free) {
-            (Some(schema), _) | (None, Some(schema)) => shape(inner, schema, &path, found),
-            (None, None) if properties.is_some() => found.push(format!("{path}: there is no such field")),
-            (None, None) => {}
+        let name = value.pointer("/metadata/name").and_then(Value::as_str);
+        if !name.is_some_and(api::name::is_name) {
+            found.push("metadata.name: must be a lower case RFC 1123 subdomain of at most 253 characters".to_owned());
         }
-    }
-    let items = schema.get("items").cloned().unwrap_or_default();
-    for (at, inner) in value.as_array().into_iter().flatten().enumerate() {
-        shape(inner, &items, &format!("{path}[{at}]"), found);
-    }
-    for rule in schema.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten() {
-        // The one kind of rule that decoding would hide behind an error of its own: exactly one of some keys (src/api/schema.rs).
-        let text = rule.get("rule").and_then(Value::as_str).unwrap_or_default();
-        let Some(keys) = text.strip_prefix('[').and_then(|text| text.strip_suffix("].exists_one(x, x)")) else { continue };
-        let keys = keys.split("has(self.").skip(1).filter_map(|rest| rest.split(')').next());
-        let there = keys.filter(|key| value.get(key).is_some_and(|value| !value.is_null())).count();
-        if there != 1 {
-            let what = rule.get("message").and_then(Value::as_str).unwrap_or("must have exactly one key");
-            found.push(format!("{path}: {what}"));
+        let namespace = value.pointer("/metadata/namespace").and_then(Value::as_str);
+        if namespace.is_some_and(|namespace| connect::namespace(namespace).is_err()) {
+            found.push("metadata.namespace: must be lower case letters, digits and '-', at most 63 characters".to_owned());
         }
+        shape(value.get("metadata").unwrap_or(&Value::Null), &METADATA, "metadata", &mut found);
+        for key in value.as_object().into_iter().flat_map(serde_json::Map::keys) {
+            if !["apiVersion", "kind", "metadata", "spec", "status"].contains(&key.as_str()) {
+                found.push(format!("{key}: there is no such field"));
+            }
+        }
+        match value.get("spec") {
+            Some(spec) => shape(spec, &self.spec, "spec", &mut found),
+            None => found.push("spec: is required".to_owned()),
+        }
+        found
     }
+}
+
+/// The rules of a token, by itself and with its provider.
+fn of_token(object: &RefreshableToken, providers: &Providers) -> Option<String> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let shared = providers.named(object);
+    let joined = || shared.map_or(Ok(()), |shared| validate_with(name, &object.spec, &shared.spec));
+    if let Err(invalid) = validate(name, &object.spec).and_then(|()| joined()) {
+        return Some(invalid.to_string());
+    }
+    let namespace = object.metadata.namespace.as_deref()?;
+    let allowed = shared?.allowed.as_ref()?.by_name(namespace);
+    let provider = &object.spec.provider_ref.as_ref()?.name;
+    (allowed == Some(false))
+        .then(|| format!("spec.providerRef: ClusterTokenProvider {provider} does not allow namespace {namespace}"))
+}
+
+/// The rules of a provider that objects share.
+fn of_provider(spec: &ProviderSpec, limits: Option<Limits>, allowed: Option<&AllowedNamespaces>) -> Option<String> {
+    if let Err(invalid) = validate_provider(spec) {
+        return Some(invalid.to_string());
+    }
+    if limits.is_some_and(|limits| limits.max_concurrent.is_none() && limits.requests_per_minute.is_none()) {
+        return Some("spec.limits: must have maxConcurrent or requestsPerMinute".to_owned());
+    }
+    let nobody = allowed.is_some_and(|allowed| allowed.names.is_empty() && allowed.match_labels.is_none());
+    nobody.then(|| "spec.allowedNamespaces: must have names or matchLabels (matchLabels: {} allows every namespace)".to_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = "apiVersion: refreshabletoken.io/v1alpha1
-kind: RefreshableToken
-metadata: {name: ci}
-spec:
-  provider: {jfrogAccess: {url: 'https://art.example.com'}}
-  credential: {seedSecretRef: {name: ci-seed}}
-  outputs: [{secretName: ci-token, opaque: {}}]
-";
-
-    fn wrong(from: &str, to: &str) -> Vec<String> {
-        assert!(GOOD.contains(from), "{from}");
-        match documents(&GOOD.replace(from, to)).unwrap().as_slice() {
-            [Document::Invalid(_, mistakes)] => mistakes.clone(),
-            other => panic!("{to}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn good_ones_pass_and_other_kinds_are_named() {
-        let text = format!("{GOOD}---\nkind: Secret\nmetadata: {{name: s}}\n---\n");
-        let documents = documents(&text).unwrap();
-        assert!(matches!(&documents[0], Document::Valid(object) if object.metadata.name.as_deref() == Some("ci")));
-        assert_eq!(documents[1..], [Document::Other("Secret s".to_owned())]);
-    }
-
-    #[test]
-    fn each_mistake_is_named_by_its_field() {
-        let rows = [
-            ("opaque: {}", "opaque: {accessTokenKye: x}", "spec.outputs[0].opaque.accessTokenKye: there is no such field"),
-            ("opaque: {}", "opaque: {}, basicAuth: {username: a}", "spec.outputs[0]: must have exactly one of"),
-            ("opaque: {}", "opaque: []", "spec.outputs[0].opaque: must be of type object"),
-            ("secretName: ci-token, ", "", "spec.outputs[0].secretName: is required"),
-            ("{name: ci-seed}", "{name: Bad_Name}", "spec.credential.seedSecretRef.name: must be a lower case"),
-            (
-                "{url: 'https://art.example.com'}",
-                "{url: 'art.example.com'}",
-                "spec.provider.jfrogAccess.url: must be an absolute URL",
-            ),
-            ("metadata: {name: ci}", "metadata: {name: CI}", "metadata.name: must be"),
-            ("v1alpha1", "v1", "apiVersion: must be refreshabletoken.io/v1alpha1"),
-            ("spec:\n", "deletionPolicy: Revoke\nspec:\n", "deletionPolicy: there is no such field"),
-            ("spec:\n", "spec:\n  deletionPolicy: Forget\n", "spec.deletionPolicy: must be one of"),
-            ("spec:\n", "spec:\n  refresh: {before: soon}\n", "spec: "),
-            ("spec:\n", "spec:\n  refresh: {before: 1m, beforePercent: 3}\n", "spec.refresh: set before or beforePercent"),
-            (
-                "provider: {",
-                "provider: {elasticCloudEnterprise: {url: 'https://e.example.com'}, ",
-                "spec.provider: must have exactly one of",
-            ),
-        ];
-        for (from, to, expected) in rows {
-            let mistakes = wrong(from, to);
-            assert!(mistakes.iter().any(|mistake| mistake.starts_with(expected)), "{to}: {mistakes:?}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_no_yaml_is_not_shown() {
-        let error = documents("kind: Secret\nstringData: {access_token: canary-of-a-file\n").unwrap_err();
-        assert!(error.message.starts_with("this is not YAML, line ") && !error.message.contains("canary"), "{error:?}");
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use refreshable_token_operator::provider::Semantics;
 use refreshable_token_operator::refresh::decide::stalled;
 use refreshable_token_operator::refresh::schedule::{retry_delay, schedule};
 
-use crate::situation::Situation;
+use crate::situation::scheduled;
 use crate::time::{absolute, span};
 
 /// Most retries that are played. Our choice: with the default delays three months of failing.
@@ -102,17 +102,16 @@ struct Moment {
     due: DateTime<Utc>,
 }
 
-/// What an outage does to the token of `object`. Every refresh before it is taken to succeed, and to bring tokens that live as long as
-/// the newest one.
-pub fn fate(object: &RefreshableToken, outage: Outage) -> Fate {
+/// What an outage does to the token of `object`, with what its token API promises; none: it is not known. Every refresh before it is
+/// taken to succeed, and to bring tokens that live as long as the newest one.
+pub fn fate(object: &RefreshableToken, semantics: Option<Semantics>, outage: Outage) -> Fate {
     let status = object.status.clone().unwrap_or_default();
     let Some(token) = &status.token else { return Fate::Idle { why: "no token has been obtained yet".to_owned(), ends: None } };
     let ends = token.expiration_time;
     if object.spec.suspended() {
         return Fate::Idle { why: "suspended".to_owned(), ends };
     }
-    let situation = Situation::of(object.clone());
-    let (Some(issued), Some(scheduled)) = (token.issued_time, situation.schedule(outage.from)) else {
+    let (Some(issued), Some(scheduled)) = (token.issued_time, scheduled(object, outage.from)) else {
         return Fate::Idle { why: "the token's issue is not known".to_owned(), ends };
     };
     let planned = status.next_refresh_time;
@@ -128,8 +127,7 @@ pub fn fate(object: &RefreshableToken, outage: Outage) -> Fate {
     let policy = object.spec.refresh();
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     let then = roll(now, outage.from, &policy, uid);
-    // Of an API that is not known, the least forgiving is expected.
-    through(then, outage, &policy, situation.semantics().unwrap_or(Semantics::SingleUse))
+    through(then, outage, &policy, semantics)
 }
 
 /// The token as it is at `until`, with every refresh before that having succeeded.
@@ -162,7 +160,7 @@ fn roll(mut now: Moment, until: DateTime<Utc>, policy: &RefreshSpec, uid: &str) 
 }
 
 /// The refresh that falls into the outage, with its retries.
-fn through(token: Moment, outage: Outage, policy: &RefreshSpec, semantics: Semantics) -> Fate {
+fn through(token: Moment, outage: Outage, policy: &RefreshSpec, semantics: Option<Semantics>) -> Fate {
     let end = outage.from + TimeDelta::from_std(outage.length).unwrap_or(TimeDelta::zero());
     if token.due >= end {
         return Fate::Untouched { next: token.due };
@@ -182,10 +180,17 @@ fn through(token: Moment, outage: Outage, policy: &RefreshSpec, semantics: Seman
     match token.expiration {
         None => Fate::Survives { retry, spare: None },
         Some(expiration) if expiration > retry => Fate::Survives { retry, spare: (expiration - retry).to_std().ok() },
-        Some(expiration) if semantics == Semantics::RenewsItself => {
-            Fate::Lost { from: expiration, why: "a token that renews itself cannot do so once it has ended" }
-        }
-        Some(expiration) => Fate::Gap { from: expiration, until: retry },
+        Some(expiration) => match semantics {
+            Some(Semantics::RenewsItself) => {
+                Fate::Lost { from: expiration, why: "a token that renews itself cannot do so once it has ended" }
+            }
+            // The least forgiving is expected.
+            None => Fate::Lost {
+                from: expiration,
+                why: "its token API is not known, and may give no other for a token that has ended",
+            },
+            Some(_) => Fate::Gap { from: expiration, until: retry },
+        },
     }
 }
 
@@ -194,6 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::situation::semantics;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(seconds, 0).unwrap()
@@ -219,7 +225,8 @@ spec:
     const PLAIN: &str = "status:\n  nextRefreshTime: '1970-01-01T00:40:00Z'";
 
     fn of(object: &RefreshableToken, from: i64, minutes: u64) -> Fate {
-        fate(object, Outage { from: at(from), length: Duration::from_secs(60 * minutes) })
+        let semantics = object.spec.provider.as_ref().map(|provider| semantics(provider, object));
+        fate(object, semantics, Outage { from: at(from), length: Duration::from_secs(60 * minutes) })
     }
 
     #[test]
@@ -249,6 +256,11 @@ spec:
     fn what_cannot_come_back_is_lost() {
         let renewing = of(&object(ECE, PLAIN), 0, 120);
         assert!(matches!(renewing, Fate::Lost { from, .. } if from == at(3600)), "{renewing:?}");
+        // Nobody may read the provider that it names, which can be such a one.
+        let mut unknown = object(ACCESS, PLAIN);
+        unknown.spec.provider = None;
+        assert!(matches!(of(&unknown, 0, 120), Fate::Lost { from, .. } if from == at(3600)));
+        assert!(of(&unknown, 0, 50).survives());
         let mut ending = object(ACCESS, PLAIN);
         ending.status.as_mut().unwrap().token.as_mut().unwrap().refresh_token_expiration_time = Some(at(4000));
         assert!(matches!(of(&ending, 0, 120), Fate::Lost { from, .. } if from == at(4000)));

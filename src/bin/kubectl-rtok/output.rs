@@ -1,6 +1,6 @@
 //! What is printed: tables, colours, YAML and JSON. Data goes to standard output, everything else to standard error.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write};
 
 use clap::ValueEnum;
 use refreshable_token_operator::api::RefreshableToken;
@@ -22,6 +22,16 @@ pub enum Format {
     Yaml,
     /// Only names, as kubectl takes them.
     Name,
+}
+
+impl Format {
+    /// Whether it has no place for a word to people.
+    pub fn is_data(self) -> bool {
+        match self {
+            Self::Json | Self::Yaml | Self::Name => true,
+            Self::Table | Self::Wide => false,
+        }
+    }
 }
 
 /// A colour of the terminal.
@@ -72,7 +82,7 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 /// The text without control characters: what others wrote into an object must not move the cursor.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -126,15 +136,41 @@ impl Table {
     }
 }
 
-/// Prints data. Whoever reads may have gone (`| head`): that is no error of ours.
-pub fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+/// Whether somebody still reads what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Or may still do.
+    There,
+    /// No more, as after `| head`.
+    Gone,
 }
 
-/// Tells people something beside the data.
+/// Prints data. Whoever reads may have gone: that is no error of ours, and what a verb does beside printing goes on.
+pub fn print(text: &str) -> Result<(), Failure> {
+    print_for(text).map(|_| ())
+}
+
+/// Prints data, and tells whether that is of any use.
+pub fn print_for(text: &str) -> Result<Reader, Failure> {
+    write(&mut std::io::stdout().lock(), text)
+}
+
+fn write(out: &mut impl Write, text: &str) -> Result<Reader, Failure> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(Failure::refused(format!("standard output cannot be written: {error}"))),
+    }
+}
+
+/// Prints one line of data, whatever somebody wrote into it.
+pub fn line(text: &str) -> Result<(), Failure> {
+    print(&format!("{}\n", printable(text)))
+}
+
+/// Tells people one line beside the data.
 pub fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(text));
 }
 
 /// Whether a person looks at standard output.
@@ -200,6 +236,23 @@ mod tests {
         let mut table = Table::new(&["MESSAGE"]);
         table.row(vec!["a\u{1b}[2Jb\nc".into()]);
         assert_eq!(table.text(Paint(false), "", true), "a [2Jb c\n");
+    }
+
+    #[test]
+    fn what_cannot_be_printed_is_an_error_unless_nobody_reads_it() {
+        struct Broken(ErrorKind);
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        assert_eq!(write(&mut Vec::new(), "a"), Ok(Reader::There));
+        assert_eq!(write(&mut Broken(ErrorKind::BrokenPipe), "a"), Ok(Reader::Gone));
+        let full = write(&mut Broken(ErrorKind::StorageFull), "a").unwrap_err();
+        assert!(full.message.starts_with("standard output cannot be written: "), "{full:?}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use refreshable_token_operator::refresh::output::{ObjectName, render};
 use refreshable_token_operator::refresh::schedule::{Schedule, schedule};
 use refreshable_token_operator::token::{FingerprintKey, HeldTokens};
 
+use crate::failure::{Failure, Kind};
 use crate::made_up;
 
 /// An object, and what is known of its provider and its Secrets.
@@ -34,8 +35,19 @@ pub struct Situation {
 pub enum NoProvider {
     /// It is not there.
     Missing,
-    /// It was not looked for, or may not be read.
-    Unread,
+    /// It could not be read, for this reason.
+    Unread(Failure),
+}
+
+impl NoProvider {
+    /// In words.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Missing => "it does not exist".to_owned(),
+            Self::Unread(failure) if failure.kind == Kind::Forbidden => "you may not read it".to_owned(),
+            Self::Unread(failure) => failure.message.clone(),
+        }
+    }
 }
 
 /// An output Secret as the operator sees it.
@@ -64,6 +76,17 @@ fn owner(object: &RefreshableToken) -> Owner {
     Owner { namespace, name: object.name_any(), uid }
 }
 
+/// What the token API promises about a token of the object that was presented.
+pub fn semantics(provider: &ProviderSpec, object: &RefreshableToken) -> Semantics {
+    Provider::new(provider.clone(), object.spec.request()).semantics()
+}
+
+/// When the newest token of an object is refreshed by the schedule alone, as it looks at `now`; none while there is no token.
+pub fn scheduled(object: &RefreshableToken, now: DateTime<Utc>) -> Option<Schedule> {
+    let token = object.status.as_ref()?.token.as_ref()?;
+    Some(schedule(&object.spec.refresh(), token.issued_time?, token.expiration_time, &object.uid().unwrap_or_default(), now))
+}
+
 /// What could be found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known<T> {
@@ -76,9 +99,8 @@ pub enum Known<T> {
 }
 
 impl Situation {
-    /// The object by itself: its Secrets are taken for what the status says.
-    pub fn of(object: RefreshableToken) -> Self {
-        let provider = object.spec.provider.clone().ok_or(NoProvider::Unread);
+    /// The object with its provider: its Secrets are taken for what the status says.
+    pub fn of(object: RefreshableToken, provider: Result<ProviderSpec, NoProvider>) -> Self {
         Self { object, provider, seed: Known::Unread, outputs: Known::Unread }
     }
 
@@ -89,12 +111,6 @@ impl Situation {
 
     fn uid(&self) -> String {
         self.object.uid().unwrap_or_default()
-    }
-
-    /// What the token API promises about a token that was presented; none while the API is not known.
-    pub fn semantics(&self) -> Option<Semantics> {
-        let provider = self.provider.clone().ok()?;
-        Some(Provider::new(provider, self.object.spec.request()).semantics())
     }
 
     /// The token API in a few words.
@@ -110,8 +126,7 @@ impl Situation {
 
     /// When the newest token is refreshed by the schedule alone, as it looks at `now`; none while there is no token.
     pub fn schedule(&self, now: DateTime<Utc>) -> Option<Schedule> {
-        let token = self.status().token?;
-        Some(schedule(&self.object.spec.refresh(), token.issued_time?, token.expiration_time, &self.uid(), now))
+        scheduled(&self.object, now)
     }
 
     /// What the operator's decision at `time` would be, were all else as it is now.
@@ -130,6 +145,11 @@ impl Situation {
             (Known::Missing, _) | (Known::Unread, None) => SeedView::NotSeen,
         };
         // An attempt that the operator has already looked at; a newer one says so in its state.
+        let unread = self
+            .provider
+            .as_ref()
+            .err()
+            .map(|why| format!("nothing can be said: the provider of providerRef: {}", why.in_words()));
         let memory = Memory { looked_at: status.attempt.as_ref().map(|attempt| attempt.id.clone()), ..Memory::default() };
         let facts = Facts {
             name: &name,
@@ -144,10 +164,9 @@ impl Situation {
                     reason: Reason::ProviderMissing,
                     message: "the provider of providerRef does not exist: create it, or name another",
                 },
-                Err(NoProvider::Unread) => ProviderView::Unusable {
-                    reason: Reason::ProviderMissing,
-                    message: "you may not read the provider of providerRef, so that nothing can be said",
-                },
+                Err(NoProvider::Unread(_)) => {
+                    ProviderView::Unusable { reason: Reason::ProviderMissing, message: unread.as_deref().unwrap_or_default() }
+                }
             },
             status: &status,
             rival: None,
@@ -238,10 +257,16 @@ status:
         serde_saphyr::from_str(&text).unwrap()
     }
 
+    /// An object with its own provider.
+    pub fn alone(object: RefreshableToken) -> Situation {
+        let provider = object.spec.provider.clone().ok_or(NoProvider::Missing);
+        Situation::of(object, provider)
+    }
+
     #[test]
     fn what_the_secrets_show_goes_into_the_decision() {
         let next = "  nextRefreshTime: '1970-01-01T00:40:00Z'";
-        let plan = |seed, outputs| Situation { seed, outputs, ..Situation::of(object("", next)) }.plan(at(600));
+        let plan = |seed, outputs| Situation { seed, outputs, ..alone(object("", next)) }.plan(at(600));
         assert!(matches!(plan(Known::Unread, Known::Unread), Plan::Wait { .. }));
         assert_eq!(plan(Known::There("8".to_owned()), Known::Unread), Plan::ReadSeed, "the seed was changed");
         let drift = plan(Known::There("7".to_owned()), Known::There(vec![None]));

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{Container, Pod, ServiceAccount, Volume};
+use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, Pod, ServiceAccount, Volume, VolumeMount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt as _;
 use serde::Serialize;
@@ -123,21 +123,46 @@ fn owner(pod: &Pod, sets: &BTreeMap<String, String>) -> String {
     behind.cloned().unwrap_or(direct)
 }
 
+/// A container of any kind, as far as it uses Secrets.
+struct Program<'a> {
+    place: String,
+    mounts: &'a [VolumeMount],
+    env: &'a [EnvVar],
+    env_from: &'a [EnvFromSource],
+}
+
+impl<'a> Program<'a> {
+    fn of(container: &'a Container, kind: &str) -> Self {
+        Self {
+            place: format!("{kind}{}", container.name),
+            mounts: container.volume_mounts.as_deref().unwrap_or_default(),
+            env: container.env.as_deref().unwrap_or_default(),
+            env_from: container.env_from.as_deref().unwrap_or_default(),
+        }
+    }
+}
+
 /// Secrets that a Pod uses, with way and place.
 fn of_pod(pod: &Pod, accounts: &[ServiceAccount]) -> Vec<(String, Way, String)> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let mut found = Vec::new();
-    let init = spec.init_containers.iter().flatten().map(|container| (container, "init container "));
-    let all = init.chain(spec.containers.iter().map(|container| (container, "")));
-    let containers: Vec<(&Container, String)> =
-        all.map(|(container, kind)| (container, format!("{kind}{}", container.name))).collect();
+    let init = spec.init_containers.iter().flatten().map(|container| Program::of(container, "init container "));
+    let all = init.chain(spec.containers.iter().map(|container| Program::of(container, "")));
+    // Of a person who looks for a fault, such as `kubectl debug`.
+    let debug = spec.ephemeral_containers.iter().flatten().map(|container| Program {
+        place: format!("ephemeral container {}", container.name),
+        mounts: container.volume_mounts.as_deref().unwrap_or_default(),
+        env: container.env.as_deref().unwrap_or_default(),
+        env_from: container.env_from.as_deref().unwrap_or_default(),
+    });
+    let programs: Vec<Program<'_>> = all.chain(debug).collect();
     for volume in spec.volumes.iter().flatten() {
         for secret in of_volume(volume) {
             let mut mounted = false;
-            for (container, place) in &containers {
-                for mount in container.volume_mounts.iter().flatten().filter(|mount| mount.name == volume.name) {
+            for program in &programs {
+                for mount in program.mounts.iter().filter(|mount| mount.name == volume.name) {
                     let part = mount.sub_path.as_deref().or(mount.sub_path_expr.as_deref()).is_some_and(|path| !path.is_empty());
-                    found.push((secret.clone(), if part { Way::SubPath } else { Way::Volume }, place.clone()));
+                    found.push((secret.clone(), if part { Way::SubPath } else { Way::Volume }, program.place.clone()));
                     mounted = true;
                 }
             }
@@ -146,8 +171,8 @@ fn of_pod(pod: &Pod, accounts: &[ServiceAccount]) -> Vec<(String, Way, String)> 
             }
         }
     }
-    for (container, place) in &containers {
-        found.extend(of_environment(container).map(|(secret, way)| (secret, way, place.clone())));
+    for program in &programs {
+        found.extend(of_environment(program).map(|(secret, way)| (secret, way, program.place.clone())));
     }
     let account = spec.service_account_name.as_deref().unwrap_or("default");
     let brought: BTreeSet<&str> = accounts
@@ -168,13 +193,12 @@ fn of_volume(volume: &Volume) -> Vec<String> {
     whole.chain(projected.filter_map(|source| Some(source.secret.as_ref()?.name.clone()))).collect()
 }
 
-fn of_environment(container: &Container) -> impl Iterator<Item = (String, Way)> {
-    let single = container.env.iter().flatten().filter_map(|variable| {
+fn of_environment(program: &Program<'_>) -> impl Iterator<Item = (String, Way)> {
+    let single = program.env.iter().filter_map(|variable| {
         let reference = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
         Some((reference.name.clone(), Way::Env))
     });
-    let whole =
-        container.env_from.iter().flatten().filter_map(|source| Some((source.secret_ref.as_ref()?.name.clone(), Way::EnvFrom)));
+    let whole = program.env_from.iter().filter_map(|source| Some((source.secret_ref.as_ref()?.name.clone(), Way::EnvFrom)));
     single.chain(whole)
 }
 
@@ -250,6 +274,8 @@ mod tests {
         assert_eq!(of("s", &[env(single)]), one(Way::Env, "c"));
         assert_eq!(of("s", &[env(json!({"name": "c", "envFrom": [{"secretRef": {"name": "s"}}]}))]), one(Way::EnvFrom, "c"));
         assert!(of("s", &[env(json!({"name": "c", "envFrom": [{"configMapRef": {"name": "s"}}]}))]).is_empty());
+        let debug = json!({"containers": [], "ephemeralContainers": [{"name": "d", "envFrom": [{"secretRef": {"name": "s"}}]}]});
+        assert_eq!(of("s", &[pod("p", None, &debug)]), one(Way::EnvFrom, "ephemeral container d"));
     }
 
     #[test]

@@ -67,12 +67,12 @@ pub fn missed(schedule: &Schedule) -> Option<String> {
 mod tests {
     use super::*;
     use crate::situation::Situation;
-    use crate::situation::tests::{at, object};
+    use crate::situation::tests::{alone, at, object};
 
     /// A token that is due at 40 minutes and waits for windows that open before 50 are over.
     fn of(cron: &str, next: &str) -> Situation {
         let refresh = format!("  refresh: {{jitterPercent: 0, windows: [{{cron: '{cron}', duration: 5m}}]}}");
-        Situation::of(object(&refresh, &format!("  nextRefreshTime: '1970-01-01T00:{next}:00Z'")))
+        alone(object(&refresh, &format!("  nextRefreshTime: '1970-01-01T00:{next}:00Z'")))
     }
 
     fn said(situation: &Situation, now: i64, decision: &str) -> (String, String) {
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(said(&none, 600, "window").0, "none opens in time");
         assert_eq!(said(&none, 600, "scheduled").0, "1970-01-01T00:40:00Z (in 30m)");
         assert!(missed(&none.schedule(at(600)).unwrap()).is_some_and(|what| what.contains("1970-01-01T00:50:00Z")));
-        assert!(Situation::of(object("", "")).explain(at(0), at(0)).iter().all(|line| line.decision != "window"));
+        assert!(alone(object("", "")).explain(at(0), at(0)).iter().all(|line| line.decision != "window"));
     }
 
     #[test]

@@ -37,13 +37,16 @@ fn a_token_api_is_seen_from_here_and_by_the_operator_and_costs_no_call() {
             refers(scene, name, &issuer).await;
             scene.refreshed(name, 1).await;
         }
-        let calls = issuer.log().len();
         let plugin = Plugin::new(scene);
+        plugin.call("refresh a --wait").await.says(0, &["plugin-doctor/a: refreshed, number 2"]);
+        let calls = issuer.log().len();
         let doctor = plugin.call("doctor").await;
         let about = "TokenProvider plugin-doctor/jfrog";
         let operator = "Reachable: the token API can be reached, and its certificate is verified";
         doctor.says(0, &[operator, "from this machine, 127.0.0.1:", "a certificate that is verified"]);
         assert_eq!(doctor.out.matches(about).count(), 2, "once by each, whatever the number of tokens: {}", doctor.out);
+        let some = plugin.call("doctor nobody a").await;
+        some.says(1, &["FAILED", "plugin-doctor/nobody", "not found", "plugin-doctor/a"]);
         let offline = plugin.call("doctor --offline").await;
         offline.says(0, &[operator]);
         assert!(!offline.out.contains("from this machine"), "{}", offline.out);

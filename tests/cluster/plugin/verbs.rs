@@ -26,6 +26,7 @@ fn looking_shows_what_is_and_why_and_no_token() {
         doctor.says(0, &["Deployment/web uses ci-token by env and sees no new token"]);
         doctor.says(0, &["token API of plugin-look/ci", "from this machine, 127.0.0.1:", "without TLS, as its URL says"]);
         plugin.call("version").await.says(0, &[env!("CARGO_PKG_VERSION"), "API server     v1.", "every field and rule"]);
+        assert_eq!(plugin.call("version -o json").await.parsed()["crd"]["fits"], true);
         plugin.call("__complete -- -n plugin-look status c").await.says(0, &["ci\n:4\n"]);
         plugin.printed_no_token(&[]);
     });
@@ -44,7 +45,9 @@ async fn status(plugin: &Plugin<'_>) {
     let page = plugin.call("status rtok/ci").await;
     page.says(0, &["plugin-look/ci   Ready=True TokenFresh", "before the expiry", "earlier by jitter", "SeedAdopted"]);
     page.says(0, &["used by Deployment/web (volume), Deployment/web (env: sees no new value)", "What to do: nothing"]);
-    plugin.call("status nobody").await.says(1, &["error: RefreshableToken plugin-look/nobody: ", "not found"]);
+    let missing = ["error: RefreshableToken plugin-look/nobody: ", "not found", "plugin-look/ci   Ready=True"];
+    plugin.call("status nobody ci").await.says(1, &missing);
+    plugin.call("status -l team=nobody").await.says(0, &["No resources found in plugin-look namespace."]);
     plugin.call("status ../secrets/x").await.says(2, &["the name of a RefreshableToken"]);
 }
 
@@ -59,7 +62,9 @@ async fn explain(plugin: &Plugin<'_>) {
     plugin.call(&format!("explain ci --at {time}")).await.says(0, &[": refresh", "the next refresh is due"]);
     plugin.call("explain ci --outage 5m").await.says(0, &["yes", "no refresh falls into it"]);
     plugin.call("explain --outage 3h").await.says(1, &["no valid token for"]);
-    plugin.call("explain").await.says(2, &["required"]);
+    plugin.call("explain").await.says(0, &["plugin-look/ci   TokenFresh", "as scheduled"]);
+    let all = plugin.call("explain -o yaml").await.parsed();
+    assert_eq!(all["objects"][0]["object"], "plugin-look/ci");
 }
 
 async fn consumers(plugin: &Plugin<'_>) {
@@ -96,7 +101,8 @@ fn acting_reaches_the_operator_and_its_end_is_told() {
         plugin.call("refresh -l team=nobody").await.says(1, &["there is no such RefreshableToken"]);
         plugin.call("refresh").await.says(2, &["required"]);
         plugin.call("suspend ci").await.says(0, &["plugin-act/ci: suspended"]);
-        plugin.call("suspend ci").await.says(0, &["was suspended already"]);
+        plugin.call("suspend ci nobody").await.says(1, &["was suspended already", "not found"]);
+        plugin.call("wait ci --for refreshed").await.says(1, &["suspended: kubectl rtok resume ci -n plugin-act"]);
         plugin.call("refresh --all --wait").await.says(1, &["suspended, so it is not refreshed"]);
         plugin.call("resume --all").await.says(0, &["plugin-act/ci: resumed"]);
         plugin.call("wait ci").await.says(0, &["plugin-act/ci: ready: TokenFresh"]);
@@ -150,6 +156,31 @@ async fn reseed(plugin: &Plugin<'_>) {
 }
 
 #[test]
+fn a_watch_shows_each_change_and_ends_with_its_reader() {
+    test("plugin-watch", |scene| async move {
+        scene.begun("ci").await;
+        let plugin = Plugin::new(scene);
+        let watch = |more: &str| {
+            let mut command = Command::new("bash");
+            command.args(["-c", &format!("timeout 30 {PLUGIN} -n plugin-watch status --watch {more}")]);
+            command.env("KUBECONFIG", plugin.scene.world.plane.kubeconfig_path());
+            command
+        };
+        let changes = async {
+            for number in 0..10 {
+                tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+                let change = format!("change={number}");
+                scene.kubectl(&["annotate", "rtok", "ci", &change, "--overwrite"], None).await.checked().unwrap();
+            }
+        };
+        // The second page ends the reader, and the third one the watch.
+        let two = "-o yaml | awk '{ print } /^---$/ { exit }'; exit ${PIPESTATUS[0]}";
+        let (called, ()) = tokio::join!(plugin.run("status --watch", watch(two), None), changes);
+        called.says(0, &["kind: List", "name: ci", "---"]);
+    });
+}
+
+#[test]
 fn what_is_wrong_is_found_and_said_with_what_to_do() {
     test("plugin-wrong", |scene| async move {
         let plugin = Plugin::new(scene);
@@ -200,6 +231,7 @@ async fn permissions(plugin: &Plugin<'_>) {
     let page = plugin.call("status ci --as viewer").await;
     page.says(1, &["OutputConflict", "Pods may not be listed", "Events cannot be read"]);
     plugin.call("explain ci --as viewer").await.says(0, &["The Secrets may not be read here"]);
+    plugin.call("status --watch --as viewer").await.says(1, &["the watch", "is forbidden"]);
     plugin.call("inspect ci --as viewer").await.says(1, &["secrets \"ci-seed\" is forbidden"]);
     plugin.call("refresh ci --as viewer").await.says(1, &["is forbidden"]);
     plugin.call("doctor --as viewer").await.says(1, &["you may not", "patch refreshabletokens (for refresh, suspend, resume)"]);

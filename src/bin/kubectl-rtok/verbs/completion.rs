@@ -1,19 +1,24 @@
 //! `completion`: for the shell when the plug-in is called by its own name, and the hook by which kubectl completes `kubectl rtok`.
 
 use std::ffi::OsString;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, ValueEnum};
 use clap_complete::{Shell, generate};
 use kube::ResourceExt;
 
 use crate::Arguments;
-use crate::cluster::{Connection, Reach};
-use crate::failure::Verdict;
+use crate::cluster::Reach;
+use crate::connect::Connection;
+use crate::failure::{Failure, Verdict};
 use crate::output::print;
 
 /// The hook: kubectl calls `kubectl_complete-rtok` with the words after `rtok` and reads cobra's answer from it (Kubernetes
 /// documentation, "Extend kubectl with plugins", shell completion).
 const HOOK: &str = "#!/bin/sh\n# Completion of `kubectl rtok`: kubectl looks for this file in the PATH.\nexec kubectl-rtok __complete -- \"$@\"\n";
+/// How long a person who pressed TAB waits at most. Our choice.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Cobra's directive that no file names are to be offered (ShellCompDirectiveNoFileComp).
 const NO_FILES: &str = ":4\n";
 /// Cobra's directive that file names are to be offered (ShellCompDirectiveDefault).
@@ -44,23 +49,30 @@ enum Completer {
 
 impl Completion {
     /// Prints it.
-    pub fn run(self) -> Verdict {
+    pub fn run(self) -> Result<Verdict, Failure> {
         let shell = match self.shell {
-            Completer::Kubectl => {
-                print(HOOK);
-                return Verdict::Good;
-            }
-            Completer::Bash => Shell::Bash,
-            Completer::Zsh => Shell::Zsh,
-            Completer::Fish => Shell::Fish,
-            Completer::Powershell => Shell::PowerShell,
-            Completer::Elvish => Shell::Elvish,
+            Completer::Kubectl => None,
+            Completer::Bash => Some(Shell::Bash),
+            Completer::Zsh => Some(Shell::Zsh),
+            Completer::Fish => Some(Shell::Fish),
+            Completer::Powershell => Some(Shell::PowerShell),
+            Completer::Elvish => Some(Shell::Elvish),
         };
-        let mut script = Vec::new();
-        generate(shell, &mut Arguments::command().bin_name("kubectl-rtok"), "kubectl-rtok", &mut script);
-        print(&String::from_utf8_lossy(&script));
-        Verdict::Good
+        print(&shell.map_or_else(|| HOOK.to_owned(), script))?;
+        Ok(Verdict::Good)
     }
+}
+
+/// The program is called by its own name there, in one word: a shell knows no command with a space.
+fn script(shell: Shell) -> String {
+    let root = Arguments::command();
+    let shown = root.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
+    let mut command = Command::new("kubectl-rtok").version(env!("CARGO_PKG_VERSION")).propagate_version(true);
+    command = command.args(root.get_arguments().cloned()).subcommands(shown);
+    let mut script = Vec::new();
+    generate(shell, &mut command, "kubectl-rtok", &mut script);
+    // clap_complete spells a name with a dash in two ways, so that no verb of bash's script is ever found.
+    String::from_utf8_lossy(&script).replace("kubectl__subcmd__rtok", "kubectl__rtok")
 }
 
 // What kubectl asks: the words so far, the last one to be completed.
@@ -72,7 +84,7 @@ pub struct Complete {
 
 impl Complete {
     /// Prints what may follow.
-    pub async fn run(self) -> Verdict {
+    pub fn run(self) -> Result<Verdict, Failure> {
         let words: Vec<String> = self.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let (last, before) =
             words.split_last().map_or((String::new(), Vec::new()), |(last, before)| (last.clone(), before.to_vec()));
@@ -82,11 +94,12 @@ impl Complete {
             Offer::Words(words) => lines(words, NO_FILES),
             Offer::Files => FILES.to_owned(),
             Offer::Objects => {
-                lines(objects(&before).await.into_iter().filter(|name| name.starts_with(&last)).collect(), NO_FILES)
+                let known = in_time(move || objects(&before), PATIENCE);
+                lines(known.into_iter().filter(|name| name.starts_with(&last)).collect(), NO_FILES)
             }
         };
-        print(&offer);
-        Verdict::Good
+        print(&offer)?;
+        Ok(Verdict::Good)
     }
 }
 
@@ -165,15 +178,26 @@ fn words(all: impl Iterator<Item = (String, Option<String>)>, beginning: &str) -
     Offer::Words(fitting.map(|(word, help)| help.map_or(word.clone(), |help| format!("{word}\t{help}"))).collect())
 }
 
+/// What is found within a time; nothing if that is not enough. In a thread of its own: whatever command the kubeconfig runs for
+/// credentials stops the thread that it is waited for in.
+fn in_time(find: impl FnOnce() -> Vec<String> + Send + 'static, time: Duration) -> Vec<String> {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || send.send(find()));
+    receive.recv_timeout(time).unwrap_or_default()
+}
+
 /// Names of the objects that the words before ask for; none when the API server does not answer.
-async fn objects(before: &[String]) -> Vec<String> {
+fn objects(before: &[String]) -> Vec<String> {
     let words = std::iter::once("kubectl rtok").chain(before.iter().map(String::as_str));
     let Ok(matches) = Arguments::command().ignore_errors(true).try_get_matches_from(words) else { return Vec::new() };
     let chosen = matches.subcommand().map_or(&matches, |(_, verb)| verb);
     let Ok(connection) = Connection::from_arg_matches(chosen) else { return Vec::new() };
-    let Ok(reach) = Reach::connect(&connection).await else { return Vec::new() };
-    let listed = reach.objects(None).await.unwrap_or_default();
-    listed.objects.iter().map(ResourceExt::name_any).collect()
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
+    runtime.block_on(async {
+        let Ok(reach) = Reach::connect(&connection).await else { return Vec::new() };
+        let listed = reach.objects(None).await.unwrap_or_default();
+        listed.objects.iter().map(ResourceExt::name_any).collect()
+    })
 }
 
 #[cfg(test)]
@@ -203,5 +227,49 @@ mod tests {
         assert!(flags.len() == 1 && flags[0].starts_with("--watch\t"), "{flags:?}");
         let Offer::Words(providers) = of(&["init", "jfrogA"]) else { panic!() };
         assert_eq!(providers.len(), 1, "{providers:?}");
+    }
+
+    #[test]
+    fn nobody_waits_longer_for_names_than_they_are_worth() {
+        let slow = in_time(
+            || {
+                std::thread::sleep(Duration::from_secs(5));
+                vec!["late".to_owned()]
+            },
+            Duration::from_millis(20),
+        );
+        assert_eq!(slow, Vec::<String>::new());
+        assert_eq!(in_time(|| vec!["ci".to_owned()], Duration::from_secs(10)), ["ci"]);
+    }
+
+    /// What bash offers for a line, its last word being completed.
+    fn bash(words: &[&str]) -> Vec<String> {
+        let commands = format!(
+            "{}\nCOMP_WORDS=({}); COMP_CWORD={}\n_kubectl__rtok kubectl-rtok '{}' '{}'\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            script(Shell::Bash),
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            words.len() - 1,
+            words.last().unwrap(),
+            words[words.len() - 2],
+        );
+        let output = std::process::Command::new("bash").args(["--norc", "-c", &commands]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_script_of_a_shell_completes_verbs_and_what_follows_them() {
+        assert_eq!(bash(&["kubectl-rtok", "statu"]), ["status"]);
+        assert!(bash(&["kubectl-rtok", "status", "--wat"]).contains(&"--watch".to_owned()));
+        assert!(bash(&["kubectl-rtok", "status", "-o", "wi"]).contains(&"wide".to_owned()));
+    }
+
+    #[test]
+    fn no_script_offers_what_is_hidden() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
+            let script = script(shell);
+            assert!(script.contains("--watch") || script.contains("-l watch"), "{shell}");
+            assert!(!script.contains("color") && !script.contains("__complete"), "{shell}");
+        }
     }
 }

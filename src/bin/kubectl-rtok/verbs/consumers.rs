@@ -22,7 +22,7 @@ use crate::usage::{Use, uses};
 Exit status 1 if a Pod uses the token in a way that never shows it a new one, and spec.rollout does not restart it.")]
 pub struct Consumers {
     /// Name of a RefreshableToken.
-    #[arg(value_name = "NAME", value_parser = object_name)]
+    #[arg(value_name = "NAME", value_parser = object_name, conflicts_with = "all_namespaces")]
     name: String,
     /// Form of the output.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
@@ -45,19 +45,17 @@ impl Consumers {
                             "followsChanges": one.way.follows(), "restarted": one.restarted })
                 };
                 let items: Vec<_> = found.iter().map(item).collect();
-                print(&document(self.output, &json!({ "object": crate::targets::place(&object), "consumers": items }))?);
+                print(&document(self.output, &json!({ "object": crate::targets::place(&object), "consumers": items }))?)?;
             }
             Format::Name => {
-                let mut pods: Vec<&str> = found.iter().map(|one| one.pod.as_str()).collect();
-                pods.dedup();
-                print(&lines(pods.iter().map(|pod| format!("pod/{pod}"))));
+                print(&names(&found))?;
             }
             Format::Table | Format::Wide => {
                 let table = table(&found);
                 if table.is_empty() {
                     tell("no running Pod uses a Secret of this token");
                 } else {
-                    print(&table.text(session.paint, "", self.no_headers));
+                    print(&table.text(session.paint, "", self.no_headers))?;
                 }
             }
         }
@@ -96,6 +94,12 @@ async fn restarted(reach: &Reach, object: &RefreshableToken) -> BTreeSet<String>
     restarted
 }
 
+/// Each Pod once: it can use several Secrets, or one in several ways.
+fn names(found: &[Use]) -> String {
+    let pods: BTreeSet<&str> = found.iter().map(|one| one.pod.as_str()).collect();
+    lines(pods.iter().map(|pod| format!("pod/{pod}")))
+}
+
 fn table(found: &[Use]) -> Table {
     let mut table = Table::new(&["SECRET", "OWNER", "POD", "WAY", "WHERE", "SEES A NEW VALUE"]);
     for one in found {
@@ -110,4 +114,24 @@ fn table(found: &[Use]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::Way;
+
+    #[test]
+    fn each_pod_is_named_once() {
+        let used = |secret: &str, pod: &str| Use {
+            secret: secret.to_owned(),
+            owner: "Deployment/web".to_owned(),
+            pod: pod.to_owned(),
+            way: Way::Volume,
+            place: String::new(),
+            restarted: false,
+        };
+        let found = [used("a", "web-1"), used("a", "web-2"), used("b", "web-1")];
+        assert_eq!(names(&found), "pod/web-1\npod/web-2\n");
+    }
 }

@@ -28,7 +28,7 @@ const LARGEST_CLAIMS: usize = 16 * 1024;
 Values are shown with --reveal only, and only on a terminal.")]
 pub struct Inspect {
     /// Name of a RefreshableToken.
-    #[arg(value_name = "NAME", value_parser = object_name)]
+    #[arg(value_name = "NAME", value_parser = object_name, conflicts_with = "all_namespaces")]
     name: String,
     /// Show header and claims of the access token, if it is a JWT; the signature is neither shown nor checked.
     #[arg(long)]
@@ -68,20 +68,24 @@ impl Inspect {
         match self.output {
             Format::Json | Format::Yaml => {
                 let claims = claims.map(|(header, claims)| json!({ "header": header, "claims": claims }));
-                print(&document(self.output, &json!({ "object": place(&object), "secrets": shown, "jwt": claims }))?);
+                print(&document(self.output, &json!({ "object": place(&object), "secrets": shown, "jwt": claims }))?)?;
             }
-            Format::Name => print(&lines(shown.iter().map(|one| format!("secret/{}", one.secret)))),
+            Format::Name => print(&lines(shown.iter().map(|one| format!("secret/{}", one.secret))))?,
             Format::Table | Format::Wide => {
-                print(&table(&shown).text(session.paint, "", false));
+                print(&table(&shown).text(session.paint, "", false))?;
                 match claims {
                     Some((header, claims)) => {
-                        print(&format!("header {}claims {}", document(Format::Json, &header)?, document(Format::Json, &claims)?));
+                        print(&format!(
+                            "header {}claims {}",
+                            document(Format::Json, &header)?,
+                            document(Format::Json, &claims)?
+                        ))?;
                     }
                     None if self.show_claims => tell("the access token is no JWT: it says nothing about itself"),
                     None => {}
                 }
                 if self.reveal {
-                    print(&revealed(&secrets));
+                    print(&revealed(&secrets))?;
                 }
             }
         }

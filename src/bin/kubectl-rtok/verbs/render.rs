@@ -23,6 +23,7 @@ use crate::output::{Format, Table, document, print, tell};
 #[command(after_help = "Examples:
   kubectl rtok render -f artifactory-ci.yaml
   kubectl rtok render -f artifactory-ci.yaml -o table     keys and sizes
+  kubectl rtok render -f artifactory-ci.yaml -n build     in this namespace, where the manifest names none
 
 The token is made up; no cluster and no token API is asked.")]
 pub struct Render {
@@ -40,16 +41,17 @@ impl Render {
         let place = self.file.display();
         let mut secrets = Vec::new();
         let mut good = true;
-        for document in documents(&read(&self.file)?).map_err(|error| Failure::usage(format!("{place}: {}", error.message)))? {
+        let documents = documents(&read(&self.file)?, session.connection.namespace.as_deref());
+        for document in documents.map_err(|error| Failure::usage(format!("{place}: {}", error.message)))? {
             match document {
                 Document::Valid(object) => secrets.extend(rendered(&object)?),
-                Document::Invalid(name, mistakes) => {
+                Document::Invalid(what, mistakes) => {
                     good = false;
                     for mistake in mistakes {
-                        tell(&format!("{place}: RefreshableToken {name}: {mistake}"));
+                        tell(&format!("{place}: {what}: {mistake}"));
                     }
                 }
-                Document::Other(_) => {}
+                Document::Provider(_) | Document::Other(_) => {}
             }
         }
         if secrets.is_empty() && good {
@@ -58,14 +60,14 @@ impl Render {
         match self.output {
             Format::Yaml => {
                 let documents = secrets.iter().map(|secret| document(Format::Yaml, secret)).collect::<Result<Vec<_>, _>>()?;
-                print(&documents.join("---\n"));
+                print(&documents.join("---\n"))?;
             }
-            Format::Json => print(&document(Format::Json, &json!({ "apiVersion": "v1", "kind": "List", "items": secrets }))?),
+            Format::Json => print(&document(Format::Json, &json!({ "apiVersion": "v1", "kind": "List", "items": secrets }))?)?,
             Format::Name => {
                 let name = |secret: &Value| {
                     secret.pointer("/metadata/name").and_then(Value::as_str).map(|name| format!("secret/{name}\n"))
                 };
-                print(&secrets.iter().filter_map(name).collect::<String>());
+                print(&secrets.iter().filter_map(name).collect::<String>())?;
             }
             Format::Table | Format::Wide => {
                 let mut table = Table::new(&["SECRET", "TYPE", "KEY", "BYTES"]);
@@ -76,7 +78,7 @@ impl Render {
                         table.row(vec![text("/metadata/name").into(), text("/type").into(), key.clone().into(), size.into()]);
                     }
                 }
-                print(&table.text(session.paint, "", false));
+                print(&table.text(session.paint, "", false))?;
             }
         }
         Ok(Verdict::of(good))

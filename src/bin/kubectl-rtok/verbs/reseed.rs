@@ -9,16 +9,15 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
-use refreshable_token_operator::api::{ProviderSpec, ROLE_LABEL, RefreshableToken};
-use refreshable_token_operator::provider::{Provider, Semantics};
+use refreshable_token_operator::api::{CLIENT_KEYS, ProviderSpec, ROLE_LABEL, RefreshableToken, SeedSecretRef};
 use refreshable_token_operator::token::{SecretText, SigningKey};
 use serde_json::{Map, Value, json};
 
 use super::wait::until_ready;
 use crate::Session;
 use crate::cluster::object_name;
-use crate::failure::{Failure, Verdict};
-use crate::output::{print, tell};
+use crate::failure::{Failure, Tally, Verdict};
+use crate::output::{line, tell};
 use crate::targets::{Patience, Progress, place, stands_still};
 
 /// Largest value. Our choice, as the operator's own limit for what a seed holds: common HTTP servers refuse larger header fields.
@@ -35,7 +34,7 @@ Both tokens are replaced as a pair: one that is not given is removed. Everything
 is cut. No token is ever taken from the command line, where others could see it.")]
 pub struct Reseed {
     /// Name of a RefreshableToken.
-    #[arg(value_name = "NAME", value_parser = object_name)]
+    #[arg(value_name = "NAME", value_parser = object_name, conflicts_with = "all_namespaces")]
     name: String,
     /// A value: access_token, refresh_token, username, password, client_id, client_secret, private_key or key_id, or a key that
     /// provider.http names, and the file that holds it. May be repeated.
@@ -51,27 +50,17 @@ pub struct Reseed {
     patience: Patience,
 }
 
-/// What a seed can hold, beside what a declared request names.
-const KEYS: [&str; 9] = [
-    "access_token",
-    "refresh_token",
-    "username",
-    "password",
-    "client_id",
-    "client_secret",
-    "private_key",
-    "key_id",
-    "subject_token",
-];
-/// Those that stand in the Secret of `clientSecretRef` where there is one.
-const CLIENT_KEYS: [&str; 4] = ["client_id", "client_secret", "private_key", "key_id"];
+/// What a seed can hold, beside a client's credentials and what a declared request names.
+const KEYS: [&str; 5] = ["access_token", "refresh_token", "username", "password", "subject_token"];
 
 type Values = Vec<(String, SecretText)>;
 
 /// What the seed of an object is to hold.
 struct Wanted {
-    /// Without it no chain begins.
+    /// What one line is.
     first: String,
+    /// A chain begins with all of one of these.
+    beginnings: Vec<Vec<String>>,
     /// Everything that is taken.
     keys: BTreeSet<String>,
 }
@@ -82,20 +71,41 @@ impl Wanted {
             ProviderSpec::Http(http) => http.seed_keys(),
             _ => BTreeSet::new(),
         };
-        let first = match Provider::new(provider.clone(), object.spec.request()).semantics() {
-            Semantics::RenewsItself => "access_token",
-            Semantics::Reissue if shows_seed(object, provider) => "subject_token",
-            Semantics::Reissue => named.first().copied().unwrap_or("client_id"),
-            Semantics::SingleUse | Semantics::Grace(_) | Semantics::IdempotencyKey | Semantics::Reusable => "refresh_token",
+        let owned = |keys: Vec<&str>| keys.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let beginnings: Vec<_> = provider.beginnings(&object.spec.credential).into_iter().map(owned).collect();
+        // Of several the token, which is what changes.
+        let first = beginnings.first().and_then(|keys| keys.last()).map_or("client_id", String::as_str).to_owned();
+        let keys = KEYS.into_iter().chain(CLIENT_KEYS).chain(named).map(str::to_owned).collect();
+        Self { first, beginnings, keys }
+    }
+
+    /// What is missing for a chain to begin, in words; none: nothing. What stays of the seed that is there counts too.
+    fn lacks(&self, object: &RefreshableToken, values: &[(String, SecretText)], old: Option<&Secret>) -> Option<String> {
+        let reference = &object.spec.credential.seed_secret_ref;
+        let stays = |key: &str| {
+            let value = old.and_then(|old| old.data.as_ref()?.get(stored_as(reference, key)));
+            !TOKENS.contains(&key) && value.is_some_and(|value| !value.0.is_empty())
         };
-        Self { first: first.to_owned(), keys: KEYS.into_iter().chain(named).map(str::to_owned).collect() }
+        let there = |key: &String| values.iter().any(|(given, _)| given == key) || stays(key);
+        let begins = self.beginnings.iter().any(|keys| keys.iter().all(there));
+        let all: Vec<String> = self.beginnings.iter().map(|keys| keys.join(" and ")).collect();
+        (!begins).then(|| all.join(", or with "))
     }
 }
 
-/// Whether a token of the seed is shown to obtain others.
-fn shows_seed(object: &RefreshableToken, provider: &ProviderSpec) -> bool {
-    let shows = matches!(provider, ProviderSpec::Oauth2(oauth2) if oauth2.grant().has_subject());
-    shows && object.spec.credential.service_account_ref.is_none()
+/// What is replaced as a pair.
+const TOKENS: [&str; 2] = ["access_token", "refresh_token"];
+
+/// The key of the Secret at which a value stands.
+fn stored_as<'a>(reference: &'a SeedSecretRef, key: &'a str) -> &'a str {
+    let named = match key {
+        "access_token" => reference.access_token_key.as_deref(),
+        "refresh_token" => reference.refresh_token_key.as_deref(),
+        "username" => reference.username_key.as_deref(),
+        "password" => reference.password_key.as_deref(),
+        _ => None,
+    };
+    named.unwrap_or(key)
 }
 
 impl Reseed {
@@ -103,35 +113,35 @@ impl Reseed {
     pub async fn run(self, session: &Session) -> Result<Verdict, Failure> {
         let reach = session.reach().await?;
         let object = reach.object(&self.name).await?;
-        let provider = reach.provider(&object).await.map_err(|_| {
-            Failure::refused("the provider of providerRef cannot be read, so that nobody knows what begins a chain".to_owned())
+        let provider = reach.provider(&object).await.map_err(|why| {
+            let why = why.in_words();
+            Failure::refused(format!("nobody knows what begins a chain: the provider of providerRef: {why}"))
         })?;
         let wanted = Wanted::of(&object, &provider);
         let values = if self.stdin { from_stdin(&wanted)? } else { from_files(&self.files, &wanted)? };
-        if !values.iter().any(|(key, _)| *key == wanted.first) {
-            return Err(Failure::usage(format!("{} begins a chain with the {}: give it", provider.name(), wanted.first)));
-        }
         let namespace = object.namespace().unwrap_or_default();
         let name = object.spec.credential.seed_secret_ref.name.clone();
         let old = reach.secret(&namespace, &name).await?;
+        if let Some(lacks) = wanted.lacks(&object, &values, old.as_ref()) {
+            return Err(Failure::usage(format!("{} begins a chain with the {lacks}: give it", provider.name())));
+        }
         if let Some(old) = &old {
             usable(old, &name)?;
         }
         let secret = seed(&object, &provider, &values, old.as_ref())?;
         let written = reach.put_secret(&namespace, &name, &secret, old.is_some()).await?;
         let keys: Vec<&str> = values.iter().map(|(key, _)| key.as_str()).collect();
-        print(&format!(
-            "{}: Secret {name} holds a new seed ({}); the operator begins a chain with it\n",
-            place(&object),
-            keys.join(", ")
-        ));
+        let said = format!("Secret {name} holds a new seed ({}); the operator begins a chain with it", keys.join(", "));
+        line(&format!("{}: {said}", place(&object)))?;
         if object.spec.suspended() {
             tell("it is suspended: nothing happens until kubectl rtok resume");
         } else if self.wait {
             let before = stands_still(&object);
             let version = written.metadata.resource_version;
             let progress = |_: usize, seen: &RefreshableToken| progress(seen, version.as_deref(), before.as_deref());
-            return Ok(Verdict::of(self.patience.wait(&reach, &[object], progress).await?));
+            let mut tally = Tally::default();
+            self.patience.wait(&reach, &[object], &mut tally, progress).await?;
+            return Ok(tally.verdict());
         }
         Ok(Verdict::Good)
     }
@@ -176,16 +186,9 @@ fn seed(
 ) -> Result<Value, Failure> {
     let reference = &object.spec.credential.seed_secret_ref;
     let mut data = Map::new();
-    let named = |key: &str| match key {
-        "access_token" => reference.access_token_key.as_deref(),
-        "refresh_token" => reference.refresh_token_key.as_deref(),
-        "username" => reference.username_key.as_deref(),
-        "password" => reference.password_key.as_deref(),
-        _ => None,
-    };
     if old.is_some() {
-        for token in ["access_token", "refresh_token"] {
-            data.insert(named(token).unwrap_or(token).to_owned(), Value::Null);
+        for token in TOKENS {
+            data.insert(stored_as(reference, token).to_owned(), Value::Null);
         }
     }
     for (key, value) in values {
@@ -195,7 +198,7 @@ fn seed(
                 client.name
             )));
         }
-        data.insert(named(key).unwrap_or(key).to_owned(), STANDARD.encode(value.reveal()).into());
+        data.insert(stored_as(reference, key).to_owned(), STANDARD.encode(value.reveal()).into());
     }
     let mut metadata = json!({ "name": reference.name, "labels": { ROLE_LABEL: "seed" } });
     if let (Some(metadata), Some(version)) =
@@ -278,6 +281,8 @@ fn one_line(key: &str, text: &str) -> Result<SecretText, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use refreshable_token_operator::api::Bootstrap;
+
     use super::*;
 
     fn object(provider: &str, reference: &str) -> RefreshableToken {
@@ -342,6 +347,27 @@ mod tests {
         assert!(!wanted(ACCESS).keys.contains("tenant"));
         let error = parse(r#"{"client_id": "i", "private_key": "canary"}"#, &wanted(ANEW)).unwrap_err();
         assert!(error.message.starts_with("private_key: ") && !error.message.contains("canary"), "{error:?}");
+    }
+
+    #[test]
+    fn a_chain_begins_with_credentials_too_where_the_object_says_so() {
+        let lacks = |object: &RefreshableToken, given: &str, old: Value| {
+            let wanted = Wanted::of(object, &provider(object));
+            let old: Option<Secret> = serde_json::from_value(old).unwrap();
+            wanted.lacks(object, &parse(given, &wanted).unwrap(), old.as_ref())
+        };
+        let plain = object(ACCESS, "");
+        let user = r#"{"username": "u", "password": "p"}"#;
+        assert_eq!(lacks(&plain, user, Value::Null).as_deref(), Some("refresh_token"));
+        let mut creates = object(ACCESS, ", passwordKey: pw");
+        creates.spec.credential.bootstrap = Some(Bootstrap::Create);
+        assert_eq!(lacks(&creates, user, Value::Null), None);
+        let password = r#"{"password": "p"}"#;
+        let said = "refresh_token, or with access_token, or with username and password";
+        assert_eq!(lacks(&creates, password, Value::Null).as_deref(), Some(said));
+        assert_eq!(lacks(&creates, password, json!({"data": {"username": "dQ=="}})), None, "the user name stays");
+        let token = json!({"data": {"refresh_token": "dQ=="}});
+        assert_eq!(lacks(&plain, r#"{"access_token": "a"}"#, token).as_deref(), Some("refresh_token"), "the old one is removed");
     }
 
     #[test]

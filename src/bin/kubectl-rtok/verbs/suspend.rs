@@ -4,8 +4,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::Session;
-use crate::failure::{Failure, Verdict};
-use crate::output::print;
+use crate::failure::{Failure, Tally, Verdict};
+use crate::output::line;
 use crate::targets::{Targets, place};
 
 // Arguments of `suspend`.
@@ -48,13 +48,15 @@ impl Resume {
 async fn set(session: &Session, targets: &Targets, suspend: bool) -> Result<Verdict, Failure> {
     let word = if suspend { "suspended" } else { "resumed" };
     let reach = session.reach().await?;
-    for object in targets.find(&reach).await? {
+    let mut tally = Tally::default();
+    for object in targets.find(&reach, &mut tally).await? {
         if object.spec.suspended() == suspend {
-            print(&format!("{}: was {word} already\n", place(&object)));
+            line(&format!("{}: was {word} already", place(&object)))?;
             continue;
         }
-        reach.patch(&object, &json!({ "spec": { "suspend": suspend } })).await?;
-        print(&format!("{}: {word}\n", place(&object)));
+        if tally.take(reach.patch(&object, &json!({ "spec": { "suspend": suspend } })).await)?.is_some() {
+            line(&format!("{}: {word}", place(&object)))?;
+        }
     }
-    Ok(Verdict::Good)
+    Ok(tally.verdict())
 }

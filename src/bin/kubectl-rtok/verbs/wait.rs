@@ -5,7 +5,7 @@ use refreshable_token_operator::api::RefreshableToken;
 
 use super::refresh::generation;
 use crate::Session;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{Failure, Tally, Verdict};
 use crate::targets::{Patience, Progress, Targets, is_ready, observed, ready, stands_still};
 
 // Arguments of `wait`.
@@ -14,7 +14,7 @@ use crate::targets::{Patience, Progress, Targets, is_ready, observed, ready, sta
   kubectl rtok wait artifactory-ci --timeout 60s
   kubectl rtok wait --all --for refreshed --timeout 1h     until each was refreshed once more
 
-Exit status 1 if the time is up, or if a token stands still until a person acts.")]
+Exit status 1 if the time is up, or if a token is suspended or stands still until a person acts.")]
 pub struct Wait {
     #[command(flatten)]
     targets: Targets,
@@ -38,14 +38,16 @@ impl Wait {
     /// Waits.
     pub async fn run(self, session: &Session) -> Result<Verdict, Failure> {
         let reach = session.reach().await?;
-        let objects = self.targets.find(&reach).await?;
+        let mut tally = Tally::default();
+        let objects = self.targets.find(&reach, &mut tally).await?;
         let begun: Vec<i64> = objects.iter().map(generation).collect();
         let what = self.what;
         let progress = |at: usize, seen: &RefreshableToken| match what {
             What::Ready => until_ready(seen),
             What::Refreshed => until_refreshed(seen, begun.get(at).copied().unwrap_or(0)),
         };
-        Ok(Verdict::of(self.patience.wait(&reach, &objects, progress).await?))
+        self.patience.wait(&reach, &objects, &mut tally, progress).await?;
+        Ok(tally.verdict())
     }
 }
 
