@@ -152,6 +152,7 @@ fn look_around(plane: &ControlPlane) -> anyhow::Result<()> {
   kubectl get secret -n {NAMESPACE} oauth2-token -o jsonpath='{{.data.access_token}}' | base64 -d; echo
   kubectl delete secret -n {NAMESPACE} oauth2-token      # it comes back, and no token is spent
   kubectl annotate rtok -n {NAMESPACE} oauth2 --overwrite refreshabletoken.io/refresh-requested-at=\"$(date)\"
+  cargo run --bin kubectl-rtok -- explain oauth2 -n {NAMESPACE}   # the plug-in says when it refreshes next, and why; built once
 End with Ctrl-C.\n\n",
         plane.kubeconfig_path().display(),
         kubectl.display()

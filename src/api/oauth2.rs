@@ -96,8 +96,9 @@ pub struct Oauth2 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_ref: Option<ClientSecretRef>,
     /// What the server does with a refresh token that was used: `Strict` (default): it works once, or it may; an answer without a
-    /// new one leaves it in force. `Grace`: it works once, and within graceSeconds the same request may be repeated. `IdempotencyKey`: it works once, and the server answers a repeat with
-    /// the same `Idempotency-Key` header as it answered first. `Reusable`: it stays valid.
+    /// new one leaves it in force. `Grace`: it works once, and within graceSeconds the same request may be repeated.
+    /// `IdempotencyKey`: it works once, and the server answers a repeat with the same `Idempotency-Key` header as it answered first.
+    /// `Reusable`: it stays valid. Default with `preset`: as that server does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
     /// How many seconds after its first use a refresh token may be presented again, as the server is configured. A lost answer
@@ -124,7 +125,10 @@ impl Oauth2 {
     }
 }
 
-/// How an OAuth 2.0 client authenticates.
+/// How the client authenticates (RFC 6749 section 2.3.1): `Basic` (default) sends `client_id` and `client_secret` in the Authorization
+/// header, `Post` in the body, `PrivateKeyJWT` sends `client_id` and a token that it signs anew for each request with `private_key`
+/// (RFC 7523 section 2.2), `TLS` sends `client_id` and shows the certificate of `tls.clientCertificateRef` (RFC 8705 section 2), `None`
+/// sends only `client_id` (a public client).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum ClientAuthentication {
     /// `client_secret_basic`.
@@ -142,7 +146,10 @@ pub enum ClientAuthentication {
     None,
 }
 
-/// What a server does with a refresh token that was used.
+/// What the server does with a refresh token that was used: `Strict` (default): it works once, or it may; an answer without a new one
+/// leaves it in force. `Grace`: it works once, and within graceSeconds the same request may be repeated. `IdempotencyKey`: it works
+/// once, and the server answers a repeat with the same `Idempotency-Key` header as it answered first. `Reusable`: it stays valid.
+/// Default with `preset`: as that server does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Rotation {
     /// It works once.
@@ -232,7 +239,11 @@ impl Grant {
     }
 }
 
-/// By which grant the first tokens of a chain are asked for. The answer must bring a refresh token.
+/// For `credential.bootstrap: Create`, which needs it; with `grant: RefreshToken` only. By which grant the first tokens of a chain are
+/// asked for, in answer to which the server must give a refresh token: `ClientCredentials` (RFC 6749 section 4.4; most servers give
+/// none then), `Password` (section 4.3): `username` and `password` of the seed Secret, `TokenExchange` (RFC 8693) or `JWTBearer` (RFC
+/// 7523 section 2.1): another token, from key `subject_token` of the seed Secret or from `credential.serviceAccountRef`. Nothing is
+/// spent by it, and a lost answer is simply asked for again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum BootstrapGrant {
     /// The client's own credentials (RFC 6749 section 4.4).

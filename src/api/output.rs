@@ -55,7 +55,9 @@ impl OutputSpec {
     }
 }
 
-/// Whose an output Secret is.
+/// Whose the Secret is. `Owner` (default): this object's; it is deleted with it. `Orphan`: made by the operator, and it stays when
+/// this object goes. `Merge`: somebody else's, who makes it; only the keys named here are written into it, and they stay when this
+/// object goes. Between Merge and the others it cannot be changed: name another Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum CreationPolicy {
     /// The object's: it goes with it.

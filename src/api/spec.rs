@@ -102,7 +102,7 @@ pub struct RefreshableTokenSpec {
     pub rollout: Option<RolloutSpec>,
     /// What becomes of the chain when this object is deleted. `Retain` (default): nothing; the state Secret stays, and the tokens
     /// stay valid. `Delete`: the state Secret is deleted. `Revoke`: the tokens are revoked at the token API too; if that does not
-    /// come about within a minute, the deletion goes on and an event says so. The output Secrets always go with the object.
+    /// come about within a minute, the deletion goes on and an event says so. The output Secrets go as their creationPolicy says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
 }
@@ -152,7 +152,9 @@ impl RefreshableTokenSpec {
     }
 }
 
-/// What becomes of a chain when its object is deleted.
+/// What becomes of the chain when this object is deleted. `Retain` (default): nothing; the state Secret stays, and the tokens stay
+/// valid. `Delete`: the state Secret is deleted. `Revoke`: the tokens are revoked at the token API too; if that does not come about
+/// within a minute, the deletion goes on and an event says so. The output Secrets go as their creationPolicy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
     /// Nothing.
@@ -178,7 +180,8 @@ pub struct RecoverySpec {
     pub verify_before_publish: Option<bool>,
 }
 
-/// What is done when a chain is lost.
+/// When the chain is lost (`ChainLost`, `StateLost`): `WaitForSeed` (default): a person puts new tokens into the seed Secret.
+/// `Bootstrap`: a new chain is begun with the credentials in the seed Secret, as `credential.bootstrap` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum OnLostChain {
     /// A person puts new tokens into the seed Secret.
@@ -188,7 +191,10 @@ pub enum OnLostChain {
     Bootstrap,
 }
 
-/// How a chain is begun where the seed Secret holds no tokens of one.
+/// `Create`: where the seed Secret holds no refresh token (elasticCloudEnterprise: no access token), the first tokens are asked for
+/// with its credentials. jfrogAccess: a refreshable token is created with `access_token` (such as an identity token), or with
+/// `username` and `password`. elasticCloudEnterprise: a login with `username` and `password`. oauth2: as
+/// `provider.oauth2.bootstrapGrant` says, with the client of every refresh. Without it: a person puts them into the seed Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Bootstrap {
     /// The first tokens are asked for with the credentials in the seed Secret.
@@ -210,7 +216,7 @@ pub struct Credential {
     /// `Create`: where the seed Secret holds no refresh token (elasticCloudEnterprise: no access token), the first tokens are asked
     /// for with its credentials. jfrogAccess: a refreshable token is created with `access_token` (such as an identity token), or with
     /// `username` and `password`. elasticCloudEnterprise: a login with `username` and `password`. oauth2: as
-    /// `provider.oauth2.bootstrapGrant` says, with the client of every refresh.
+    /// `provider.oauth2.bootstrapGrant` says, with the client of every refresh. Without it: a person puts them into the seed Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
 }

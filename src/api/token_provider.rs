@@ -30,7 +30,8 @@ impl ProviderRef {
     }
 }
 
-/// What keeps a provider.
+/// `TokenProvider` (default), in the object's namespace, or `ClusterTokenProvider`, which an administrator keeps for several
+/// namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum ProviderKind {
     /// A `TokenProvider` in the object's namespace.

@@ -1,5 +1,5 @@
-//! Keeps the pages of docs/ true: objects decode and are valid, links lead somewhere, the book has every page, each reason has its
-//! heading, and the commands that need no cluster run.
+//! Keeps the pages of docs/ true: objects decode and are valid, links lead somewhere, the book has every page, no merge was left half
+//! done, each reason has its heading, and the commands that need no cluster run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use refreshable_token_operator::api::Reason;
 
 use crate::plugin::without_cluster;
-use crate::{blocks_of, check_object};
+use crate::{README, blocks_of, check_object};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
@@ -118,6 +118,17 @@ fn each_page_has_one_title_and_tables_and_code_that_a_reader_of_markdown_takes_f
             }
             wanted = row.and(wanted.or(row));
         }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_page_has_the_marks_of_a_merge() {
+    let marks = |line: &&str| line.starts_with("<<<<<<<") || *line == "=======" || line.starts_with(">>>>>>>");
+    let readme = (PathBuf::from("../README.md"), README.to_owned());
+    let mut wrong = Vec::new();
+    for (page, text) in pages().into_iter().chain([readme]) {
+        wrong.extend(text.lines().filter(marks).map(|line| format!("{}: {line}", page.display())));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

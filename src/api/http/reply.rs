@@ -56,7 +56,8 @@ pub struct HttpReply {
     pub errors: Option<Vec<HttpError>>,
 }
 
-/// What an answer without a refresh token means.
+/// What an answer without a refresh token means: `Keep` (default): the old one stays in force, as in RFC 6749 section 6. `EndChain`:
+/// the old one is spent, and the access token of this answer is the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum HttpMissing {
     /// The old one stays in force.

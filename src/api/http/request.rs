@@ -35,7 +35,7 @@ pub struct HttpRequest {
     #[schemars(length(max = 16))]
     #[x_kube(validation = http_rule::headers_once())]
     pub headers: Option<Vec<HttpHeader>>,
-    /// How the fields are written. Default: `Form`.
+    /// How the fields are written: `Form` (default, `application/x-www-form-urlencoded`) or `JSON` (one object).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<HttpEncoding>,
     /// The fields of the body, at most 32, each name once. Without them there is no body.
@@ -45,7 +45,7 @@ pub struct HttpRequest {
     pub fields: Option<Vec<HttpField>>,
 }
 
-/// A method of HTTP.
+/// Method of HTTP. Default: `POST`. Not `GET` for a refresh or a revocation: what lies between may repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HttpMethod {
@@ -62,7 +62,7 @@ pub enum HttpMethod {
     Get,
 }
 
-/// How fields are written into a body.
+/// How the fields are written: `Form` (default, `application/x-www-form-urlencoded`) or `JSON` (one object).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum HttpEncoding {
     /// `application/x-www-form-urlencoded`.
@@ -216,7 +216,7 @@ pub struct HttpField {
     pub json_type: Option<HttpJsonType>,
 }
 
-/// What a literal is in JSON.
+/// What a literal is in JSON, where it is no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum HttpJsonType {
     /// A number, such as 3600.
