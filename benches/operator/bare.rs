@@ -22,8 +22,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::fleet::Fleet;
+use crate::process::processor_time;
 use crate::stage;
-use crate::table::per_second;
+use crate::table::{number, per_second};
 use crate::world::Way;
 
 /// As many as with the best general tool, whose figures the goals rest on.
@@ -68,6 +69,19 @@ impl Bare {
     /// Refreshes per second that the loop reaches in this time.
     pub async fn rate(&mut self, time: Duration) -> anyhow::Result<f64> {
         let begun = Instant::now();
+        Ok(per_second(self.refresh(time).await?, begun.elapsed()))
+    }
+
+    /// Seconds of the processor that one refresh of the loop costs this process. Nothing else may go on in it.
+    pub async fn cost(&mut self, time: Duration) -> anyhow::Result<f64> {
+        let before = processor_time("/proc/self/stat")?;
+        let refreshes = self.refresh(time).await?;
+        Ok((processor_time("/proc/self/stat")? - before).as_secs_f64() / number(refreshes))
+    }
+
+    /// Refreshes that the loop makes in this time.
+    async fn refresh(&mut self, time: Duration) -> anyhow::Result<usize> {
+        let begun = Instant::now();
         let mut tasks = JoinSet::new();
         let share = self.subjects.len().div_ceil(TASKS);
         while !self.subjects.is_empty() {
@@ -81,7 +95,7 @@ impl Bare {
             self.subjects.extend(subjects);
             refreshes += done;
         }
-        Ok(per_second(refreshes, begun.elapsed()))
+        Ok(refreshes)
     }
 }
 
@@ -149,7 +163,7 @@ impl Subject {
     }
 
     async fn write_state(&mut self, cluster: &Cluster) -> anyhow::Result<()> {
-        let write = StateWrite { state: self.state.clone(), replaces: Some(self.version.clone()), dry_run: false };
+        let write = StateWrite { state: self.state.clone(), replaces: Some(self.version.clone()), dry_run: false, begins: false };
         match cluster.write_state(&self.owner.namespace, &self.state_name, &self.owner.name, &write).await {
             WriteAnswer::Done(version) => self.version = *version,
             other => bail!("the state Secret: {other:?}"),

@@ -1,13 +1,14 @@
 //! What one refresh costs: requests by the API server's audit log, bytes by a relay in between, processor time by the kernel.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::Setting;
 use crate::fleet::Fleet;
 use crate::process::{Options, Process};
-use crate::ratio::options;
+use crate::ratio::{bare, options};
 use crate::table::{Goal, Row, Table, Unit, bytes, number};
 use crate::wave::Waves;
 use crate::wire::Relay;
@@ -47,15 +48,20 @@ async fn way_of(
     fleet.grow(objects).await?;
     let each = |count: f64| count / number(objects);
     let options = Options { kubeconfig, ..options(world, &[way.word()], None)? };
+    let mut bare = bare(setting, world, way).await?;
     let (first, mut waves) = first(setting, &fleet, &options).await?;
     let (mut requests, mut sizes, mut times, mut kinds) = (Vec::new(), Vec::new(), Vec::new(), String::new());
+    let mut shares = Vec::new();
     for _ in 0..setting.runs {
         let (before, carried) = (asked(&fleet)?, relay.bytes());
         let wave = waves.next().await?;
         let grown = grown(&before, &asked(&fleet)?);
         requests.push(each(number(grown.values().sum())));
         sizes.push(each(bytes(relay.bytes() - carried)) / 1000.0);
-        times.push(each(wave.cpu.as_secs_f64()) * 1000.0);
+        let time = setting.pick(Duration::from_secs(5), Duration::from_secs(2)).min(waves.pause());
+        let cpu = each(wave.cpu.as_secs_f64());
+        times.push(cpu * 1000.0);
+        shares.push(cpu / bare.cost(time).await?);
         kinds = grown.iter().map(|(kind, count)| format!("{:.2} {kind}", each(number(*count)))).collect::<Vec<_>>().join(", ");
     }
     waves.end().await?;
@@ -70,6 +76,8 @@ async fn way_of(
     table.row(&first.goal(Goal::AtMost(full)).note("once only: the first refresh of each object"));
     table.row(&Row::new(what("bytes"), Unit::Kilobytes, sizes).note("both ways, with TLS and the watches"));
     table.row(&Row::new(what("processor time"), Unit::Milliseconds, times).goal(Goal::AtMost(1.0)).note("user and kernel"));
+    let share = Row::new(what("processor time, times that of the bare loop"), Unit::Ratio, shares);
+    table.row(&share.note("which makes the same writes with the same client, and nothing else"));
     Ok(())
 }
 

@@ -90,14 +90,9 @@ impl Process {
         }
     }
 
-    /// The processor time that it has used so far, of all threads, in user and in kernel mode.
+    /// The processor time that it has used so far.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
-        let path = self.proc("stat");
-        let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-        // The name, in parentheses, may hold anything. Behind it stands field 3; utime and stime are 14 and 15 (proc(5)).
-        let fields = text.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
-        let ticks: Option<u32> = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().ok()).sum();
-        Ok(TICK * ticks.filter(|_| !fields.is_empty()).with_context(|| format!("find the times in {path}"))?)
+        processor_time(&self.proc("stat"))
     }
 
     /// Resident memory in bytes.
@@ -143,6 +138,15 @@ impl Process {
             sleep(TICK).await;
         }
     }
+}
+
+/// The processor time of the process whose `stat` of `/proc` this is, of all threads, in user and in kernel mode.
+pub fn processor_time(path: &str) -> anyhow::Result<Duration> {
+    let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    // The name, in parentheses, may hold anything. Behind it stands field 3; utime and stime are 14 and 15 (proc(5)).
+    let fields = text.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    let ticks: Option<u32> = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().ok()).sum();
+    Ok(TICK * ticks.filter(|_| !fields.is_empty()).with_context(|| format!("find the times in {path}"))?)
 }
 
 /// A field of a file of `/proc` that is written as `Rss:   1234 kB`, in bytes.

@@ -20,7 +20,7 @@ use crate::api::{http_rule, http_step_rule, schema, value_rule};
     validation = http_rule::get_has_no_fields()
 )]
 pub struct HttpRequest {
-    /// Method of HTTP. Default: `POST`. Not `GET` for a refresh or a revocation: what lies between may repeat it.
+    /// Default: `POST`. Not `GET` for a refresh or a revocation: what lies between may repeat it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<HttpMethod>,
     /// The URL, query included, such as `https://vault.example.com/v1/auth/token/renew-self`. It holds no secrets: servers log it.
@@ -35,7 +35,7 @@ pub struct HttpRequest {
     #[schemars(length(max = 16))]
     #[x_kube(validation = http_rule::headers_once())]
     pub headers: Option<Vec<HttpHeader>>,
-    /// How the fields are written: `Form` (default, `application/x-www-form-urlencoded`) or `JSON` (one object).
+    /// `Form` (default, `application/x-www-form-urlencoded`) or `JSON` (one object).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<HttpEncoding>,
     /// The fields of the body, at most 32, each name once. Without them there is no body.
@@ -45,7 +45,7 @@ pub struct HttpRequest {
     pub fields: Option<Vec<HttpField>>,
 }
 
-/// Method of HTTP. Default: `POST`. Not `GET` for a refresh or a revocation: what lies between may repeat it.
+/// Default: `POST`. Not `GET` for a refresh or a revocation: what lies between may repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HttpMethod {
@@ -62,7 +62,7 @@ pub enum HttpMethod {
     Get,
 }
 
-/// How the fields are written: `Form` (default, `application/x-www-form-urlencoded`) or `JSON` (one object).
+/// `Form` (default, `application/x-www-form-urlencoded`) or `JSON` (one object).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum HttpEncoding {
     /// `application/x-www-form-urlencoded`.
