@@ -76,7 +76,8 @@ impl Bare {
     pub async fn cost(&mut self, time: Duration) -> anyhow::Result<f64> {
         let before = processor_time("/proc/self/stat")?;
         let refreshes = self.refresh(time).await?;
-        Ok((processor_time("/proc/self/stat")? - before).as_secs_f64() / number(refreshes))
+        let spent = processor_time("/proc/self/stat")?.saturating_sub(before);
+        Ok(spent.as_secs_f64() / number(refreshes))
     }
 
     /// Refreshes that the loop makes in this time.

@@ -137,9 +137,9 @@ mod tests {
         taken.note(&object("second", "2", "hmac:c", &[]));
         let by = |uid: &str, token: &str| taken.by_another(uid, &Fingerprint::from_stored(token));
         for token in ["hmac:a", "hmac:b"] {
-            let taker = by("2", token).unwrap();
-            assert_eq!(taker.rival(&first).unwrap().reason, Reason::SeedInUse);
-            assert_eq!(taker.rival(&object("first", "3", "hmac:a", &[])), None, "another object has its name now");
+            let other = by("2", token).unwrap();
+            assert_eq!(other.rival(&first).unwrap().reason, Reason::SeedInUse);
+            assert_eq!(other.rival(&object("first", "3", "hmac:a", &[])), None, "another object has its name now");
             assert_eq!(by("1", token), None, "it is its own");
         }
         assert_eq!(by("1", "hmac:d"), None);

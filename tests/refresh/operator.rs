@@ -274,11 +274,7 @@ fn exchange(brief: Brief, world: &mut World, plan: &mut Plan, mut version: u64) 
                     (Some(_), false) => "claim",
                     (None, false) => "commit or release",
                 };
-                let mut refusal = WriteAnswer::Denied;
-                if write.begins && plan.faults.get(&plan.index) == Some(&Fault::HeldBack) {
-                    plan.faults.insert(plan.index, Fault::Denied);
-                    refusal = WriteAnswer::HeldBack;
-                }
+                let refusal = refusal(plan, write.begins);
                 let answer = cluster(world, plan, effect, WriteAnswer::Unclear, refusal, |world, plan| {
                     let answer = world.write_state(&write);
                     if matches!(answer, WriteAnswer::Done(_)) && !write.dry_run {
@@ -457,6 +453,15 @@ fn send(world: &mut World, plan: &mut Plan, request: &TokenRequest, spends: bool
         plan.granted = false;
     }
     Ok(Event::Delivered { delivery, sent })
+}
+
+/// What a write comes to that is not done; one that begins something can be held back.
+fn refusal(plan: &mut Plan, begins: bool) -> WriteAnswer {
+    if !begins || plan.faults.get(&plan.index) != Some(&Fault::HeldBack) {
+        return WriteAnswer::Denied;
+    }
+    plan.faults.insert(plan.index, Fault::Denied);
+    WriteAnswer::HeldBack
 }
 
 /// What people and other programs do to the state Secret and the object.
