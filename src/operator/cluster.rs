@@ -25,7 +25,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams, PostParams, Request};
 use kube::core::PartialObjectMeta;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 
 use super::metrics::{Metrics, SecretWrite};
 use crate::api::name::is_name;
@@ -65,7 +65,7 @@ pub enum Trouble {
 }
 
 /// Whom an output belongs to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// Namespace of the object and its Secrets.
     pub namespace: String,
@@ -73,6 +73,15 @@ pub struct Owner {
     pub name: String,
     /// UID of the object.
     pub uid: String,
+}
+
+impl Owner {
+    /// An object.
+    #[must_use]
+    pub fn of(object: &RefreshableToken) -> Self {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        Self { namespace, name, uid: object.uid().unwrap_or_default() }
+    }
 }
 
 impl Cluster {
@@ -200,10 +209,7 @@ impl Cluster {
             return WriteAnswer::Denied;
         }
         let secret = state_secret(name, owner, write);
-        let kind = if write.replaces.is_some() { SecretWrite::Update } else { SecretWrite::Create };
-        let request = self.write_whole(namespace, name, &secret, kind, write.dry_run);
-        let answer = if write.dry_run { bounded(request).await } else { self.written(kind, request).await };
-        match answer {
+        match self.write_whole(namespace, name, &secret, write.replaces.is_some(), write.dry_run).await {
             Ok(metadata) => WriteAnswer::Done(Box::new(version(&metadata))),
             Err(Trouble::Missing) => WriteAnswer::Missing,
             Err(Trouble::Conflict) => WriteAnswer::Conflict,
@@ -229,25 +235,28 @@ impl Cluster {
 }
 
 impl Cluster {
-    /// POST a Secret, or PUT it where it is an update. Only its metadata are asked for: what it holds would come back for nothing, and a claim
-    /// weighs 44 kB.
+    /// PUT a Secret that `replaces` another version, else POST it; counted unless it is a dry run. Only its metadata are asked for: what it
+    /// holds would come back for nothing, and a claim weighs 44 kB.
     async fn write_whole(
         &self,
         namespace: &str,
         name: &str,
         secret: &Secret,
-        write: SecretWrite,
+        replaces: bool,
         dry_run: bool,
-    ) -> Result<ObjectMeta, kube::Error> {
-        let body = serde_json::to_vec(secret).map_err(kube::Error::SerdeError)?;
-        let (place, params) = (Request::new(self.secrets(namespace).resource_url()), writer(dry_run));
-        let request = match write {
-            SecretWrite::Update => place.replace(name, &params, body),
-            _ => place.create(&params, body),
+    ) -> Result<ObjectMeta, Trouble> {
+        let write = async {
+            let body = serde_json::to_vec(secret).map_err(kube::Error::SerdeError)?;
+            let (place, params) = (Request::new(self.secrets(namespace).resource_url()), writer(dry_run));
+            let request = if replaces { place.replace(name, &params, body) } else { place.create(&params, body) };
+            let mut request = request.map_err(kube::Error::BuildRequest)?;
+            request.headers_mut().insert(ACCEPT, METADATA_ONLY);
+            Ok(self.client.request::<PartialObjectMeta<Secret>>(request).await?.metadata)
         };
-        let mut request = request.map_err(kube::Error::BuildRequest)?;
-        request.headers_mut().insert(ACCEPT, METADATA_ONLY);
-        Ok(self.client.request::<PartialObjectMeta<Secret>>(request).await?.metadata)
+        if dry_run {
+            return bounded(write).await;
+        }
+        self.written(if replaces { SecretWrite::Update } else { SecretWrite::Create }, write).await
     }
 
     /// A write of a Secret, counted when it ends.

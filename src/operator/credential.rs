@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use super::cluster::{Cluster, Trouble};
 use super::transport::{CaBundle, ClientCertificate, Connection, Proxy, ProxyCredentials, TlsMaterial};
 use crate::api::{
-    CaBundleRef, ClientAuthentication, ClientCertificateRef, ClientSecretRef, Credential, ProviderSpec, ROLE_LABEL, Reason,
-    SeedSecretRef, ServiceAccountRef,
+    CLIENT_KEYS, CaBundleRef, ClientAuthentication, ClientCertificateRef, ClientSecretRef, Credential, ProviderSpec, ROLE_LABEL,
+    Reason, SeedSecretRef, ServiceAccountRef,
 };
 use crate::provider::{Begins, Beside, NotSent, Provider, Semantics, Wish};
 use crate::refresh::exchange::{Seed, spendable};
@@ -18,8 +18,6 @@ use crate::token::{AccessToken, FingerprintKey, HeldTokens, Login, Purpose, Refr
 
 /// Largest token that is taken from a seed. Our choice: common HTTP servers refuse header fields above 8 or 16 KiB.
 const LARGEST_TOKEN: usize = 16 * 1024;
-/// The keys of a client's credentials in a seed.
-const CLIENT_KEYS: [&str; 4] = ["client_id", "client_secret", "private_key", "key_id"];
 
 /// Why a credential cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

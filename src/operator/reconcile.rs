@@ -1,5 +1,6 @@
 //! One object's turn: gather facts, decide, run what was decided, report. Nothing is decided here.
 
+mod adopt;
 mod credentials;
 mod report;
 
@@ -21,26 +22,25 @@ use tracing::{Instrument as _, Span};
 use report::LONGEST_SLEEP;
 
 use super::Context;
-use super::cluster::{Owner, Trouble, output_view};
-use super::credential::{self, Unusable};
+use super::cluster::{Owner, output_view};
+use super::credential::Unusable;
 use super::deletion;
 use super::drive::{Driven, Job};
 use super::gate::Pass;
 use super::memory::Remembered;
 use super::metrics::CONTROLLER;
 use super::provider::{ProviderKey, Resolved};
-use super::rival;
 use super::shards::{FIRST, Work};
 use super::telemetry;
 use crate::api::{Limits, OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
-use crate::provider::{Provider, Semantics};
+use crate::provider::Provider;
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
 use crate::refresh::decide::{Facts, OutputView, Plan, ProviderView, Rival, SeedView, Trigger, decide, new_seed, to_begin};
 use crate::refresh::exchange::{Brief, KnownChain, Outcome, Policy, Task};
 use crate::refresh::journal::Place;
 use crate::refresh::schedule::after;
 use crate::refresh::state::{Claim, Owner as ChainOwner};
-use crate::token::{Fingerprint, Login};
+use crate::token::Login;
 
 /// Pause before an object is looked at again after the API server did not answer.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(5);
@@ -222,36 +222,15 @@ impl Turn {
         let Some(work) = self.context.shards.begin(shard) else { return Action::requeue(LONGEST_SLEEP) };
         self.work = work;
         if matches!(plan, Plan::Exchange { task: Task::Adopt, .. }) {
-            let fingerprint = match &self.seed {
-                SeedView::Read { seed, .. } => Some(&seed.fingerprint),
-                SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
-            };
-            let reissued = self.offer(&resolved).semantics() == Semantics::Reissue;
-            let rival = rival::find(&self.object, reissued, fingerprint, &self.context.objects());
-            self.rival = match (rival, fingerprint) {
-                (None, Some(fingerprint)) => match self.taken_by_another(fingerprint).await {
-                    Ok(rival) => rival,
-                    Err(action) => return action,
-                },
-                (rival, _) => rival,
+            self.rival = match self.find_rival(&resolved).await {
+                Ok(rival) => rival,
+                Err(action) => return action,
             };
             plan = self.decide();
         }
         match plan {
             Plan::Exchange { task, trigger, preflight } => Box::pin(self.exchange(resolved, task, trigger, preflight)).await,
             plan => self.stand(plan).await,
-        }
-    }
-
-    /// Another object whose chain began with a token of this fingerprint before this replica began any.
-    async fn taken_by_another(&self, fingerprint: &Fingerprint) -> Result<Option<Rival>, Action> {
-        let unavailable = || Action::requeue(UNAVAILABLE_PAUSE);
-        let taken = self.context.taken(&self.work.hold).await.ok_or_else(unavailable)?;
-        let Some(other) = taken.by_another(&self.uid, fingerprint) else { return Ok(None) };
-        match self.context.cluster.object(&other.namespace, &other.name).await {
-            Ok(object) => Ok(other.rival(&object)),
-            Err(Trouble::Missing) => Ok(None),
-            Err(_) => Err(unavailable()),
         }
     }
 
@@ -333,28 +312,6 @@ impl Turn {
 
     fn owner(&self) -> Owner {
         Owner { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() }
-    }
-
-    async fn read_seed(&mut self, resolved: &Resolved) -> Result<(), Action> {
-        let reference = &self.object.spec.credential.seed_secret_ref;
-        let provider = self.offer(resolved);
-        let read = match credential::opted_in(&self.context.cluster, &self.namespace, &reference.name).await {
-            Ok(secret) => {
-                let seed = credential::seed(&secret, &self.name, &provider, &self.object.spec.credential, &self.context.key);
-                seed.map(|seed| (secret, seed))
-            }
-            Err(unusable) => Err(unusable),
-        };
-        self.seed = match read {
-            Ok((secret, seed)) => {
-                let resource_version = secret.metadata.resource_version.clone().unwrap_or_default();
-                self.seed_secret = Some(secret);
-                SeedView::Read { resource_version, seed }
-            }
-            Err(Unusable::Refused(reason, message)) => SeedView::Unusable { reason, message },
-            Err(Unusable::Unavailable) => return Err(Action::requeue(UNAVAILABLE_PAUSE)),
-        };
-        Ok(())
     }
 
     async fn exchange(mut self, resolved: Resolved, task: Task, trigger: Trigger, preflight: bool) -> Action {
@@ -456,10 +413,7 @@ impl Turn {
             watched: watched.map(|(claim, since)| (claim, context.clock.since_boot().saturating_sub(since))),
             provider,
             login,
-            seed: match &self.seed {
-                SeedView::Read { seed, .. } => Some(seed.clone()),
-                SeedView::Seen(_) | SeedView::NotSeen | SeedView::Unusable { .. } => None,
-            },
+            seed: self.seed_that_was_read().cloned(),
             outputs: self.object.spec.outputs.clone(),
             seen: facts.outputs.into_iter().map(|view| view.map(|view| view.seen)).collect(),
             known: KnownChain::of(&self.status, self.remembered.memory.generation),

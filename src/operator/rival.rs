@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 
-use super::cluster::is_owned_by;
+use super::cluster::{Owner, is_owned_by};
 use crate::api::{Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::decide::Rival;
 use crate::token::Fingerprint;
@@ -33,39 +33,24 @@ pub(super) fn find(
 /// from it has to ask.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    by: HashMap<String, Taker>,
-}
-
-/// An object that has taken a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Taker {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    uid: String,
+    by: HashMap<String, Owner>,
 }
 
 impl Taken {
     /// Takes in what an object has taken.
     pub(super) fn note(&mut self, object: &RefreshableToken) {
-        let taker = Taker {
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
-            uid: object.uid().unwrap_or_default(),
-        };
-        self.by.extend(tokens_of(object).map(|token| (token.clone(), taker.clone())));
+        self.by.extend(tokens_of(object).map(|token| (token.clone(), Owner::of(object))));
     }
 
     /// Another object than that of this UID that has taken a token. It may be gone by now.
-    pub(super) fn by_another(&self, uid: &str, token: &Fingerprint) -> Option<&Taker> {
-        self.by.get(token.as_str()).filter(|taker| taker.uid != uid)
+    pub(super) fn by_another(&self, uid: &str, token: &Fingerprint) -> Option<&Owner> {
+        self.by.get(token.as_str()).filter(|owner| owner.uid != uid)
     }
 }
 
-impl Taker {
-    /// What stands in the way of a chain with the same token, if this is that object.
-    pub(super) fn rival(&self, object: &RefreshableToken) -> Option<Rival> {
-        is_owned_by(object, &self.uid).then(|| seed_in_use(object))
-    }
+/// What stands in the way of a chain with the token of `taker`, if `object` is still that one.
+pub(super) fn still(taker: &Owner, object: &RefreshableToken) -> Option<Rival> {
+    is_owned_by(object, &taker.uid).then(|| seed_in_use(object))
 }
 
 fn who(object: &RefreshableToken) -> String {
@@ -138,8 +123,8 @@ mod tests {
         let by = |uid: &str, token: &str| taken.by_another(uid, &Fingerprint::from_stored(token));
         for token in ["hmac:a", "hmac:b"] {
             let other = by("2", token).unwrap();
-            assert_eq!(other.rival(&first).unwrap().reason, Reason::SeedInUse);
-            assert_eq!(other.rival(&object("first", "3", "hmac:a", &[])), None, "another object has its name now");
+            assert_eq!(still(other, &first).unwrap().reason, Reason::SeedInUse);
+            assert_eq!(still(other, &object("first", "3", "hmac:a", &[])), None, "another object has its name now");
             assert_eq!(by("1", token), None, "it is its own");
         }
         assert_eq!(by("1", "hmac:d"), None);

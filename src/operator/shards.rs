@@ -217,8 +217,12 @@ impl Context {
 
     /// Whether an object belongs to a shard of this replica.
     pub(super) fn looks_after(&self, object: &DeserializeGuard<RefreshableToken>) -> bool {
-        let shard = object.0.as_ref().map_or(FIRST, |object| self.shard_of(object));
-        self.shards.hold(shard).is_some()
+        self.shards.hold(self.own_shard(object)).is_some()
+    }
+
+    /// The shard that a stored object belongs to; those that do not decode belong to the first.
+    fn own_shard(&self, object: &DeserializeGuard<RefreshableToken>) -> usize {
+        object.0.as_ref().map_or(FIRST, |object| self.shard_of(object))
     }
 
     /// Begins work for an object, if this replica may have to do with it.
@@ -228,9 +232,10 @@ impl Context {
 
     /// The shards of this replica that have to do with an object: its own, and the first one where it may have a new seed.
     fn holds(&self, object: &DeserializeGuard<RefreshableToken>) -> impl Iterator<Item = Hold> {
-        let own = object.0.as_ref().map_or(FIRST, |object| self.shard_of(object));
-        let first = object.0.as_ref().is_ok_and(|object| self.seed_changed(object)).then_some(FIRST);
-        [Some(own), first].into_iter().flatten().filter_map(|number| self.shards.hold(number))
+        // In this order, one at a time: with a shard of its own at hand nobody asks after the seed.
+        let own = self.shards.hold(self.own_shard(object));
+        let may_adopt = |_: &usize| object.0.as_ref().is_ok_and(|object| self.seed_changed(object));
+        own.into_iter().chain([FIRST].into_iter().filter(may_adopt).filter_map(|first| self.shards.hold(first)))
     }
 
     /// Who had taken which token before this replica came to begin chains with `hold`; none if the API server does not answer. Nobody else

@@ -65,15 +65,9 @@ impl Sighting {
         let immutable = seen.immutable;
         // Somebody else's Secret that is to be merged into is not labelled before the first write.
         let waits = seen.role.is_empty() && output.creation_policy() == CreationPolicy::Merge;
-        let view = output_view(seen, output, &object.status.clone().unwrap_or_default(), &owner(object));
+        let view = output_view(seen, output, &object.status.clone().unwrap_or_default(), &Owner::of(object));
         Self { ours: view.map_or(waits, |view| view.seen.owned), immutable }
     }
-}
-
-/// Whom the outputs of an object belong to.
-fn owner(object: &RefreshableToken) -> Owner {
-    let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
-    Owner { namespace, name: object.name_any(), uid }
 }
 
 /// What the token API promises about a token of the object that was presented.
@@ -180,7 +174,7 @@ impl Situation {
 
     fn views(&self, status: &RefreshableTokenStatus, time: DateTime<Utc>) -> Vec<Option<OutputView>> {
         let written = |output: &OutputSpec| status.outputs.iter().find(|written| written.secret_name == output.secret_name);
-        let owner = owner(&self.object);
+        let owner = Owner::of(&self.object);
         let outputs = &self.object.spec.outputs;
         match &self.outputs {
             Known::There(seen) => {

@@ -36,7 +36,7 @@ impl Cluster {
         let api = self.secrets(&owner.namespace);
         let name = rendered.name.as_str();
         let body = output_secret(owner, rendered, last.map(|last| last.uid.as_str()));
-        let create = |dry_run| self.write_whole(&owner.namespace, name, &body, SecretWrite::Create, dry_run);
+        let create = |dry_run| self.write_whole(&owner.namespace, name, &body, false, dry_run);
         let params = |dry_run, force| PatchParams {
             dry_run,
             force,
@@ -51,9 +51,9 @@ impl Cluster {
                 let immutable = secret.immutable.unwrap_or(false);
                 (OutputAnswer::Found(SeenOutput { type_: secret.type_, immutable, ..seen }), Some(secret.metadata))
             }),
-            OutputAction::TryCreate => bounded(create(true)).await.map(|_| (OutputAnswer::Done, None)),
+            OutputAction::TryCreate => create(true).await.map(|_| (OutputAnswer::Done, None)),
             OutputAction::TryApply => bounded(apply(true)).await.map(|_| (OutputAnswer::Done, None)),
-            OutputAction::Create => self.written(SecretWrite::Create, create(false)).await.map(done),
+            OutputAction::Create => create(false).await.map(done),
             OutputAction::Apply => self.written(SecretWrite::Apply, apply(false)).await.map(done),
             OutputAction::Prune => {
                 let Some(last) = last else { return (OutputAnswer::Conflict, None) };
