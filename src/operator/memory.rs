@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 
-use super::credential::Outfit;
+use super::credential::outfit::Outfit;
 use super::seen::number;
 use crate::api::RefreshableToken;
 use crate::refresh::decide::{Memory, SeedView};

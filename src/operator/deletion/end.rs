@@ -10,7 +10,7 @@ use super::tell;
 use crate::api::{DeletionPolicy, Reason, RefreshableToken};
 use crate::operator::Context;
 use crate::operator::cluster::Trouble;
-use crate::operator::credential::{self, Unusable};
+use crate::operator::credential::{self, Unusable, outfit};
 use crate::operator::metrics::Operation;
 use crate::operator::provider::Resolved;
 use crate::operator::transport::Connection;
@@ -265,7 +265,7 @@ impl End<'_> {
     }
 
     async fn connection(&self, provider: &Resolved) -> Result<Connection, Failure> {
-        let outfit = credential::outfit(&self.context.cluster, &provider.home, &provider.spec).await.map_err(unusable)?;
+        let outfit = outfit::read(&self.context.cluster, &provider.home, &provider.spec).await.map_err(unusable)?;
         let connection = outfit.on(&provider.connection());
         let request_timeout = connection.request_timeout.min(TRY);
         Ok(Connection { request_timeout, ..connection })

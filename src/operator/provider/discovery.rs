@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Resolved, lock};
 use crate::api::{ProviderSpec, Reason};
 use crate::operator::Context;
-use crate::operator::credential::{self, Unusable};
+use crate::operator::credential::{Unusable, outfit};
 use crate::provider::{Delivery, Endpoints, endpoints, metadata_requests};
 
 /// How long metadata count as known. Our choice: endpoints move once in years, and their server announces it.
@@ -76,7 +76,7 @@ impl Context {
         let failed =
             |what: &str| Unusable::Refused(Reason::DiscoveryFailed, format!("the metadata of issuerURL cannot be read: {what}"));
         let requests = metadata_requests(issuer).map_err(|why| failed(&why.to_string()))?;
-        let connection = credential::outfit(&self.cluster, &provider.home, &provider.spec).await?.on(&provider.connection());
+        let connection = outfit::read(&self.cluster, &provider.home, &provider.spec).await?.on(&provider.connection());
         let mut why = String::new();
         for request in requests {
             match self.calls.send(&request, &connection).await {

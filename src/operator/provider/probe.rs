@@ -19,7 +19,7 @@ use crate::api::{
     TokenProviderStatus, validate_provider,
 };
 use crate::operator::Context;
-use crate::operator::credential::{self, Unusable};
+use crate::operator::credential::{Unusable, outfit};
 use crate::operator::endpoint::Reach;
 use crate::operator::reconcile::Broken;
 use crate::operator::shards::FIRST;
@@ -128,7 +128,7 @@ async fn statement(context: &Context, provider: &Resolved) -> Statement {
     if let Err(invalid) = validate_provider(&provider.spec) {
         return bad(Reason::InvalidSpec, invalid.to_string());
     }
-    let outfit = match credential::outfit(&context.cluster, &provider.home, &provider.spec).await {
+    let outfit = match outfit::read(&context.cluster, &provider.home, &provider.spec).await {
         Ok(outfit) => outfit,
         Err(Unusable::Refused(reason, message)) => return bad(reason, message),
         Err(Unusable::Unavailable) => {

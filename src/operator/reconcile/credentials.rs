@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{Turn, with_bundle};
 use crate::api::Reason;
-use crate::operator::credential::{self, Outfit, Unusable};
+use crate::operator::credential::outfit::{self, Outfit};
+use crate::operator::credential::{self, Unusable};
 use crate::operator::endpoint::Reach;
 use crate::operator::memory::LoginVersions;
 use crate::operator::provider::Resolved;
@@ -103,7 +104,7 @@ impl Turn {
         match &self.remembered.outfit {
             Some((known, outfit)) if *known == versions && told && !preflight => Ok(outfit.clone()),
             Some(_) | None => {
-                let outfit = credential::outfit(&self.context.cluster, home, provider).await?;
+                let outfit = outfit::read(&self.context.cluster, home, provider).await?;
                 self.remembered.outfit = Some((versions, outfit.clone()));
                 // What follows from it is said about what was read, not about what was there before.
                 self.remembered.bundle.clone_from(&outfit.bundle);
