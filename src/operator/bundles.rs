@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use kube::ResourceExt as _;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 
 use super::Context;
+use super::guarded::Guarded;
 use super::provider::Resolved;
 use crate::api::{CaBundleKind, ConditionStatus, ConditionType, Reason, RefreshableToken, RefreshableTokenStatus};
 
@@ -47,7 +47,7 @@ struct Inner {
 }
 
 struct Waiting {
-    object: ObjectRef<DeserializeGuard<RefreshableToken>>,
+    object: ObjectRef<Guarded<RefreshableToken>>,
     place: Place,
 }
 
@@ -82,7 +82,7 @@ impl Bundles {
     }
 
     /// Who waits for these authorities, with their UIDs.
-    fn waiting_for(&self, place: &Place) -> Vec<(String, ObjectRef<DeserializeGuard<RefreshableToken>>)> {
+    fn waiting_for(&self, place: &Place) -> Vec<(String, ObjectRef<Guarded<RefreshableToken>>)> {
         let inner = self.lock();
         let these = inner.waiting.iter().filter(|(_, waiting)| waiting.place == *place);
         these.map(|(uid, waiting)| (uid.clone(), waiting.object.clone())).collect()

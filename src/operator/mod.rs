@@ -13,6 +13,7 @@ mod deletion;
 mod drive;
 pub mod endpoint;
 mod gate;
+pub mod guarded;
 pub mod journal;
 mod kept;
 pub mod key;
@@ -39,7 +40,6 @@ pub use start::{JournalPlace, Parts, READ_TIMEOUT, Settings, StartError};
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,7 @@ use bundles::Bundles;
 use clock::Clock;
 use cluster::Cluster;
 use gate::Gate;
+use guarded::Guarded;
 use kept::KeptAnswers;
 use memory::Memories;
 use metrics::Metrics;
@@ -60,7 +61,7 @@ use shards::Shards;
 use transport::TokenCalls;
 
 /// A watched namespace, none for all, and where its controller can be told to look at an object.
-type Wake = (Option<String>, mpsc::UnboundedSender<ObjectRef<DeserializeGuard<RefreshableToken>>>);
+type Wake = (Option<String>, mpsc::UnboundedSender<ObjectRef<Guarded<RefreshableToken>>>);
 
 /// What every look at an object uses.
 pub struct Context {
@@ -71,7 +72,7 @@ pub struct Context {
     seen: SeenSecrets,
     memory: Arc<Memories>,
     metrics: Metrics,
-    stores: Mutex<Vec<Store<DeserializeGuard<RefreshableToken>>>>,
+    stores: Mutex<Vec<Store<Guarded<RefreshableToken>>>>,
     /// Where a controller can be told to look at an object: of each watched namespace, or of all at once.
     wakes: Mutex<Vec<Wake>>,
     providers: Providers,
@@ -134,7 +135,7 @@ impl Context {
     }
 
     /// Has an object looked at.
-    fn wake(&self, object: ObjectRef<DeserializeGuard<RefreshableToken>>) {
+    fn wake(&self, object: ObjectRef<Guarded<RefreshableToken>>) {
         let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |(scope, _): &&Wake| scope.is_none() || *scope == object.namespace;
         if let Some((_, wake)) = wakes.iter().find(fits) {
@@ -144,16 +145,13 @@ impl Context {
     }
 
     /// An object as the watches hold it.
-    fn object(
-        &self,
-        reference: &ObjectRef<DeserializeGuard<RefreshableToken>>,
-    ) -> Option<Arc<DeserializeGuard<RefreshableToken>>> {
+    fn object(&self, reference: &ObjectRef<Guarded<RefreshableToken>>) -> Option<Arc<Guarded<RefreshableToken>>> {
         let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         stores.iter().find_map(|store| store.get(reference))
     }
 
     /// Every object that the watches hold.
-    fn objects(&self) -> Vec<Arc<DeserializeGuard<RefreshableToken>>> {
+    fn objects(&self) -> Vec<Arc<Guarded<RefreshableToken>>> {
         let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         stores.iter().flat_map(Store::state).collect()
     }

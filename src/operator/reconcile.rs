@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
-use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
@@ -27,6 +26,7 @@ use super::credential::Unusable;
 use super::deletion;
 use super::drive::{Driven, Job};
 use super::gate::Pass;
+use super::guarded::Guarded;
 use super::memory::Remembered;
 use super::metrics::CONTROLLER;
 use super::provider::{ProviderKey, Resolved};
@@ -58,7 +58,7 @@ const NEWCOMER: Duration = Duration::from_secs(300);
 pub struct Broken;
 
 /// Looks at one object. A panic ends this look only.
-pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context: Arc<Context>) -> Result<Action, Broken> {
+pub async fn reconcile(object: Arc<Guarded<RefreshableToken>>, context: Arc<Context>) -> Result<Action, Broken> {
     // Whose it is can change without a word of it; looking costs nothing.
     let Some(work) = context.begin(&object) else { return Ok(Action::requeue(LONGEST_SLEEP)) };
     let span = span(&object);
@@ -81,7 +81,7 @@ pub async fn reconcile(object: Arc<DeserializeGuard<RefreshableToken>>, context:
 }
 
 /// The span of one look.
-fn span(object: &DeserializeGuard<RefreshableToken>) -> Span {
+fn span(object: &Guarded<RefreshableToken>) -> Span {
     let (namespace, name, metadata) = (object.namespace().unwrap_or_default(), object.name_any(), object.meta());
     let (uid, generation) = (metadata.uid.as_deref(), metadata.generation);
     let trace_id = tracing::field::Empty;
@@ -92,7 +92,7 @@ fn span(object: &DeserializeGuard<RefreshableToken>) -> Span {
 
 /// What kube does after a look that broke down.
 #[must_use]
-pub fn after_breakdown(_: Arc<DeserializeGuard<RefreshableToken>>, error: &Broken, _: Arc<Context>) -> Action {
+pub fn after_breakdown(_: Arc<Guarded<RefreshableToken>>, error: &Broken, _: Arc<Context>) -> Action {
     tracing::error!(%error);
     Action::requeue(Duration::from_secs(60))
 }

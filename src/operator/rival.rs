@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
-use kube::core::DeserializeGuard;
 
 use super::cluster::{Owner, is_owned_by};
+use super::guarded::Guarded;
 use crate::api::{Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::refresh::decide::Rival;
 use crate::token::Fingerprint;
@@ -21,7 +21,7 @@ pub(super) fn find(
     mine: &RefreshableToken,
     reissued: bool,
     seed: Option<&Fingerprint>,
-    objects: &[Arc<DeserializeGuard<RefreshableToken>>],
+    objects: &[Arc<Guarded<RefreshableToken>>],
 ) -> Option<Rival> {
     let others = objects.iter().filter_map(|other| other.0.as_ref().ok()).filter(|other| other.uid() != mine.uid());
     others.into_iter().find_map(|other| same_token(other, seed).or_else(|| same_name(mine, reissued, other)))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, ResourceExt as _};
@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Context;
 use super::bundles;
+use super::guarded;
 use super::leader::Election;
 use super::provider;
 use super::reconcile::{after_breakdown, reconcile};
@@ -27,7 +28,7 @@ use crate::api::RefreshableToken;
 /// How long the start waits for the first list of Secrets. Our choice: without it refreshes are still better than none.
 const LIST_WITHIN: Duration = Duration::from_secs(30);
 
-type Guarded = DeserializeGuard<RefreshableToken>;
+type Guarded = guarded::Guarded<RefreshableToken>;
 
 /// The operator, ready to run.
 pub struct Operator {

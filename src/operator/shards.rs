@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use kube::ResourceExt as _;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
@@ -21,6 +20,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Context;
 use super::cluster::Trouble;
+use super::guarded::Guarded;
 use super::leader::Election;
 use super::metrics::Metrics;
 use super::rival::Taken;
@@ -216,22 +216,22 @@ impl Context {
     }
 
     /// Whether an object belongs to a shard of this replica.
-    pub(super) fn looks_after(&self, object: &DeserializeGuard<RefreshableToken>) -> bool {
+    pub(super) fn looks_after(&self, object: &Guarded<RefreshableToken>) -> bool {
         self.shards.hold(self.own_shard(object)).is_some()
     }
 
     /// The shard that a stored object belongs to; those that do not decode belong to the first.
-    fn own_shard(&self, object: &DeserializeGuard<RefreshableToken>) -> usize {
+    fn own_shard(&self, object: &Guarded<RefreshableToken>) -> usize {
         object.0.as_ref().map_or(FIRST, |object| self.shard_of(object))
     }
 
     /// Begins work for an object, if this replica may have to do with it.
-    pub(super) fn begin(&self, object: &DeserializeGuard<RefreshableToken>) -> Option<Work> {
+    pub(super) fn begin(&self, object: &Guarded<RefreshableToken>) -> Option<Work> {
         self.holds(object).find_map(Work::begin)
     }
 
     /// The shards of this replica that have to do with an object: its own, and the first one where it may have a new seed.
-    fn holds(&self, object: &DeserializeGuard<RefreshableToken>) -> impl Iterator<Item = Hold> {
+    fn holds(&self, object: &Guarded<RefreshableToken>) -> impl Iterator<Item = Hold> {
         // In this order, one at a time: with a shard of its own at hand nobody asks after the seed.
         let own = self.shards.hold(self.own_shard(object));
         let may_adopt = |_: &usize| object.0.as_ref().is_ok_and(|object| self.seed_changed(object));

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kube::core::DeserializeGuard;
 use kube::{Api, Client, Config, ResourceExt as _};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +17,7 @@ use super::bundles::Bundles;
 use super::clock::{Clock, SystemClock};
 use super::cluster::{Cluster, Trouble, bounded};
 use super::endpoint::EndpointPolicy;
+use super::guarded::Guarded;
 use super::journal::{Journal, JournalError, JournalStore};
 use super::kept::{KeptAnswers, replay};
 use super::key::{KeyError, keys};
@@ -280,7 +280,7 @@ impl Context {
 
     /// Asks the API server for all objects; those that do not fit the schema are passed over.
     pub(super) async fn see_all(&self, mut see: impl FnMut(&RefreshableToken)) -> Result<(), Trouble> {
-        for (_, api) in self.apis::<DeserializeGuard<RefreshableToken>>() {
+        for (_, api) in self.apis::<Guarded<RefreshableToken>>() {
             let mut params = kube::api::ListParams::default().limit(PAGE);
             loop {
                 let page = bounded(api.list(&params)).await?;

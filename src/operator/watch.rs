@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, watcher};
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Context;
 use super::cluster::LONGEST_LABEL;
+use super::guarded::Guarded;
 use super::seen::SeenSecret;
 use crate::api::{ROLE_LABEL, RefreshableToken};
 
@@ -23,7 +24,7 @@ pub(super) async fn watch_secrets(
     number: usize,
     scope: Option<String>,
     secrets: Api<PartialObjectMeta<Secret>>,
-    wake: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<RefreshableToken>>>,
+    wake: mpsc::UnboundedSender<ObjectRef<Guarded<RefreshableToken>>>,
     first: oneshot::Sender<()>,
 ) {
     let mut first = Some(first);
@@ -64,12 +65,7 @@ fn only_metadata(event: watcher::Event<PartialObjectMeta<Secret>>) -> watcher::E
 }
 
 /// The objects that a Secret concerns: its owner, or those that name it as seed or output, or whose provider names it.
-fn concerned(
-    context: &Context,
-    namespace: &str,
-    name: &str,
-    secret: &SeenSecret,
-) -> Vec<ObjectRef<DeserializeGuard<RefreshableToken>>> {
+fn concerned(context: &Context, namespace: &str, name: &str, secret: &SeenSecret) -> Vec<ObjectRef<Guarded<RefreshableToken>>> {
     // A label holds at most 63 characters: a longer name stands there cut, and the spec has to tell.
     if let Some(label) = secret.name_label.as_ref().filter(|label| secret.role != "seed" && label.len() < LONGEST_LABEL) {
         return vec![ObjectRef::new(label).within(namespace)];

@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::{Event, Pod, Secret, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::client::Body;
-use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt as _};
@@ -17,6 +16,7 @@ use refreshable_token_operator::api::{
     ClusterTokenProvider, ProviderKind, ProviderSpec, RefreshableToken, TokenProvider, TokenProviderStatus,
 };
 use refreshable_token_operator::operator::cluster::Cluster;
+use refreshable_token_operator::operator::guarded::Guarded;
 use refreshable_token_operator::operator::metrics::Metrics;
 use serde::de::DeserializeOwned;
 
@@ -139,7 +139,7 @@ impl Reach {
     }
 
     /// The objects, for watching.
-    pub fn watched(&self) -> Api<DeserializeGuard<RefreshableToken>> {
+    pub fn watched(&self) -> Api<Guarded<RefreshableToken>> {
         self.scope()
     }
 
@@ -164,14 +164,14 @@ impl Reach {
             return Err(Failure::usage("a name and --all-namespaces do not go together: say --namespace"));
         }
         let what = format!("RefreshableToken {}/{name}", self.namespace);
-        let guard: DeserializeGuard<RefreshableToken> = self.ask(&what, self.scope().get(name)).await?;
+        let guard: Guarded<RefreshableToken> = self.ask(&what, self.scope().get(name)).await?;
         guard.0.map_err(|_| Failure::refused(format!("{what}: {BROKEN}")))
     }
 
     /// The objects that carry these labels; all without.
     pub async fn objects(&self, selector: Option<&str>) -> Result<Listed, Failure> {
         let params = selector.map_or_else(ListParams::default, |selector| ListParams::default().labels(selector));
-        let api: Api<DeserializeGuard<RefreshableToken>> = self.scope();
+        let api: Api<Guarded<RefreshableToken>> = self.scope();
         let list = self.ask("the list of RefreshableTokens", api.list(&params)).await?;
         let mut listed = Listed::default();
         for guard in list.items {

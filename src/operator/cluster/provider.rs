@@ -5,21 +5,22 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use serde_json::Value;
 
 use super::{Cluster, Trouble, bounded, named};
 use crate::api::{ClusterTokenProvider, ProviderKind, STATUS_MANAGER, TokenProvider};
+use crate::operator::guarded::Guarded;
 
 impl Cluster {
     /// GET a `TokenProvider`.
-    pub async fn token_provider(&self, namespace: &str, name: &str) -> Result<DeserializeGuard<TokenProvider>, Trouble> {
+    pub async fn token_provider(&self, namespace: &str, name: &str) -> Result<Guarded<TokenProvider>, Trouble> {
         named(name)?;
         bounded(Api::namespaced(self.client.clone(), namespace).get(name)).await
     }
 
     /// GET a `ClusterTokenProvider`.
-    pub async fn cluster_token_provider(&self, name: &str) -> Result<DeserializeGuard<ClusterTokenProvider>, Trouble> {
+    pub async fn cluster_token_provider(&self, name: &str) -> Result<Guarded<ClusterTokenProvider>, Trouble> {
         named(name)?;
         bounded(Api::all(self.client.clone()).get(name)).await
     }

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -34,6 +33,7 @@ pub use words::{Operation, SecretWrite};
 
 use super::cluster::Trouble;
 use crate::api::{AttemptState, RefreshableToken, RefreshableTokenStatus};
+use crate::operator::guarded::Guarded;
 use crate::provider::Delivery;
 use crate::refresh::decide::Trigger;
 use crate::refresh::exchange::Outcome;
@@ -114,7 +114,7 @@ impl Metrics {
     }
 
     /// The operator works from now on, with these caches, until `over` is cancelled. `mine` says which objects it shows.
-    pub fn begin_term(&self, stores: Vec<Store<DeserializeGuard<RefreshableToken>>>, mine: Mine, over: CancellationToken) {
+    pub fn begin_term(&self, stores: Vec<Store<Guarded<RefreshableToken>>>, mine: Mine, over: CancellationToken) {
         self.inner.objects.begin_term(stores, mine, over);
     }
 

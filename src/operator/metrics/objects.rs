@@ -7,7 +7,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt as _;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -18,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::refreshes::{Kind, Refreshes};
 use crate::api::{ConditionStatus, ConditionType, ProviderSpec, Reason, RefreshableToken, RefreshableTokenStatus};
+use crate::operator::guarded;
 use crate::refresh::decide;
 
-type Guarded = DeserializeGuard<RefreshableToken>;
+type Guarded = guarded::Guarded<RefreshableToken>;
 
 /// Whether this replica looks after an object.
 pub type Mine = Box<dyn Fn(&Guarded) -> bool + Send + Sync>;

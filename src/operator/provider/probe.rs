@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
-use kube::core::DeserializeGuard;
 use kube::core::object::HasStatus;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -21,6 +20,7 @@ use crate::api::{
 use crate::operator::Context;
 use crate::operator::credential::{Unusable, outfit};
 use crate::operator::endpoint::Reach;
+use crate::operator::guarded::Guarded;
 use crate::operator::reconcile::Broken;
 use crate::operator::shards::FIRST;
 use crate::provider::NotSent;
@@ -55,8 +55,6 @@ impl Shared for ClusterTokenProvider {
         Resolved { spec: self.spec.provider.clone(), home, reach: Reach::Cluster, version: None, limits: None }
     }
 }
-
-type Guarded<K> = DeserializeGuard<K>;
 
 /// Watches the providers until the term ends.
 pub(in crate::operator) async fn run(context: &Arc<Context>) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{Lookup, ObjectRef, Store};
 
 use crate::api::{
@@ -13,19 +12,20 @@ use crate::api::{
     ProviderSpec, TokenProvider, TokenProviderStatus,
 };
 use crate::operator::cluster::{Cluster, Trouble};
+use crate::operator::guarded::Guarded;
 
 /// What the watches of a term hold.
 #[derive(Clone, Default)]
 pub(super) struct Stores {
     /// Of each watched namespace, or of all at once.
-    pub(super) namespaced: Vec<(Option<String>, Store<DeserializeGuard<TokenProvider>>)>,
-    pub(super) cluster: Option<Store<DeserializeGuard<ClusterTokenProvider>>>,
+    pub(super) namespaced: Vec<(Option<String>, Store<Guarded<TokenProvider>>)>,
+    pub(super) cluster: Option<Store<Guarded<ClusterTokenProvider>>>,
 }
 
 /// A provider as it was found; it may not fit the schema of this operator.
 pub(super) enum Shared {
-    Namespaced(Arc<DeserializeGuard<TokenProvider>>),
-    Cluster(Arc<DeserializeGuard<ClusterTokenProvider>>),
+    Namespaced(Arc<Guarded<TokenProvider>>),
+    Cluster(Arc<Guarded<ClusterTokenProvider>>),
 }
 
 /// What both kinds have.
