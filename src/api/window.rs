@@ -1,12 +1,15 @@
 //! Refresh windows: cron expressions and time zones, read into times. What a window does to a refresh is said in
 //! `refresh::window`.
 //!
-//! The time zones come with the program (chrono-tz), because the image has none, and an object must mean the same everywhere.
+//! The time zones come with the program (jiff's bundled database), because the image has none, and an object must mean the same
+//! everywhere.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, Offset as _, TimeDelta, TimeZone as _, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use jiff::Timestamp;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -57,21 +60,25 @@ pub enum NoWindow {
 }
 
 /// A window that was read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Window {
     cron: Cron,
-    zone: Tz,
+    zone: TimeZone,
     duration: TimeDelta,
 }
 
-/// What is taken from a time on the wall to get a time of UTC that lies at least half a day before it, whatever the zone. Zones are
-/// 14 hours ahead of UTC at most, and no two changes of clocks are that close.
-const EARLIER: TimeDelta = TimeDelta::hours(26);
+/// The zones of the program, not those of the machine.
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// The zone of this very name; the database itself would not mind its case.
+fn zone(name: &str) -> Option<TimeZone> {
+    ZONES.get(name).ok().filter(|zone| zone.iana_name() == Some(name) && !zone.is_unknown())
+}
 
 impl Window {
     /// Reads a window.
     pub fn read(window: &RefreshWindow) -> Result<Self, NoWindow> {
-        let zone = window.time_zone().parse().map_err(|_| NoWindow::Zone)?;
+        let zone = zone(window.time_zone()).ok_or(NoWindow::Zone)?;
         let cron = Cron::read(&window.cron).ok_or(NoWindow::Cron)?;
         let duration = TimeDelta::from_std(window.duration.get()).unwrap_or(TimeDelta::MAX);
         if cron.comes() { Ok(Self { cron, zone, duration }) } else { Err(NoWindow::Never) }
@@ -98,26 +105,28 @@ impl Window {
 
     /// The date on the wall.
     fn date(&self, time: DateTime<Utc>) -> Option<NaiveDate> {
-        let offset = self.zone.offset_from_utc_datetime(&time.naive_utc()).fix();
-        time.naive_utc().checked_add_offset(offset).map(|wall| wall.date())
+        let offset = self.zone.to_offset(Timestamp::from_second(time.timestamp()).ok()?);
+        time.naive_utc().checked_add_signed(ahead(offset)).map(|wall| wall.date())
     }
 
     /// When the clock on the wall shows that. RFC 5545 section 3.3.5: what comes twice means the first time; what never comes is
     /// read with the offset from before the gap, and so comes as much later. An expression of every hour means both times.
     fn instants(&self, wall: NaiveDateTime) -> impl Iterator<Item = DateTime<Utc>> {
-        let (first, second) = match self.zone.from_local_datetime(&wall) {
-            LocalResult::Single(time) => (Some(time.to_utc()), None),
-            LocalResult::Ambiguous(one, other) => (Some(one.min(other).to_utc()), Some(one.max(other).to_utc())),
-            LocalResult::None => (self.as_before(wall), None),
-        };
-        first.into_iter().chain(second.filter(|_| self.cron.is_hourly()))
+        // jiff's own form of what the wall shows; none outside the years that it knows, -9999 to 9999.
+        let shown = Timestamp::from_second(wall.and_utc().timestamp()).ok().map(|time| Offset::UTC.to_datetime(time));
+        let offsets = shown.map(|shown| match self.zone.to_ambiguous_timestamp(shown).offset() {
+            AmbiguousOffset::Unambiguous { offset } => [Some(offset), None],
+            AmbiguousOffset::Gap { before, .. } => [Some(before), None],
+            AmbiguousOffset::Fold { before, after } => [Some(before), self.cron.is_hourly().then_some(after)],
+        });
+        let at = move |offset| wall.checked_sub_signed(ahead(offset)).map(|time| time.and_utc());
+        offsets.into_iter().flatten().flatten().filter_map(at)
     }
+}
 
-    /// That time on the wall by the offset from before the gap.
-    fn as_before(&self, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
-        let offset = self.zone.offset_from_utc_datetime(&wall.checked_sub_signed(EARLIER)?).fix();
-        wall.checked_sub_offset(offset).map(|time| time.and_utc())
-    }
+/// How far a clock is ahead of UTC.
+fn ahead(offset: Offset) -> TimeDelta {
+    TimeDelta::seconds(offset.seconds().into())
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use chrono::SecondsFormat;
+use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use super::*;
@@ -86,7 +87,7 @@ fn what_is_no_window_is_told_why() {
         assert_eq!(read(cron, "UTC"), Err(NoWindow::Cron), "{cron:?}");
     }
     assert_eq!(read("0 2 30 2 *", "UTC"), Err(NoWindow::Never));
-    for zone in ["Europe/Nowhere", "CEST-1", "", "../../etc/passwd"] {
+    for zone in ["Europe/Nowhere", "europe/berlin", "Etc/Unknown", "CEST-1", "", "../../etc/passwd"] {
         assert_eq!(read("0 2 * * *", zone), Err(NoWindow::Zone), "{zone:?}");
     }
     assert_eq!(read("*/15 0-5 1,15 JAN-JUN SUN", "Asia/Kathmandu"), Ok(()));
