@@ -76,6 +76,9 @@ struct Arguments {
     /// C library of this machine and can send traces (--features otlp), as the tests run it.
     #[arg(long = "static")]
     of_image: bool,
+    /// Measure this program: the operator of another commit, or built in another way, for a before and after.
+    #[arg(long, value_name = "FILE", conflicts_with = "of_image")]
+    program: Option<PathBuf>,
     /// Draw memory and start-up by the number of objects into this file (SVG). Needs the section idle.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -106,7 +109,10 @@ impl Setting {
 
 impl Arguments {
     fn setting(&self) -> anyhow::Result<Setting> {
-        let program = if self.of_image {
+        let program = if let Some(program) = &self.program {
+            // It is started in a folder of its own.
+            program.canonicalize().with_context(|| format!("find {}", program.display()))?
+        } else if self.of_image {
             let program = image::operator()?;
             ensure!(program.obstacle().is_none(), "{}", program.obstacle().unwrap_or_default());
             program.path
