@@ -23,7 +23,8 @@ struct OnlyMetadata {
 }
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
-    /// Fails if it is not an object with metadata at all, and with a deserializer that is not of text in JSON.
+    /// Fails if it is not an object with metadata at all, and with a deserializer that is not of text in JSON: in a watch, the type of an
+    /// event must stand before its object, as API servers write it.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
         let error = match serde_json::from_str(text.get()) {

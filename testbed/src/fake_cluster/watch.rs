@@ -221,7 +221,6 @@ fn initial(inner: &Inner, request: &Request) -> Vec<Bytes> {
 }
 
 fn line(type_: &str, object: &Value) -> Bytes {
-    let mut line = json!({ "type": type_, "object": object }).to_string();
-    line.push('\n');
-    line.into()
+    // In this order, as the API server has it: clients can decode the object without keeping it first.
+    format!("{{\"type\":\"{type_}\",\"object\":{object}}}\n").into()
 }
