@@ -288,14 +288,13 @@ impl Reach {
         Ok(events)
     }
 
-    /// The Leases of this name, in one namespace or in all.
-    pub async fn leases(&self, name: &str, namespace: Option<&str>) -> Result<Vec<Lease>, Failure> {
+    /// Leases, of one namespace or of all.
+    pub async fn leases(&self, which: &ListParams, namespace: Option<&str>) -> Result<Vec<Lease>, Failure> {
         let api: Api<Lease> = match namespace {
             Some(namespace) => self.within(namespace),
             None => Api::all(self.client.clone()),
         };
-        let fields = ListParams::default().fields(&format!("metadata.name={name}"));
-        Ok(self.ask("the list of Leases", api.list(&fields)).await?.items)
+        Ok(self.ask("the list of Leases", api.list(which)).await?.items)
     }
 
     /// The API server's version and the time on its clock, from the Date header of its answer (RFC 9110 section 6.6.1).

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use kube::ResourceExt as _;
+use kube::api::ListParams;
 use refreshable_token_operator::api::{Reason, RefreshableToken};
 use refreshable_token_operator::operator::check;
 use refreshable_token_operator::operator::clock::{Clock as _, SystemClock};
@@ -102,7 +103,8 @@ impl Doctor {
         let kind = check::kind(&reach.operator_view()).await;
         findings.push(finding(if kind.good { Grade::Ok } else { Grade::Failed }, "CRD", kind.what));
         findings.push(permissions::look(&reach, self.operator_namespace.as_deref()).await);
-        let leases = reach.leases(LEASE, self.operator_namespace.as_deref()).await;
+        let first = ListParams::default().fields(&format!("metadata.name={LEASE}"));
+        let leases = reach.leases(&first, self.operator_namespace.as_deref()).await;
         findings.extend(leader::leader(leases.as_deref(), now));
         let leases = leases.unwrap_or_default();
         findings.extend(leader::shards(&reach, self.operator_namespace.as_deref(), &leases, now).await);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt as _;
+use kube::api::ListParams;
 use refreshable_token_operator::api::SHARDS_LABEL;
 use refreshable_token_operator::operator::leader::lease_name;
 
@@ -42,20 +43,29 @@ pub(super) async fn shards(reach: &Reach, namespace: Option<&str>, first: &[Leas
     let mut findings = Vec::new();
     for lease in first {
         let namespace = lease.metadata.namespace.as_deref().or(namespace);
-        let of = lease.labels().get(SHARDS_LABEL).and_then(|of| of.parse().ok()).unwrap_or(1);
-        for number in 1..of {
-            let found = reach.leases(&lease_name(number, of), namespace).await.unwrap_or_default();
-            findings.push(match found.first() {
-                Some(found) => lead(found, &format!(", shard {number} of {of}"), now),
-                None => finding(
-                    Grade::Failed,
-                    format!("leader of {}, shard {number} of {of}", namespace.unwrap_or_default()),
-                    "nobody has ever led: look at the logs of the operator's Pods",
-                ),
+        let of = lease.labels().get(SHARDS_LABEL).and_then(|of| of.parse().ok()).map_or(1, |of: u8| usize::from(of));
+        if of > 1 {
+            let split = ListParams::default().labels(&format!("{SHARDS_LABEL}={of}"));
+            findings.extend(match reach.leases(&split, namespace).await {
+                Ok(leases) => others(&leases, of, namespace.unwrap_or_default(), now),
+                Err(failure) => vec![finding(Grade::Warning, "leader", failure.message.as_str())],
             });
         }
     }
     findings
+}
+
+/// What the Leases of `of` shards in a namespace say of all but the first.
+fn others(leases: &[Lease], of: usize, namespace: &str, now: DateTime<Utc>) -> Vec<Finding> {
+    let of_shard = |number| match leases.iter().find(|lease| lease.name_any() == lease_name(number, of)) {
+        Some(found) => lead(found, &format!(", shard {number} of {of}"), now),
+        None => finding(
+            Grade::Failed,
+            format!("leader of {namespace}, shard {number} of {of}"),
+            "nobody has ever led: look at the logs of the operator's Pods",
+        ),
+    };
+    (1..of).map(of_shard).collect()
 }
 
 fn lead(lease: &Lease, shard: &str, now: DateTime<Utc>) -> Finding {
@@ -106,5 +116,18 @@ mod tests {
         let said = |failure: Failure| one(leader(Err(&failure), at(75))).1;
         assert!(said(Failure { kind: Kind::Forbidden, message: String::new() }).starts_with("you may not list Leases"));
         assert_eq!(said(Failure::unreachable("no answer within 30 s")), "no answer within 30 s");
+    }
+
+    #[test]
+    fn each_shard_has_its_own_leader() {
+        let lease = |name: &str, holder: &str| -> Lease {
+            serde_json::from_value(json!({"metadata": {"namespace": "own", "name": name}, "spec": {
+                "holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": "1970-01-01T00:01:00.000000Z"}}))
+            .unwrap()
+        };
+        let leases = [lease(&lease_name(0, 3), "pod-0"), lease(&lease_name(2, 3), "pod-1")];
+        let found = others(&leases, 3, "own", at(61));
+        assert_eq!(found.iter().map(|finding| finding.grade).collect::<Vec<_>>(), [Grade::Failed, Grade::Ok]);
+        assert_eq!(found[1], finding(Grade::Ok, "leader of own, shard 2 of 3", "pod-1"));
     }
 }
