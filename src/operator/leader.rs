@@ -122,14 +122,9 @@ impl Election {
         term
     }
 
-    /// Ends the term, then gives the Lease back, so that a successor takes over at its next look; a candidate that was dropped in
-    /// the middle of taking it gives back what it may still take. Call it when nothing that needs the lead is under way. Gives up
-    /// after a while: the successor then waits out the Lease.
-    pub async fn release(self) {
-        self.give_up().await;
-    }
-
-    /// [`Self::release`], and stays a candidate: who wanted the Lease has it first.
+    /// Ends the term, then gives the Lease back, so that a successor takes over at its next look, and first of all who wanted it; a
+    /// candidate that was dropped in the middle of taking it gives back what it may still take. Call it when nothing that needs the lead is
+    /// under way. Gives up after a while: the successor then waits out the Lease. It stays a candidate.
     pub async fn give_up(&self) {
         if let Some(running) = self.renewing.lock().await.take() {
             running.abort();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
@@ -21,7 +22,7 @@ use super::guarded;
 use super::leader::Election;
 use super::provider;
 use super::reconcile::{after_breakdown, reconcile};
-use super::shards::stand;
+use super::shards::{Shards, stand};
 use super::watch::watch_secrets;
 use crate::api::RefreshableToken;
 
@@ -52,19 +53,18 @@ impl Operator {
         self.listening.as_ref().map(|listening| listening.address)
     }
 
-    /// Runs until `stop` resolves, then finishes what was begun: no new exchange, and no exchange under way is left alone. The
-    /// lead is given back last.
+    /// Runs until `stop` resolves, then finishes what was begun: no new exchange, and no exchange under way is left alone. Each shard is
+    /// given back once what was begun for it has ended.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let stop = async {
             stop.await;
             tracing::info!("stopping: no new exchange is begun, those under way are finished");
             self.context.stopping.cancel();
+            give_back(&self.context.shards, self.elections.iter().flatten()).await;
         };
         tokio::join!(self.terms(), stop);
         self.context.exchanges.close();
         self.context.exchanges.wait().await;
-        let elections = self.elections.into_iter().flatten();
-        futures::future::join_all(elections.map(Election::release)).await;
         tracing::info!("stopped");
     }
 
@@ -97,6 +97,18 @@ impl Operator {
     }
 }
 
+/// Gives each shard back as soon as nothing is under way for it. Nothing begins any more.
+async fn give_back(shards: &Shards, elections: impl Iterator<Item = &Election>) {
+    let each = elections.enumerate().map(|(number, election)| async move {
+        if let Some(hold) = shards.hold(number) {
+            hold.begun.close();
+            hold.begun.wait().await;
+        }
+        election.give_up().await;
+    });
+    join_all(each).await;
+}
+
 async fn work(context: &Arc<Context>) {
     let controllers = context.apis::<Guarded>().into_iter().zip(context.apis::<PartialObjectMeta<Secret>>()).enumerate();
     // Closed when each controller has let go of its end.
@@ -125,7 +137,7 @@ async fn work(context: &Arc<Context>) {
     };
     let others =
         async { tokio::join!(provider::run(context), bundles::look_after(context), context.look_at_new_shards(), ready) };
-    tokio::join!(futures::future::join_all(running), others);
+    tokio::join!(join_all(running), others);
     context.metrics.end_term();
 }
 

@@ -53,12 +53,12 @@ fn a_killed_leader_is_followed_and_a_release_hands_over_at_once() {
         let waiting = tokio::spawn(async move { (timeout(PATIENCE, third.lead()).await.unwrap(), third) });
         tokio::time::sleep(Duration::from_millis(700)).await;
         let begun = Instant::now();
-        second.release().await;
+        second.give_up().await;
         assert!(!term.holds());
         let (term, third) = waiting.await.unwrap();
         assert!(begun.elapsed() < timing().duration, "{:?}", begun.elapsed());
         assert!(term.holds());
-        third.release().await;
+        third.give_up().await;
         let seen = lease(scene).await;
         assert_eq!((seen.holder_identity.as_deref(), seen.lease_transitions), (Some(""), Some(2)));
     });

@@ -96,7 +96,7 @@ async fn a_released_lease_is_taken_at_the_next_look() {
     let waiting = tokio::spawn(async move { (wait(&second).await.0, second) });
     seconds(31).await;
     let begun = Instant::now();
-    first.release().await;
+    first.give_up().await;
     assert!(term.lost.is_cancelled() && !term.holds());
     let (term, _second) = waiting.await.unwrap();
     assert!(begun.elapsed() <= LOOK, "{:?}", begun.elapsed());
@@ -111,7 +111,7 @@ async fn stopped_while_it_stands(server: &Arc<Server>, way: Duration, stopped: D
     let fate = move || if begun.elapsed() < stopped { Fate { arrives: Some(way), ..Fate::good() } } else { Fate::good() };
     let standby = election(server, "b", Timing::default(), fate);
     assert!(timeout(stopped, standby.lead()).await.is_err(), "it may not lead yet, or it shows nothing");
-    standby.release().await;
+    standby.give_up().await;
     sleep(way).await;
 }
 
@@ -124,7 +124,7 @@ async fn a_standby_that_is_stopped_while_it_takes_the_lease_leaves_it_free() {
             if existed {
                 let first = good(&server, "a");
                 wait(&first).await;
-                first.release().await;
+                first.give_up().await;
             }
             // Its look has had its answer, its write is on its way.
             stopped_while_it_stands(&server, way, look + after).await;
@@ -141,7 +141,7 @@ async fn a_standby_that_is_stopped_takes_nothing_from_who_came_first() {
     let server = Server::new();
     let (first, way) = (good(&server, "a"), Duration::from_millis(900));
     wait(&first).await;
-    first.release().await;
+    first.give_up().await;
     let third = good(&server, "c");
     let ((), (term, _)) = tokio::join!(stopped_while_it_stands(&server, way, Duration::from_millis(1_500)), async {
         seconds(1).await;
@@ -157,7 +157,7 @@ async fn a_release_that_does_not_lead_changes_nothing() {
     let server = Server::new();
     let (first, second) = (good(&server, "a"), good(&server, "b"));
     let (term, _) = wait(&first).await;
-    second.release().await;
+    second.give_up().await;
     assert!(term.holds());
     assert_eq!(server.holder().as_deref(), Some("a"));
 }

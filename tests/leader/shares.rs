@@ -78,7 +78,7 @@ impl Replica {
             let _ = candidate.await;
         }
         for election in self.elections {
-            Rc::into_inner(election).unwrap().release().await;
+            Rc::into_inner(election).unwrap().give_up().await;
         }
     }
 }

@@ -143,7 +143,7 @@ impl Life {
         let ended = timeout(lives, live).await;
         assert!(ended.is_err());
         if random.below(2) == 0 {
-            election.release().await;
+            election.give_up().await;
             self.judge.borrow_mut().releases += 1;
         } else {
             drop(election);
