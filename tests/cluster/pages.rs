@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 use testbed::issuer::{Api as Kind, Pair};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -13,9 +15,9 @@ use crate::manifest::{LONG, keys};
 use crate::plugin::{deployment, folder};
 use crate::world::{PATIENCE, Scene, test};
 
-/// What a block needs that is not here: an image and its registry, Helm and a release, another operator, a second cluster, a node, a person's
-/// own API or the name of a person's own object; or it takes away what other tests use.
-const ELSEWHERE: [&str; 23] = [
+/// What a block needs that is not here: an image and its registry, Helm and a release, another operator, a node, a person's own API, browser
+/// or object, a request that the simulated APIs do not know; or it takes away what other tests use, or never ends.
+const ELSEWHERE: [&str; 25] = [
     "docker ",
     "helm ",
     "cargo ",
@@ -25,20 +27,22 @@ const ELSEWHERE: [&str; 23] = [
     "externalsecret",
     "secretrotators",
     "kubectl run ",
-    "--context ",
     "port-forward",
-    "curl ",
+    "while :;",
+    "git.example.com",
+    "$CODE",
+    "/.well-known/",
+    "distribution/api/v1/security/token",
     "delete crd",
     "delete namespace",
-    "create namespace",
     "NAME -n NAMESPACE",
     "./ece-ca.pem",
     "install target/",
     "rtok-issuer",
     "--as=",
-    "kubectl delete rtok ",
     "widgets -n",
     "clustertokenprovider jfrog",
+    "_admin/",
 ];
 
 /// Blocks that need no cluster: tests/readme/book.rs runs them, and here they make files for those that follow.
@@ -81,6 +85,17 @@ fn blocks(text: &str) -> Vec<String> {
     blocks
 }
 
+/// Files that a page lets its reader save: a sentence that names one, and the block after it.
+fn saved(text: &str) -> Vec<(String, String)> {
+    let sentences = text.split("Save this as `").skip(1);
+    let saved = sentences.map(|rest| {
+        let (name, rest) = rest.split_once('`').unwrap();
+        let block = rest.split_once("```yaml\n").and_then(|(_, rest)| rest.split_once("```")).unwrap();
+        (name.to_owned(), block.0.to_owned())
+    });
+    saved.collect()
+}
+
 /// One page at work.
 struct Reader<'a> {
     scene: Scene<'a>,
@@ -90,6 +105,11 @@ struct Reader<'a> {
     /// The page makes its object itself.
     own: bool,
     pairs: u32,
+}
+
+/// The namespace that stands for the other cluster.
+fn moved(scene: Scene<'_>) -> String {
+    format!("{}-new", scene.namespace)
 }
 
 impl<'a> Reader<'a> {
@@ -107,9 +127,18 @@ impl<'a> Reader<'a> {
         });
         let folder = tempfile::tempdir().unwrap();
         let plane = &scene.world.plane;
-        // A reader's context names the namespace.
         let mut config: Value = serde_saphyr::from_str(&std::fs::read_to_string(plane.kubeconfig_path()).unwrap()).unwrap();
-        config["contexts"][0]["context"]["namespace"] = scene.namespace.into();
+        // A reader's context names the namespace. The other cluster of those who move is another namespace.
+        let context = |name: Value, namespace: &str| {
+            let mut context = config["contexts"][0].clone();
+            context["name"] = name;
+            context["context"]["namespace"] = namespace.into();
+            context
+        };
+        let current = config["contexts"][0]["name"].clone();
+        let contexts =
+            [context(current, scene.namespace), context("old".into(), scene.namespace), context("new".into(), &moved(scene))];
+        config["contexts"] = contexts.into();
         std::fs::write(folder.path().join("kubeconfig"), config.to_string()).unwrap();
         Self { scene, folder, kind, own, pairs: 0 }
     }
@@ -127,8 +156,18 @@ impl<'a> Reader<'a> {
     }
 
     /// What stands beside the object: workloads, accounts, authorities.
-    async fn furnish(&mut self) {
+    async fn furnish(&mut self, page: &Page) {
         let scene = self.scene;
+        // A manifest that somebody who has installed this has at hand; it names no namespace.
+        let mut manifest = scene.access("artifactory-ci", LONG);
+        manifest["metadata"] = json!({"name": "artifactory-ci"});
+        std::fs::write(self.folder.path().join("artifactory-ci.yaml"), manifest.to_string()).unwrap();
+        for (name, text) in saved(&page.text) {
+            std::fs::write(self.folder.path().join(name), self.here(&text)).unwrap();
+        }
+        if page.text.contains("--context new") {
+            scene.kubectl(&["create", "namespace", &moved(scene)], None).await.checked().unwrap();
+        }
         deployment(scene, "artifactory-token", "other").await;
         for more in [
             &["create", "deployment", "legacy-app", "--image=app"][..],
@@ -185,12 +224,10 @@ impl<'a> Reader<'a> {
             }
             if known.is_some() {
                 scene.kubectl(&["delete", "rtok", name], None).await.checked().unwrap();
-                scene
-                    .kubectl(&["delete", "secret", &format!("{name}-state"), "--ignore-not-found"], None)
-                    .await
-                    .checked()
-                    .unwrap();
             }
+            // Nobody collects garbage here.
+            let (state, output) = (format!("{name}-state"), outputs[0]["secretName"].as_str().unwrap());
+            scene.kubectl(&["delete", "secret", &state, output, "--ignore-not-found"], None).await.checked().unwrap();
             let pair = self.pair();
             scene.put_seed(name, &keys(&pair)).await;
             let mut object = scene.access(name, LONG);
@@ -213,6 +250,9 @@ impl<'a> Reader<'a> {
             block = block.replace(&format!("namespace {name}"), &format!("namespace {namespace}"));
             block = block.replace(&format!("namespace: {name}"), &format!("namespace: {namespace}"));
         }
+        block = block.replace(&format!("-n {namespace} --context new"), &format!("-n {} --context new", moved(self.scene)));
+        // It is there.
+        block = block.replace(&format!("kubectl create namespace {namespace}\n"), "");
         // All namespaces are this one: other tests have some that are broken on purpose.
         block.replace(" -A", &format!(" -n {namespace}")).replace("sleep 60", "sleep 1")
     }
@@ -231,6 +271,10 @@ impl<'a> Reader<'a> {
             ("KUBECONFIG", self.folder.path().join("kubeconfig").display().to_string()),
             ("pair", whole.to_string()),
             ("token", pair.access_token.clone()),
+            ("TOKEN_ID", pair.token_id.clone()),
+            ("IDENTITY_TOKEN", "admin-identity-token".to_owned()),
+            ("ECE_USER", "admin".to_owned()),
+            ("ECE_PASSWORD", "admin-password".to_owned()),
             ("REFRESH_TOKEN", pair.refresh_token.unwrap_or_default()),
             ("API_KEY", "an-api-key".to_owned()),
             ("JFROG_USER", "admin".to_owned()),
@@ -238,7 +282,14 @@ impl<'a> Reader<'a> {
             ("CLIENT_ID", "client".to_owned()),
             ("CLIENT_SECRET", "secret".to_owned()),
         ]);
-        let output = timeout(PATIENCE, command.envs(environment).output()).await;
+        command.envs(environment).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = timeout(PATIENCE, async {
+            let mut child = command.spawn()?;
+            // The password that a block asks for; most ask for none, and may have ended.
+            let _ = child.stdin.take().unwrap().write_all(b"ci-password\n").await;
+            child.wait_with_output().await
+        });
+        let output = output.await;
         match output {
             Ok(Ok(output)) if output.status.success() => Ok(()),
             Ok(Ok(output)) => {
@@ -266,23 +317,31 @@ async fn read(scene: Scene<'static>, pages: Vec<Page>, least: usize) {
     let (mut run, mut wrong) = (0, Vec::new());
     for (number, page) in pages.iter().enumerate() {
         let namespace: &'static str = format!("{}-{number}", scene.namespace).leak();
-        let needs = |block: &&String| block.contains("kubectl ") && !ELSEWHERE.iter().any(|word| block.contains(word));
+        let calls = |block: &str| block.contains("kubectl ") || block.contains("curl ");
+        let needs = |block: &&String| calls(block) && !ELSEWHERE.iter().any(|word| block.contains(word));
         let all = blocks(&page.text);
         let blocks: Vec<&String> = all.iter().filter(needs).collect();
         if blocks.iter().all(|block| PREPARES.iter().any(|word| block.starts_with(word))) {
             continue;
         }
         let mut reader = Reader::new(scene.world.scene(namespace).await, page);
-        reader.furnish().await;
+        reader.furnish(page).await;
+        let mut moves = false;
         for block in blocks {
-            reader.renew().await;
+            // Whoever moves a chain does it step by step.
+            if !(moves && block.contains("--context ")) {
+                reader.renew().await;
+            }
+            moves = block.contains("--context ");
             match reader.run(block).await {
                 Ok(()) => run += 1,
                 Err(why) => wrong.push(format!("docs/{}:\n{block}{why}", page.name)),
             }
         }
         // What stands there is in the way of nobody, but the operator goes on with it.
-        scene.world.plane.kubectl(&["delete", "namespace", namespace, "--wait=false"], None).await.unwrap();
+        let other = moved(reader.scene);
+        let gone = ["delete", "namespace", namespace, &other, "--wait=false", "--ignore-not-found"];
+        scene.world.plane.kubectl(&gone, None).await.unwrap();
     }
     assert!(wrong.is_empty(), "{} of {} blocks fail:\n\n{}", wrong.len(), run + wrong.len(), wrong.join("\n\n"));
     assert!(run >= least, "{run} blocks were run");
