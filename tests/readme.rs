@@ -10,6 +10,8 @@ mod inputs;
 mod metrics;
 #[path = "readme/plugin.rs"]
 mod plugin;
+#[path = "readme/snippets.rs"]
+mod snippets;
 
 use std::collections::BTreeSet;
 use std::path::Path;
