@@ -1,9 +1,11 @@
 //! The outcome of a call is unknown: the token is not touched while the access token lives, and presented exactly once when it has ended.
 //! If the call had not arrived, the chain goes on; if it had, the chain is over and the object says so.
 
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use futures::future::join_all;
 use testbed::proxy::{Fault, Moment, Rule, Side, Signal};
 use tokio::time::Instant;
@@ -72,8 +74,16 @@ struct Healing {
     told: Duration,
 }
 
+/// A port below those that the kernel gives to outgoing connections (Linux: 32768 and up): of the many that are made here, one could take a
+/// port of that range before the operator does.
+fn free_port() -> anyhow::Result<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok().then_some(port);
+    std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).take(1000).find_map(free).context("no port is free")
+}
+
 async fn play(call: usize, fault: Fault) -> anyhow::Result<Healing> {
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+    let port = free_port()?;
     let options = Options { lifetime: LIFE, metrics: Some(port), ..Options::default() };
     let case = Case::new(&unique("heal"), options).await?;
     begin(&case, Cycle::Steady, Some(Rule::at(call, fault))).await?;
