@@ -13,6 +13,9 @@ use serde_json::value::RawValue;
 ///
 /// kube's `DeserializeGuard` is the same for every format: it reads the object into a tree of values first, which is a second decoder for
 /// each type (0.6 MB of the program) and a copy of each object of a watch. This one knows JSON only, of which it needs the text.
+///
+/// `managedFields` are left out: they are most of an object in memory (a tree of maps for each manager), and nobody here asks who wrote
+/// what. An update that gives none leaves them as they are (k8s.io/apimachinery, managedfields/internal/managedfieldsupdater.go and callers).
 #[derive(Clone, Debug)]
 pub struct Guarded<K>(pub Result<K, InvalidObject>);
 
@@ -22,16 +25,20 @@ struct OnlyMetadata {
     metadata: ObjectMeta,
 }
 
-impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
+impl<'de, K: DeserializeOwned + Resource> Deserialize<'de> for Guarded<K> {
     /// Fails if it is not an object with metadata at all, and with a deserializer that is not of text in JSON: in a watch, the type of an
     /// event must stand before its object, as API servers write it.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        let error = match serde_json::from_str(text.get()) {
-            Ok(object) => return Ok(Self(Ok(object))),
+        let error = match serde_json::from_str::<K>(text.get()) {
+            Ok(mut object) => {
+                object.meta_mut().managed_fields = None;
+                return Ok(Self(Ok(object)));
+            }
             Err(error) => error,
         };
-        let OnlyMetadata { metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        let OnlyMetadata { mut metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        metadata.managed_fields = None;
         // The place in an answer of the API server, which nobody sees.
         let place = format!(" at line {} column {}", error.line(), error.column());
         let error = error.to_string();
@@ -77,7 +84,7 @@ mod tests {
     use super::*;
     use crate::api::RefreshableToken;
 
-    const GOOD: &str = r#"{"metadata": {"name": "good"}, "spec": {"provider": {"jfrogAccess": {"url": "https://art.example.com"}},
+    const GOOD: &str = r#"{"metadata": {"name": "good", "managedFields": [{"manager": "kubectl"}]}, "spec": {"provider": {"jfrogAccess": {"url": "https://art.example.com"}},
         "credential": {"seedSecretRef": {"name": "s"}}, "outputs": [{"secretName": "o", "opaque": {}}]}}"#;
     const BAD: &str = r#"{"metadata": {"name": "bad", "namespace": "build", "uid": "1"}, "spec": {"outputs": 7}}"#;
 
@@ -88,7 +95,8 @@ mod tests {
         let [bad, good] = &list.items[..] else { panic!("{list:?}") };
         assert_eq!((bad.name_any().as_str(), bad.namespace().as_deref()), ("bad", Some("build")));
         assert_eq!(bad.0.as_ref().unwrap_err().error, "invalid type: integer `7`, expected a sequence");
-        assert_eq!(good.0.as_ref().unwrap().spec.outputs[0].secret_name, "o");
+        let good = good.0.as_ref().unwrap();
+        assert_eq!((good.spec.outputs[0].secret_name.as_str(), &good.metadata.managed_fields), ("o", &None));
     }
 
     #[test]
