@@ -8,6 +8,7 @@ pub mod condition;
 mod connection;
 mod cron;
 mod duration;
+mod exact;
 mod file;
 mod http;
 mod http_rule;

@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::exact::exact;
 use super::value_rule::LONGEST;
 use super::{
     OutputSpec, ProviderRef, ProviderSpec, RefreshSpec, RefreshableTokenStatus, RolloutSpec, SpecDuration, http_rule,
@@ -91,6 +92,7 @@ pub struct RefreshableTokenSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<RefreshSpec>,
     /// The Secrets that workloads mount, 1 to 20.
+    #[serde(deserialize_with = "exact")]
     #[schemars(length(min = 1, max = 20))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["secretName".into()]))]
     pub outputs: Vec<OutputSpec>,

@@ -5,6 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::exact::exact;
 use super::{Condition, RolloutKind, RolloutTarget};
 
 /// What the operator reports. Times are in whole seconds, UTC.
@@ -17,7 +18,7 @@ pub struct RefreshableTokenStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready and SecretsSynced always; Reconciling and Stalled only while they are true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "exact", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -56,7 +57,7 @@ pub struct RefreshableTokenStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<EffectiveStatus>,
     /// The output Secrets.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "exact", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["secretName".into()]))]
     pub outputs: Vec<OutputStatus>,

@@ -13,19 +13,19 @@ use crate::refresh::decide::{Memory, SeedView};
 use crate::refresh::rollout::Tries;
 use crate::token::Login;
 
-/// What is remembered about one object.
+/// What is remembered about one object. Boxes hold what there is only for some objects or some of the time: there may be ten thousand.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Remembered {
     pub(super) memory: Memory,
-    /// The object as our last write left it.
-    pub(super) latest: Option<RefreshableToken>,
+    /// The object as our last write left it, until the watch has shown it.
+    pub(super) latest: Option<Box<RefreshableToken>>,
     /// The claim of another process, and since when this one sees it, on the clock that counts suspend.
     pub(super) watched: Option<(String, Duration)>,
     /// When a status was last written for which nothing had been done, on the clock that counts suspend.
     pub(super) restated: Option<Duration>,
     /// What connections to the token API are made with, and the resourceVersions of the Secrets that were shown then.
-    pub(super) outfit: Option<(Vec<Option<String>>, Outfit)>,
-    pub(super) login: Option<(LoginVersions, Login)>,
+    pub(super) outfit: Option<Box<(Vec<Option<String>>, Outfit)>>,
+    pub(super) login: Option<Box<(LoginVersions, Login)>>,
     /// The resourceVersion of what holds the certificate authorities, as it was read or looked at last.
     pub(super) bundle: Option<String>,
     /// Roll-outs that failed.
@@ -45,7 +45,8 @@ impl Remembered {
     /// The object as our last write left it, if the watch has not caught up with it.
     pub(super) fn newer_than(&self, object: &RefreshableToken) -> Option<RefreshableToken> {
         let version = |object: &RefreshableToken| number(&object.resource_version().unwrap_or_default());
-        self.latest.as_ref().filter(|latest| latest.uid() == object.uid() && version(latest) > version(object)).cloned()
+        let newer = self.latest.as_deref().filter(|latest| latest.uid() == object.uid() && version(latest) > version(object));
+        newer.cloned()
     }
 }
 

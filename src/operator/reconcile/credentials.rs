@@ -59,7 +59,7 @@ impl Turn {
         // Of a Secret that no watch shows nobody can tell whether it is still the same.
         let told = client_name.is_none() || client_version.is_some() || resolved.reach == Reach::Namespace;
         let versions = LoginVersions { seed: seen.version(&self.namespace, seed_name), client: client_version };
-        if let Some((known, login)) = &self.remembered.login
+        if let Some((known, login)) = self.remembered.login.as_deref()
             && *known == versions
             && told
             && !preflight
@@ -74,7 +74,7 @@ impl Turn {
             self.seed_secret = Some(credential::opted_in(&self.context.cluster, &self.namespace, seed_name).await?);
         }
         let login = credential::login(self.seed_secret.as_ref(), client.as_ref(), provider, &reference)?;
-        self.remembered.login = Some((versions, login.clone()));
+        self.remembered.login = Some(Box::new((versions, login.clone())));
         Ok((self.showing(login, shows).await?, connection))
     }
 
@@ -101,11 +101,11 @@ impl Turn {
         let versions: Vec<_> = shown.into_iter().flatten().map(|name| self.context.seen.version(home, name)).collect();
         // Of a Secret that no watch shows nobody can tell whether it is still the same.
         let told = versions.iter().all(Option::is_some);
-        match &self.remembered.outfit {
+        match self.remembered.outfit.as_deref() {
             Some((known, outfit)) if *known == versions && told && !preflight => Ok(outfit.clone()),
             Some(_) | None => {
                 let outfit = outfit::read(&self.context.cluster, home, provider).await?;
-                self.remembered.outfit = Some((versions, outfit.clone()));
+                self.remembered.outfit = Some(Box::new((versions, outfit.clone())));
                 // What follows from it is said about what was read, not about what was there before.
                 self.remembered.bundle.clone_from(&outfit.bundle);
                 self.version = with_bundle(self.seen.as_deref(), outfit.bundle.as_deref());

@@ -25,13 +25,13 @@ impl Turn {
         let same = self.object.status.as_ref() == Some(&conclusion.status);
         let stored = same || self.store(&conclusion.status).await;
         if !same {
-            self.remembered.latest = Some(self.object.clone());
+            self.remembered.latest = Some(Box::new(self.object.clone()));
         } else if conclusion.again
             // What was decided rests on an object that has changed since: the watch may show that much later.
             && let Ok(live) = self.context.cluster.object(&self.namespace, &self.name).await
             && is_owned_by(&live, &self.uid)
         {
-            self.remembered.latest = Some(live);
+            self.remembered.latest = Some(Box::new(live));
         }
         self.context.memory.remember(&self.uid, self.remembered.clone());
         self.wait_for_bundle(&conclusion.status).await;
@@ -77,7 +77,7 @@ impl Turn {
         if let Some(status) = attended.status
             && self.store(&status).await
         {
-            self.remembered.latest = Some(self.object.clone());
+            self.remembered.latest = Some(Box::new(self.object.clone()));
         }
         self.context.memory.remember(&self.uid, self.remembered.clone());
         self.tell(&attended.notes).await;
