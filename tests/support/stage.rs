@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use refreshable_token_operator::operator::endpoint::EndpointPolicy;
 use refreshable_token_operator::operator::{Operator, Settings};
@@ -12,6 +12,7 @@ use testbed::control_plane::ControlPlane;
 use testbed::issuer::{Api, Issuer, Pair, Seed};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Namespace of the operator's own Secrets.
@@ -46,6 +47,13 @@ pub async fn install(plane: &ControlPlane) -> anyhow::Result<()> {
     let wait = ["wait", "--for=condition=Established", &kinds[0], &kinds[1], &kinds[2], "--timeout=30s"];
     plane.kubectl(&wait, None).await?.checked()?;
     plane.kubectl(&["create", "namespace", OPERATOR_NAMESPACE], None).await?.checked()?;
+    // What is served is discovered a moment later; kubectl, which knows no short names until then, would keep that for minutes.
+    let ask = ["api-resources", "--cached=false", "--api-group=refreshabletoken.io", "--output=name"];
+    let begun = Instant::now();
+    while plane.kubectl(&ask, None).await?.checked()?.lines().count() < kinds.len() {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "the kinds are served and not discovered");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     Ok(())
 }
 
