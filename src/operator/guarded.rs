@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 /// each type (0.6 MB of the program) and a copy of each object of a watch. This one knows JSON only, of which it needs the text.
 ///
 /// `managedFields` are left out: they are most of an object in memory (a tree of maps for each manager), and nobody here asks who wrote
-/// what. An update that gives none leaves them as they are (k8s.io/apimachinery, managedfields/internal/managedfieldsupdater.go and callers).
+/// what. The API server takes none from a write of the status (k8s.io/apimachinery, pkg/util/managedfields/internal/fieldmanager.go).
 #[derive(Clone, Debug)]
 pub struct Guarded<K>(pub Result<K, InvalidObject>);
 
