@@ -29,12 +29,9 @@ fn snippet(language: &str, folder: &Path, url: &str) -> String {
         .replace("https://art.example.com/artifactory/api/system/ping", url)
 }
 
-/// Whether there is a program; Rust and Go are what the project itself needs.
+/// Whether there is a program that the project itself does not need, as it does Rust and Go.
 fn has(program: &str) -> bool {
-    let found = Command::new(program).arg(if program == "go" { "version" } else { "--version" }).output();
-    let found = found.is_ok_and(|output| output.status.success());
-    assert!(found || !matches!(program, "rustc" | "go"), "{program} is missing");
-    found
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 fn build(program: &str, arguments: &[&str], folder: &Path) {
@@ -43,7 +40,7 @@ fn build(program: &str, arguments: &[&str], folder: &Path) {
 }
 
 /// What the program sent as `Authorization` in its first two requests. The first answer is given after the token has changed.
-fn sent(mut start: impl FnMut(&Path, &str) -> Child) -> [String; 2] {
+fn sent(start: impl FnOnce(&Path, &str) -> Child) -> [String; 2] {
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -92,7 +89,6 @@ fn the_shell_snippet_follows_the_file() {
 
 #[test]
 fn the_snippet_for_rust_follows_the_file() {
-    assert!(has("rustc"));
     let sent = sent(|folder, url| {
         let main = "\nfn main() {\n    use std::io::{Read as _, Write as _};\n    let place = std::env::args().nth(1).unwrap();\n    \
                     for _ in 0..2 {\n        let mut stream = std::net::TcpStream::connect(&place).unwrap();\n        \
@@ -108,7 +104,6 @@ fn the_snippet_for_rust_follows_the_file() {
 
 #[test]
 fn the_snippet_for_go_follows_the_file() {
-    assert!(has("go"));
     let sent = sent(|folder, url| {
         let main = "package main\n\nimport \"os\"\n\nfunc main() {\n\tfor range 2 {\n\t\tanswer, err := get(os.Args[1])\n\t\t\
                     if err != nil {\n\t\t\tpanic(err)\n\t\t}\n\t\tanswer.Body.Close()\n\t}\n}\n";
