@@ -22,7 +22,7 @@ use super::guarded;
 use super::leader::Election;
 use super::provider;
 use super::reconcile::{after_breakdown, reconcile};
-use super::shards::{Shards, stand};
+use super::shards::stand;
 use super::watch::watch_secrets;
 use crate::api::RefreshableToken;
 
@@ -60,7 +60,7 @@ impl Operator {
             stop.await;
             tracing::info!("stopping: no new exchange is begun, those under way are finished");
             self.context.stopping.cancel();
-            give_back(&self.context.shards, self.elections.iter().flatten()).await;
+            give_back(&self.context, self.elections.iter().flatten()).await;
         };
         tokio::join!(self.terms(), stop);
         self.context.exchanges.close();
@@ -98,12 +98,12 @@ impl Operator {
 }
 
 /// Gives each shard back as soon as nothing is under way for it. Nothing begins any more.
-async fn give_back(shards: &Shards, elections: impl Iterator<Item = &Election>) {
+async fn give_back(context: &Context, elections: impl Iterator<Item = &Election>) {
     let each = elections.enumerate().map(|(number, election)| async move {
-        if let Some(hold) = shards.hold(number) {
-            hold.begun.close();
-            hold.begun.wait().await;
-        }
+        // Of one that was just lost, or was to be handed over, nobody knows any more what was begun for it: all has to end.
+        let begun = context.shards.hold(number).map_or_else(|| context.exchanges.clone(), |hold| hold.begun);
+        begun.close();
+        begun.wait().await;
         election.give_up().await;
     });
     join_all(each).await;
