@@ -39,9 +39,13 @@ const SPENDING: [Api; 3] = [Access, Distribution, Api::Oauth2];
 fn spec(api: Api, url: &str) -> ProviderSpec {
     let url = url.to_owned();
     match api {
-        Access => ProviderSpec::JfrogAccess(JfrogAccess { url, tls: None, proxy: None, timeouts: None }),
-        Distribution => ProviderSpec::JfrogDistribution(JfrogDistribution { url, tls: None, proxy: None, timeouts: None }),
-        Ece => ProviderSpec::ElasticCloudEnterprise(ElasticCloudEnterprise { url, tls: None, proxy: None, timeouts: None }),
+        Access => ProviderSpec::JfrogAccess(Box::new(JfrogAccess { url, tls: None, proxy: None, timeouts: None })),
+        Distribution => {
+            ProviderSpec::JfrogDistribution(Box::new(JfrogDistribution { url, tls: None, proxy: None, timeouts: None }))
+        }
+        Ece => {
+            ProviderSpec::ElasticCloudEnterprise(Box::new(ElasticCloudEnterprise { url, tls: None, proxy: None, timeouts: None }))
+        }
         Api::Oauth2 => ProviderSpec::Oauth2(Box::new(oauth2(&url))),
     }
 }

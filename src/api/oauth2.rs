@@ -108,10 +108,10 @@ pub struct Oauth2 {
     pub grace_seconds: Option<i32>,
     /// How the connection is verified. Without it: the certificate authorities that the operator's image trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Tls>,
+    pub tls: Option<Box<Tls>>,
     /// The proxy that the token API is reached through. Without it: none, whatever the operator's environment says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<Box<Proxy>>,
     /// How long one request may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,

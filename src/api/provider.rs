@@ -15,12 +15,12 @@ use crate::provider::{Beside, ElasticCloudEnterprise, JfrogAccess, JfrogDistribu
 #[schemars(transform = schema::one_key)]
 pub enum ProviderSpec {
     /// JFrog Access (Artifactory 7.37.9 and later): `POST {url}/access/api/v1/tokens`.
-    JfrogAccess(JfrogAccess),
+    JfrogAccess(Box<JfrogAccess>),
     /// JFrog Distribution: `POST {url}/distribution/api/v1/security/token`. The seed must also hold username and password.
-    JfrogDistribution(JfrogDistribution),
+    JfrogDistribution(Box<JfrogDistribution>),
     /// Elastic Cloud Enterprise: `POST {url}/api/v1/users/auth/_refresh`. The access token renews itself; there is no refresh
     /// token.
-    ElasticCloudEnterprise(ElasticCloudEnterprise),
+    ElasticCloudEnterprise(Box<ElasticCloudEnterprise>),
     /// Any OAuth 2.0 authorization server: the refresh token grant of RFC 6749 section 6, or client credentials (section 4.4).
     Oauth2(Box<Oauth2>),
     /// Any other API, declared: one request, how its answer is read, and what the API promises.
@@ -35,9 +35,9 @@ impl ProviderSpec {
     /// The token API behind the key: the one place that tells them apart.
     pub(crate) fn api(&self) -> &dyn TokenApi {
         match self {
-            Self::JfrogAccess(spec) => spec,
-            Self::JfrogDistribution(spec) => spec,
-            Self::ElasticCloudEnterprise(spec) => spec,
+            Self::JfrogAccess(spec) => spec.as_ref(),
+            Self::JfrogDistribution(spec) => spec.as_ref(),
+            Self::ElasticCloudEnterprise(spec) => spec.as_ref(),
             Self::Oauth2(spec) => spec.as_ref(),
             Self::Http(spec) => spec.as_ref(),
         }

@@ -87,10 +87,10 @@ pub struct RefreshableTokenSpec {
     pub state_secret_name: Option<String>,
     /// What to ask the API for. The API may give something else; status says what it gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<RequestSpec>,
+    pub request: Option<Box<RequestSpec>>,
     /// When to refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refresh: Option<RefreshSpec>,
+    pub refresh: Option<Box<RefreshSpec>>,
     /// The Secrets that workloads mount, 1 to 20.
     #[serde(deserialize_with = "exact")]
     #[schemars(length(min = 1, max = 20))]
@@ -101,7 +101,7 @@ pub struct RefreshableTokenSpec {
     /// left alone. A target that cannot be restarted is told in status.rollouts and by an event, and holds up no refresh. The
     /// operator must be started with `--rollout` (chart: rollout.enabled).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rollout: Option<RolloutSpec>,
+    pub rollout: Option<Box<RolloutSpec>>,
     /// What becomes of the chain when this object is deleted. `Retain` (default): nothing; the state Secret stays, and the tokens
     /// stay valid. `Delete`: the state Secret is deleted. `Revoke`: the tokens are revoked at the token API too; if that does not
     /// come about within a minute, the deletion goes on and an event says so. The output Secrets go as their creationPolicy says.
@@ -119,13 +119,13 @@ impl RefreshableTokenSpec {
     /// What is asked for, default (nothing) filled in.
     #[must_use]
     pub fn request(&self) -> RequestSpec {
-        self.request.clone().unwrap_or_default()
+        self.request.as_deref().cloned().unwrap_or_default()
     }
 
     /// When to refresh, default filled in.
     #[must_use]
     pub fn refresh(&self) -> RefreshSpec {
-        self.refresh.clone().unwrap_or_default()
+        self.refresh.as_deref().cloned().unwrap_or_default()
     }
 
     /// Whether a new chain is begun where one is lost.
@@ -214,7 +214,7 @@ pub struct Credential {
     /// With `grant: TokenExchange` or `JWTBearer`, or `bootstrap` with such a `bootstrapGrant`: whose token is shown, in place of
     /// `subject_token` of the seed Secret. Kubernetes is asked for a new one for each request that shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service_account_ref: Option<ServiceAccountRef>,
+    pub service_account_ref: Option<Box<ServiceAccountRef>>,
     /// `Create`: where the seed Secret holds no refresh token (elasticCloudEnterprise: no access token), the first tokens are asked
     /// for with its credentials. jfrogAccess: a refreshable token is created with `access_token` (such as an identity token), or with
     /// `username` and `password`. elasticCloudEnterprise: a login with `username` and `password`. oauth2: as

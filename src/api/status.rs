@@ -48,7 +48,7 @@ pub struct RefreshableTokenStatus {
     pub last_handled_refresh_request: Option<String>,
     /// An exchange that is under way or unresolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attempt: Option<AttemptStatus>,
+    pub attempt: Option<Box<AttemptStatus>>,
     /// Keyed fingerprints of the last 8 tokens that were spent; none of them is ever presented again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
@@ -108,7 +108,7 @@ pub struct TokenStatus {
     pub verified_time: Option<DateTime<Utc>>,
     /// The access token before this one, while an output asks for it, or until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<PreviousTokenStatus>,
+    pub previous: Option<Box<PreviousTokenStatus>>,
 }
 
 /// The access token before the newest.
@@ -253,7 +253,7 @@ mod tests {
     fn an_attempt_a_spent_token_or_a_refresh_makes_another_chain_and_nothing_else_does() {
         let status = RefreshableTokenStatus::default();
         let start_time = DateTime::UNIX_EPOCH;
-        let attempt = |state| Some(AttemptStatus { id: "a".into(), state, start_time });
+        let attempt = |state| Some(Box::new(AttemptStatus { id: "a".into(), state, start_time }));
         let sending = RefreshableTokenStatus { attempt: attempt(AttemptState::Sending), ..status.clone() };
         let unknown = RefreshableTokenStatus { attempt: attempt(AttemptState::Unknown), ..status.clone() };
         let spent = RefreshableTokenStatus { spent_fingerprints: vec!["hmac:0".into()], ..status.clone() };

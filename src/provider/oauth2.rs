@@ -98,7 +98,7 @@ impl TokenApi for Oauth2 {
     }
 
     fn connection(&self) -> Reached<'_> {
-        Reached { tls: self.tls.as_ref(), proxy: self.proxy.as_ref(), timeouts: self.timeouts }
+        Reached { tls: self.tls.as_deref(), proxy: self.proxy.as_deref(), timeouts: self.timeouts }
     }
 
     fn urls(&self) -> Vec<&str> {

@@ -98,7 +98,7 @@ pub fn conclude(
     }
     let mut draft = Draft::new(facts, now);
     draft.memory.retry_time = None;
-    draft.memory.sight = Some(Sight::of(facts));
+    draft.memory.sight = Some(Box::new(Sight::of(facts)));
     draft.memory.void_claims.extend(finished.void_claim.clone());
     let surplus = draft.memory.void_claims.len().saturating_sub(MOST_VOID);
     draft.memory.void_claims.drain(..surplus);
@@ -138,7 +138,7 @@ pub fn conclude(
 fn conclude_held(facts: &Facts<'_>, remaining: Duration, now: DateTime<Utc>) -> Conclusion {
     let mut memory = facts.memory.clone();
     memory.retry_time = Some(after(now, remaining) + TimeDelta::seconds(1));
-    memory.sight = Some(Sight::of(facts));
+    memory.sight = Some(Box::new(Sight::of(facts)));
     Conclusion { status: facts.status.clone(), events: Vec::new(), memory, again: false }
 }
 
@@ -329,7 +329,7 @@ pub fn mark(status: &RefreshableTokenStatus, mark: &super::exchange::Mark) -> Re
     let mut marked = status.clone();
     remember(&mut marked.spent_fingerprints, &mark.fingerprint);
     let start_time = whole_seconds(mark.claim.time);
-    marked.attempt = Some(AttemptStatus { id: mark.claim.id.clone(), state: AttemptState::Sending, start_time });
+    marked.attempt = Some(Box::new(AttemptStatus { id: mark.claim.id.clone(), state: AttemptState::Sending, start_time }));
     marked
 }
 
@@ -346,10 +346,12 @@ fn token_status(tokens: &HeldTokens, facts: &Facts<'_>) -> Option<TokenStatus> {
         scope: tokens.scope.as_deref().map(short),
         token_id: tokens.token_id.as_deref().map(short),
         verified_time: None,
-        previous: tokens.previous.as_ref().map(|previous| PreviousTokenStatus {
-            fingerprint: facts.key.fingerprint(Purpose::Token, previous.access_token.reveal().as_bytes()).to_string(),
-            replaced_time: whole_seconds(previous.replaced_time),
-            expiration_time: previous.expiration_time.map(whole_seconds),
+        previous: tokens.previous.as_ref().map(|previous| {
+            Box::new(PreviousTokenStatus {
+                fingerprint: facts.key.fingerprint(Purpose::Token, previous.access_token.reveal().as_bytes()).to_string(),
+                replaced_time: whole_seconds(previous.replaced_time),
+                expiration_time: previous.expiration_time.map(whole_seconds),
+            })
         }),
     })
 }

@@ -138,7 +138,7 @@ pub struct Memory {
     /// Refreshes that this process knows to be committed: a state Secret with fewer is an older copy, whatever the status says.
     pub generation: i64,
     /// What the watch showed when work was put off. Once it shows something else, nothing is put off any longer.
-    pub sight: Option<Sight>,
+    pub sight: Option<Box<Sight>>,
 }
 
 /// What the watches show beside the object, as far as a refusal can hang on it: the version of the provider and of the seed, and
@@ -353,7 +353,7 @@ fn refresh(facts: &Facts<'_>, provider: &ProviderSpec, now: DateTime<Utc>) -> Op
 /// The provider, or the password in the seed, is another than when the last try failed.
 fn mended(facts: &Facts<'_>) -> bool {
     let now = Sight::of(facts);
-    let before = facts.memory.sight.as_ref();
+    let before = facts.memory.sight.as_deref();
     seed_edited(facts) && before != Some(&now) || before.is_some_and(|before| before.provider != now.provider)
 }
 
@@ -371,7 +371,7 @@ fn last_try(facts: &Facts<'_>, attempt: &AttemptStatus, now: DateTime<Utc>) -> O
 /// Whether work waits until `until`: unless the object or its Secrets have changed since it was put off.
 fn put_off(facts: &Facts<'_>, until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     let changed = facts.status.observed_generation != facts.generation
-        || facts.memory.sight.as_ref().is_some_and(|sight| *sight != Sight::of(facts));
+        || facts.memory.sight.as_deref().is_some_and(|sight| *sight != Sight::of(facts));
     until.is_some_and(|until| now < until) && !changed
 }
 
@@ -423,7 +423,7 @@ fn retirement(spec: &RefreshableTokenSpec, status: &RefreshableTokenStatus) -> O
 #[must_use]
 pub fn retires(facts: &Facts<'_>, now: DateTime<Utc>) -> bool {
     let alive = |previous: &PreviousTokenStatus| previous.expiration_time.is_none_or(|end| now < end);
-    let previous = facts.status.token.as_ref().and_then(|token| token.previous.as_ref());
+    let previous = facts.status.token.as_ref().and_then(|token| token.previous.as_deref());
     previous.is_some_and(alive) && retirement(facts.spec, facts.status).is_some_and(|due| due <= now)
 }
 

@@ -30,7 +30,7 @@ fn first(verifies: bool, retires: Option<&str>) -> (World, Operator) {
     oauth2.revocation_url = Some("https://issuer.example.com/revoke".into());
     wanted.recovery = verifies.then(|| RecoverySpec { verify_before_publish: Some(true), ..RecoverySpec::default() });
     let after = retires.map(|after| SpecDuration::parse(after).unwrap());
-    wanted.refresh = after.map(|after| RefreshSpec { revoke_replaced_after: Some(after), ..RefreshSpec::default() });
+    wanted.refresh = after.map(|after| Box::new(RefreshSpec { revoke_replaced_after: Some(after), ..RefreshSpec::default() }));
     let mut world = World::new(Issuer::new(Kind::Strict), wanted);
     plant(&mut world);
     (world, Operator::new(1))

@@ -95,7 +95,7 @@ fn the_one_repeat_of_an_open_attempt_outlives_halts_and_suspensions() {
     };
     assert_eq!(halt(&world), None, "nothing is open: no refresh is planned");
     let attempt = AttemptStatus { id: "claim".to_owned(), state: AttemptState::Unknown, start_time: world.now };
-    (world.status.attempt, world.status.consecutive_failures) = (Some(attempt), Some(1));
+    (world.status.attempt, world.status.consecutive_failures) = (Some(Box::new(attempt)), Some(1));
     assert!(planned.is_some());
     assert_eq!(halt(&world), planned);
     world.spec.suspend = Some(true);
@@ -232,7 +232,8 @@ fn each_outcome_has_its_conditions_and_its_next_try() {
 fn a_refresh_leaves_nothing_of_what_was_wrong_before() {
     let mut world = running();
     world.status = after(&world, &finished(&world, rejected(Class::Configuration, None)), Trigger::Scheduled).status;
-    world.status.attempt = Some(AttemptStatus { id: "claim".into(), state: AttemptState::Sending, start_time: world.now });
+    world.status.attempt =
+        Some(Box::new(AttemptStatus { id: "claim".into(), state: AttemptState::Sending, start_time: world.now }));
     let memory = Memory { publish_failures: 3, looked_at: Some("claim".into()), ..Memory::default() };
     let mut done = finished(&world, Outcome::Refreshed);
     done.state = Some(next_state(&world));
@@ -256,7 +257,8 @@ fn a_mark_that_spent_nothing_is_taken_back_with_its_attempt() {
     for outcome in
         [rejected(Class::Transient, None), postponed(Reason::WriteFailed), Outcome::Stale, refused(Reason::SeedInvalid)]
     {
-        world.status.attempt = Some(AttemptStatus { id: "claim".into(), state: AttemptState::Sending, start_time: world.now });
+        world.status.attempt =
+            Some(Box::new(AttemptStatus { id: "claim".into(), state: AttemptState::Sending, start_time: world.now }));
         world.status.spent_fingerprints = vec![token.to_string()];
         let done = Finished { unmark: Some(token.clone()), state: None, ..finished(&world, outcome) };
         let got = after(&world, &done, Trigger::Scheduled);
@@ -267,7 +269,8 @@ fn a_mark_that_spent_nothing_is_taken_back_with_its_attempt() {
 #[test]
 fn an_attempt_of_a_chain_that_was_left_is_not_waited_for() {
     let mut world = running();
-    world.status.attempt = Some(AttemptStatus { id: "old".into(), state: AttemptState::Unknown, start_time: world.now });
+    world.status.attempt =
+        Some(Box::new(AttemptStatus { id: "old".into(), state: AttemptState::Unknown, start_time: world.now }));
     plant(&mut world);
     let token = seed(&world.key, "refresh-1-0").fingerprint;
     let done = Finished { adopted: Some(token), ..finished(&world, postponed(Reason::WriteFailed)) };

@@ -81,7 +81,7 @@ impl Case {
     fn attempt(self, state: AttemptState) -> Self {
         self.with(|case| {
             let start_time = case.world.now;
-            case.world.status.attempt = Some(AttemptStatus { id: "claim".into(), state, start_time });
+            case.world.status.attempt = Some(Box::new(AttemptStatus { id: "claim".into(), state, start_time }));
         })
     }
 
@@ -173,7 +173,7 @@ fn a_new_seed_begins_a_chain_and_an_old_one_does_not() {
         case.world.status.spent_fingerprints.push(token);
     };
     let resting = |case: &mut Case| case.memory.retry_time = Some(case.later(60));
-    let tried = |case: &mut Case| case.memory.sight = Some(case.sight());
+    let tried = |case: &mut Case| case.memory.sight = Some(Box::new(case.sight()));
     check(vec![
         ("new", running().read_seed("new"), adopt.clone()),
         ("new, over a lost chain", running().stalled(Reason::ChainLost).read_seed("new"), adopt.clone()),

@@ -62,7 +62,8 @@ fn a_claim_that_has_spent_nothing_is_closed_by_the_next() {
     operator.memory.void_claims.push("void".to_owned());
     operator.turn(&mut world, &mut Plan { down: true, ..Plan::none() });
     assert_eq!((world.decoded().unwrap().claim, world.issuer.handled), (None, 2), "the next claim was made and given back");
-    world.status.attempt = Some(AttemptStatus { id: "void".to_owned(), state: AttemptState::Unknown, start_time: world.now });
+    world.status.attempt =
+        Some(Box::new(AttemptStatus { id: "void".to_owned(), state: AttemptState::Unknown, start_time: world.now }));
     world.status.spent_fingerprints.push(held.to_string());
     world.object_version += 1;
     let mut other = Operator::new(2);

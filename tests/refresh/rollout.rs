@@ -23,7 +23,7 @@ fn rolling(names: &[&str]) -> (World, Operator) {
     opaque.previous_access_token_key = Some("previous".into());
     opaque.previous_access_token_grace = Some(SpecDuration::from_secs(120));
     let targets = names.iter().map(|name| target(name)).collect();
-    world.spec.rollout = Some(RolloutSpec { targets, min_interval: None });
+    world.spec.rollout = Some(Box::new(RolloutSpec { targets, min_interval: None }));
     world.generation += 1;
     operator.settle(&mut world, &mut Plan::none());
     world.now = due;

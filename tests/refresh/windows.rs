@@ -26,7 +26,7 @@ impl Hour {
             RefreshWindow { cron: format!("{minute} * * * *"), time_zone: None, duration: SpecDuration::from_secs(300) }
         };
         let windows = minutes.iter().map(window).collect();
-        world.spec.refresh = Some(RefreshSpec { jitter_percent: Some(0), windows, ..RefreshSpec::default() });
+        world.spec.refresh = Some(Box::new(RefreshSpec { jitter_percent: Some(0), windows, ..RefreshSpec::default() }));
         world.generation += 1;
         world.now = issued + TimeDelta::minutes(30);
         let mut hour = Self { world, operator, issued };

@@ -197,7 +197,7 @@ impl Situation {
 
     /// An output as it is when it is written and nobody has touched it since.
     fn as_written(&self, output: &OutputSpec, status: &RefreshableTokenStatus, time: DateTime<Utc>) -> SeenOutput {
-        let previous = status.token.as_ref().and_then(|token| token.previous.as_ref());
+        let previous = status.token.as_ref().and_then(|token| token.previous.as_deref());
         let tokens =
             HeldTokens { previous: previous.map(made_up::previous), ..made_up::tokens(DateTime::UNIX_EPOCH, made_up::LIFETIME) };
         let (name, namespace) = (self.object.name_any(), self.object.namespace().unwrap_or_default());

@@ -153,7 +153,7 @@ impl Draft<'_> {
     /// Puts off what failed, until then or until the watch shows something else.
     pub(super) fn rest(&mut self, rest: Duration) {
         self.memory.retry_time = Some(after(self.now, rest));
-        self.memory.sight = Some(Sight::of(self.facts));
+        self.memory.sight = Some(Box::new(Sight::of(self.facts)));
     }
 
     /// A commit whose status was never written, because the process died in between.
@@ -178,7 +178,7 @@ impl Draft<'_> {
 
     /// A failure that spent nothing: the next try.
     fn failed(&mut self, retry_after: Option<Duration>, rest: Option<Duration>) {
-        self.memory.sight = Some(Sight::of(self.facts));
+        self.memory.sight = Some(Box::new(Sight::of(self.facts)));
         let failures = self.status.consecutive_failures.unwrap_or(0).saturating_add(1);
         self.status.consecutive_failures = Some(failures);
         self.status.last_failure_time = Some(whole_seconds(self.now));
@@ -218,7 +218,7 @@ impl Draft<'_> {
         let id = claim.map(|claim| claim.id.clone()).or_else(|| known.map(|attempt| attempt.id.clone())).unwrap_or_default();
         let start_time = claim.map(|claim| claim.time).or_else(|| known.map(|attempt| attempt.start_time)).unwrap_or(self.now);
         let state = state.or(known.map(|attempt| attempt.state)).unwrap_or(AttemptState::Sending);
-        self.status.attempt = Some(AttemptStatus { id, state, start_time: whole_seconds(start_time) });
+        self.status.attempt = Some(Box::new(AttemptStatus { id, state, start_time: whole_seconds(start_time) }));
     }
 
     fn unknown(&mut self, finished: &Finished, trigger: Trigger) {

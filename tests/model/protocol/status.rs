@@ -54,10 +54,12 @@ impl Known {
             chain_generation: Some(self.generation),
             next_refresh_time: self.last_try,
             consecutive_failures: Some(i32::from(self.failing)),
-            attempt: self.attempt.as_ref().map(|(id, unknown)| AttemptStatus {
-                id: id.clone(),
-                state: if *unknown { AttemptState::Unknown } else { AttemptState::Sending },
-                start_time: DateTime::UNIX_EPOCH,
+            attempt: self.attempt.as_ref().map(|(id, unknown)| {
+                Box::new(AttemptStatus {
+                    id: id.clone(),
+                    state: if *unknown { AttemptState::Unknown } else { AttemptState::Sending },
+                    start_time: DateTime::UNIX_EPOCH,
+                })
             }),
             spent_fingerprints: self.spent.clone(),
             outputs: vec![OutputStatus {
