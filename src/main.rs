@@ -1,8 +1,10 @@
 //! Arguments and start.
 
+use std::hint::black_box;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -23,6 +25,11 @@ use tokio::runtime::Runtime;
 /// piece back to the kernel. See docs/figures.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How often free memory is given back to the kernel. Our choice: nobody waits for it.
+const GIVE_BACK: Duration = Duration::from_secs(10);
+/// A piece so large that mimalloc has no room for it at hand (include/mimalloc/types.h: `MI_LARGE_MAX_OBJ_SIZE` is 512 KiB).
+const LARGE: usize = 1 << 20;
 
 /// Refreshes tokens before they expire and writes them into Kubernetes Secrets. Never loses a refresh token, never spends one
 /// twice.
@@ -155,6 +162,15 @@ fn runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")
 }
 
+/// Has free memory given back. mimalloc does that a second after it became free, if it has a page to find or to give up then; an operator
+/// with nothing to do has neither, and would keep what its start took.
+async fn give_back() {
+    loop {
+        tokio::time::sleep(GIVE_BACK).await;
+        drop(black_box(Vec::<u8>::with_capacity(LARGE)));
+    }
+}
+
 fn check(arguments: Run) -> anyhow::Result<ExitCode> {
     let findings = runtime()?.block_on(async {
         let settings = settings(arguments).await?;
@@ -195,6 +211,7 @@ fn run(arguments: Run) -> ExitCode {
         tracing::error!("there are no traces: {error:#}");
     }
     let ended = runtime.block_on(async {
+        tokio::spawn(give_back());
         let ended = operate(arguments).await;
         // What is left of the traces is sent by tasks of this runtime.
         let _ = tokio::task::spawn_blocking(|| telemetry.end()).await;

@@ -40,8 +40,8 @@ use crate::refresh::state::{State, StoredState, Version};
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Asks for the metadata of an answer only (Kubernetes API concepts, "Alternate representations of resources").
 const METADATA_ONLY: HeaderValue = HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
-/// Annotation of client-side `kubectl apply`: it repeats the values of a Secret.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Annotation of client-side `kubectl apply`: it repeats the manifest, and the values of a Secret.
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The Kubernetes API server.
 #[derive(Clone)]

@@ -9,13 +9,16 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::cluster::LAST_APPLIED;
+
 /// An object, or why it cannot be decoded, with its metadata.
 ///
 /// kube's `DeserializeGuard` is the same for every format: it reads the object into a tree of values first, which is a second decoder for
 /// each type (0.6 MB of the program) and a copy of each object of a watch. This one knows JSON only, of which it needs the text.
 ///
 /// `managedFields` are left out: they are most of an object in memory (a tree of maps for each manager), and nobody here asks who wrote
-/// what. The API server takes none from a write of the status (k8s.io/apimachinery, pkg/util/managedfields/internal/fieldmanager.go).
+/// what. So is what `kubectl apply` keeps of its manifest, a second copy of the spec. A write of the status changes neither
+/// (k8s.io/apiextensions-apiserver, pkg/registry/customresource/status_strategy.go).
 #[derive(Clone, Debug)]
 pub struct Guarded<K>(pub Result<K, InvalidObject>);
 
@@ -32,19 +35,29 @@ impl<'de, K: DeserializeOwned + Resource> Deserialize<'de> for Guarded<K> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
         let error = match serde_json::from_str::<K>(text.get()) {
             Ok(mut object) => {
-                object.meta_mut().managed_fields = None;
+                trim(object.meta_mut());
                 return Ok(Self(Ok(object)));
             }
             Err(error) => error,
         };
         let OnlyMetadata { mut metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
-        metadata.managed_fields = None;
+        trim(&mut metadata);
         // The place in an answer of the API server, which nobody sees.
         let place = format!(" at line {} column {}", error.line(), error.column());
         let error = error.to_string();
         let error = error.strip_suffix(&place).unwrap_or(&error).to_owned();
         Ok(Self(Err(InvalidObject { error, metadata })))
     }
+}
+
+/// Without what nobody here reads.
+fn trim(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    let annotations = metadata.annotations.take().map(|mut annotations| {
+        annotations.remove(LAST_APPLIED);
+        annotations
+    });
+    metadata.annotations = annotations.filter(|annotations| !annotations.is_empty());
 }
 
 impl<K: Resource> Resource for Guarded<K> {
@@ -84,7 +97,8 @@ mod tests {
     use super::*;
     use crate::api::RefreshableToken;
 
-    const GOOD: &str = r#"{"metadata": {"name": "good", "managedFields": [{"manager": "kubectl"}]}, "spec": {"provider": {"jfrogAccess": {"url": "https://art.example.com"}},
+    const GOOD: &str = r#"{"metadata": {"name": "good", "managedFields": [{"manager": "kubectl"}], "annotations": {
+        "kubectl.kubernetes.io/last-applied-configuration": "{}", "a": "b"}}, "spec": {"provider": {"jfrogAccess": {"url": "https://art.example.com"}},
         "credential": {"seedSecretRef": {"name": "s"}}, "outputs": [{"secretName": "o", "opaque": {}}]}}"#;
     const BAD: &str = r#"{"metadata": {"name": "bad", "namespace": "build", "uid": "1"}, "spec": {"outputs": 7}}"#;
 
@@ -97,6 +111,7 @@ mod tests {
         assert_eq!(bad.0.as_ref().unwrap_err().error, "invalid type: integer `7`, expected a sequence");
         let good = good.0.as_ref().unwrap();
         assert_eq!((good.spec.outputs[0].secret_name.as_str(), &good.metadata.managed_fields), ("o", &None));
+        assert_eq!(good.annotations().keys().collect::<Vec<_>>(), ["a"]);
     }
 
     #[test]

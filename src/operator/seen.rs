@@ -9,36 +9,76 @@ use std::sync::{Mutex, PoisonError};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource as _;
 use kube::runtime::watcher::Event;
+use serde::{Deserialize, Serialize};
 
 use crate::api::{CONTENT_HASH_ANNOTATION, GROUP, NAME_LABEL, OUTPUT_MANAGER, ROLE_LABEL, RefreshableToken, WRITER_ANNOTATION};
 
 /// A labelled Secret as last seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SeenSecret {
     /// `metadata.resourceVersion`.
+    #[serde(rename = "v")]
     pub resource_version: String,
     /// `metadata.uid`.
+    #[serde(rename = "u")]
     pub uid: String,
     /// Value of the role label.
+    #[serde(rename = "r")]
     pub role: String,
     /// Value of the name label.
+    #[serde(rename = "n", skip_serializing_if = "Option::is_none")]
     pub name_label: Option<String>,
     /// UIDs of its owners.
+    #[serde(rename = "o", skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<String>,
     /// One of its owners is a `RefreshableToken`.
+    #[serde(rename = "us", skip_serializing_if = "is_false")]
     pub owned_by_us: bool,
     /// The hash that was written with its contents.
+    #[serde(rename = "h", skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
     /// The object that writes it without owning it.
+    #[serde(rename = "w", skip_serializing_if = "Option::is_none")]
     pub writer: Option<String>,
     /// Keys of its data that this operator manages.
+    #[serde(rename = "k", skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
     /// Labels that this operator manages, its own aside.
+    #[serde(rename = "l", skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
     /// Annotations that this operator manages, its own aside.
+    #[serde(rename = "a", skip_serializing_if = "Vec::is_empty")]
     pub annotations: Vec<String>,
     /// Somebody else manages the field `immutable`.
+    #[serde(rename = "i", skip_serializing_if = "is_false")]
     pub immutable: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// A Secret as it is remembered: as JSON, with names of a letter, which takes a third of the room of so many strings. There may be twenty
+/// thousand.
+#[derive(Debug)]
+struct Packed {
+    /// Its resourceVersion, as a number.
+    version: u64,
+    text: Box<str>,
+}
+
+impl Packed {
+    fn new(secret: &SeenSecret) -> Self {
+        // Of strings, lists and flags serde_json makes text always.
+        let text = serde_json::to_string(secret).unwrap_or_default();
+        Self { version: number(&secret.resource_version), text: text.into() }
+    }
+
+    fn unpack(&self) -> SeenSecret {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
 }
 
 type Place = (String, String);
@@ -51,7 +91,7 @@ pub struct SeenSecrets {
 
 #[derive(Debug, Default)]
 struct Inner {
-    secrets: HashMap<Place, SeenSecret>,
+    secrets: HashMap<Place, Packed>,
     /// What a list that is under way has shown, per watch.
     listing: HashMap<usize, HashSet<Place>>,
 }
@@ -60,20 +100,20 @@ impl SeenSecrets {
     /// The Secret as last seen.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<SeenSecret> {
-        self.lock().secrets.get(&(namespace.to_owned(), name.to_owned())).cloned()
+        self.lock().secrets.get(&(namespace.to_owned(), name.to_owned())).map(Packed::unpack)
     }
 
     /// Its resourceVersion.
     #[must_use]
     pub fn version(&self, namespace: &str, name: &str) -> Option<String> {
         let inner = self.lock();
-        inner.secrets.get(&(namespace.to_owned(), name.to_owned())).map(|secret| secret.resource_version.clone())
+        inner.secrets.get(&(namespace.to_owned(), name.to_owned())).map(|secret| secret.unpack().resource_version)
     }
 
     /// Takes what a write of ours answered, so that the next decision does not rest on what was there before it.
     pub fn wrote(&self, metadata: &ObjectMeta) {
         if let Some((place, secret)) = read(metadata) {
-            insert(&mut self.lock().secrets, place, secret);
+            insert(&mut self.lock().secrets, place, &secret);
         }
     }
 
@@ -94,29 +134,28 @@ impl SeenSecrets {
             Event::InitApply(metadata) => {
                 let (place, secret) = read(metadata)?;
                 inner.listing.entry(watch).or_default().insert(place.clone());
-                let before = inner.secrets.get(&place).map(|known| known.resource_version.clone());
+                let before = inner.secrets.get(&place).map(|known| known.unpack().resource_version);
                 let changed = before.as_ref() != Some(&secret.resource_version);
-                insert(&mut inner.secrets, place.clone(), secret.clone());
+                insert(&mut inner.secrets, place.clone(), &secret);
                 changed.then_some((place, secret))
             }
             Event::InitDone => {
                 let listed = inner.listing.remove(&watch).unwrap_or_default();
-                let newest =
-                    listed.iter().filter_map(|place| inner.secrets.get(place)).map(|s| number(&s.resource_version)).max();
+                let newest = listed.iter().filter_map(|place| inner.secrets.get(place)).map(|secret| secret.version).max();
                 // What we wrote after the list was taken is not in it and yet there.
                 inner.secrets.retain(|place, secret| {
                     let covered = scope.is_none_or(|namespace| namespace == place.0);
-                    !covered || listed.contains(place) || number(&secret.resource_version) > newest.unwrap_or(0)
+                    !covered || listed.contains(place) || secret.version > newest.unwrap_or(0)
                 });
                 None
             }
             Event::Apply(metadata) => {
                 let (place, secret) = read(metadata)?;
-                insert(&mut inner.secrets, place.clone(), secret.clone()).then_some((place, secret))
+                insert(&mut inner.secrets, place.clone(), &secret).then_some((place, secret))
             }
             Event::Delete(metadata) => {
                 let (place, secret) = read(metadata)?;
-                let known = inner.secrets.get(&place).is_none_or(|known| known.uid == secret.uid);
+                let known = inner.secrets.get(&place).is_none_or(|known| known.unpack().uid == secret.uid);
                 if known {
                     inner.secrets.remove(&place);
                 }
@@ -132,14 +171,15 @@ impl SeenSecrets {
 }
 
 /// Keeps the newer of two versions; tells whether the new one was kept and differs.
-fn insert(secrets: &mut HashMap<Place, SeenSecret>, place: Place, secret: SeenSecret) -> bool {
+fn insert(secrets: &mut HashMap<Place, Packed>, place: Place, secret: &SeenSecret) -> bool {
+    let packed = Packed::new(secret);
     if let Some(known) = secrets.get(&place)
-        && known.uid == secret.uid
-        && number(&known.resource_version) >= number(&secret.resource_version)
+        && known.version >= packed.version
+        && known.unpack().uid == secret.uid
     {
         return false;
     }
-    secrets.insert(place, secret);
+    secrets.insert(place, packed);
     true
 }
 
@@ -214,6 +254,28 @@ mod tests {
             ],
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_was_seen() {
+        let labels = json!({ROLE_LABEL: "output", NAME_LABEL: "token"});
+        let manager = json!({"manager": OUTPUT_MANAGER, "fieldsV1": {"f:data": {"f:a": {}}, "f:immutable": {}, "f:metadata": {
+            "f:labels": {"f:team": {}}, "f:annotations": {"f:note": {}}}}});
+        let owner = json!({"apiVersion": format!("{GROUP}/v1"), "kind": "RefreshableToken", "name": "token", "uid": "o"});
+        let full: ObjectMeta = serde_json::from_value(json!({
+            "namespace": "ns", "name": "out", "uid": "u", "resourceVersion": "7", "labels": labels, "ownerReferences": [owner],
+            "annotations": {CONTENT_HASH_ANNOTATION: "hash", WRITER_ANNOTATION: "writer"}, "managedFields": [manager],
+        }))
+        .unwrap();
+        let seen = SeenSecret::of(&full);
+        assert!(
+            seen.immutable
+                && seen.owned_by_us
+                && [&seen.keys, &seen.labels, &seen.annotations].iter().all(|names| names.len() == 1)
+        );
+        for seen in [seen, SeenSecret::of(&metadata(8, &[]))] {
+            assert_eq!(Packed::new(&seen).unpack(), seen);
+        }
     }
 
     #[test]
