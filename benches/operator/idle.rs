@@ -9,10 +9,9 @@ use crate::Setting;
 use crate::fleet::Fleet;
 use crate::plot::Point;
 use crate::process::{Options, Process};
-use crate::table::{Goal, Row, Table, Unit, bytes, median, number, per_second};
+use crate::table::{Goal, MIB, Row, Table, Unit, bytes, median, number, per_second};
 use crate::world::{OPERATOR, Way, World};
 
-const MIB: f64 = 1024.0 * 1024.0;
 /// Each object is looked at once in five minutes, whatever happens. One run waits for longer than that.
 const LONG: Duration = Duration::from_secs(330);
 

@@ -15,9 +15,11 @@ use crate::Setting;
 use crate::fleet::Fleet;
 use crate::process::Process;
 use crate::ratio::{bare, options};
-use crate::table::{Row, Table, Unit, number, per_second};
+use crate::table::{Goal, MIB, Row, Table, Unit, bytes, number, per_second};
 use crate::world::{Way, World};
 
+/// What the chart allows the operator by default, in mebibytes.
+const LIMIT: f64 = 256.0;
 /// The goal of the strict path as a share of the bare loop.
 const GOAL: f64 = 0.6;
 
@@ -31,6 +33,8 @@ struct Storm {
     order: f64,
     /// Requests that the API server refused because there were too many (429).
     throttled: f64,
+    /// The most resident memory of the process, in mebibytes.
+    peak: f64,
     /// How much later than planned it began, in seconds.
     late: f64,
 }
@@ -99,6 +103,7 @@ async fn storm(fleet: &Fleet<'_>, refreshes: usize, plan: Plan) -> anyhow::Resul
         () = fleet.end_at(|| next.end()) => {}
     }
     process.at_rest().await?;
+    let peak = bytes(process.peak()?) / MIB;
     process.stop().await?;
     let once = fleet.chains(|chain| chain.refreshes).into_iter().all(|done| done == refreshes);
     ensure!(once, "this machine is too slow: tokens ended, and were refreshed again, before the storm was over");
@@ -115,6 +120,7 @@ async fn storm(fleet: &Fleet<'_>, refreshes: usize, plan: Plan) -> anyhow::Resul
         took: (last - begin).as_seconds_f64(),
         order: correlation(&places),
         throttled: number(throttled(fleet.world).await? - refused),
+        peak,
         late: (begin - plan.start).as_seconds_f64(),
     };
     Ok((storm, next))
@@ -158,5 +164,6 @@ fn print(table: &mut Table, objects: usize, rate: f64, through: TimeDelta, storm
     let order = Row::new(what("order of calls against order of ends"), Unit::Ratio, of(|storm| storm.order));
     table.row(&order.note("rank correlation: 1 is first what ends first, 0 is any order"));
     table.row(&Row::new(what("until the last call"), Unit::Seconds, of(|storm| storm.took)));
+    table.row(&Row::new(what("most resident memory"), Unit::Mebibytes, of(|storm| storm.peak)).goal(Goal::AtMost(LIMIT)));
     table.row(&Row::new(what("requests refused by the API server (429)"), Unit::Count, of(|storm| storm.throttled)));
 }

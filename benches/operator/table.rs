@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::Setting;
 
+/// A mebibyte in bytes.
+pub const MIB: f64 = 1024.0 * 1024.0;
+
 /// What a figure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::Context;
 use super::guarded::Guarded;
 use super::provider::Resolved;
+use super::watch::reference;
 use crate::api::{CaBundleKind, ConditionStatus, ConditionType, Reason, RefreshableToken, RefreshableTokenStatus};
 
 /// How often they are asked for. Our choice: whoever mends one is looking.
@@ -59,7 +60,7 @@ impl Bundles {
             self.lock().waiting.remove(&uid);
             return;
         };
-        let object = ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
+        let object = reference(object);
         self.lock().waiting.insert(uid, Waiting { object, place });
         self.begun.notify_one();
     }

@@ -43,6 +43,8 @@ pub(super) struct Job {
     pub(super) ends: Option<DateTime<Utc>>,
     /// Cancelled when nothing more may be sent.
     pub(super) over: CancellationToken,
+    /// The right to be one of those that are worked on; none where it does not wait for others.
+    pub(super) lane: Option<Pass>,
     /// The right to be one of those in flight, from the claim (or the light path's request) to the end.
     pub(super) permit: Option<Pass>,
 }
@@ -81,7 +83,7 @@ impl Job {
             }
             (exchange, step) = exchange.next(event, self.context.clock.now());
             if denied && exchange.is_held_up() {
-                self.permit = None;
+                (self.lane, self.permit) = (None, None);
             }
             if telling.is_none()
                 && exchange.is_held_up()

@@ -119,6 +119,7 @@ pub(super) async fn replay(context: &Arc<Context>) {
                 // Whose answer is there already does not wait behind those who have yet to ask.
                 ends: Some(DateTime::<Utc>::MIN_UTC),
                 over: context.stopping.clone(),
+                lane: None,
                 permit: None,
             };
             // Its end does not depend on anybody's patience.

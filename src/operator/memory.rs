@@ -20,7 +20,7 @@ pub(super) struct Remembered {
     /// The object as our last write left it, until the watch has shown it.
     pub(super) latest: Option<Box<RefreshableToken>>,
     /// The claim of another process, and since when this one sees it, on the clock that counts suspend.
-    pub(super) watched: Option<(String, Duration)>,
+    pub(super) watched: Option<Box<(String, Duration)>>,
     /// When a status was last written for which nothing had been done, on the clock that counts suspend.
     pub(super) restated: Option<Duration>,
     /// What connections to the token API are made with, and the resourceVersions of the Secrets that were shown then.
@@ -29,7 +29,7 @@ pub(super) struct Remembered {
     /// The resourceVersion of what holds the certificate authorities, as it was read or looked at last.
     pub(super) bundle: Option<String>,
     /// Roll-outs that failed.
-    pub(super) rollouts: Tries,
+    pub(super) rollouts: Option<Box<Tries>>,
 }
 
 /// What a login was read from.
@@ -58,7 +58,7 @@ pub(super) struct Memories {
 
 #[derive(Debug, Default)]
 struct Inner {
-    objects: HashMap<String, Remembered>,
+    objects: HashMap<Box<str>, Box<Remembered>>,
     reported: HashMap<String, Option<i64>>,
     /// When the Secrets of an object were last asked for, on the clock that counts suspend.
     looked: HashMap<String, Duration>,
@@ -67,11 +67,11 @@ struct Inner {
 
 impl Memories {
     pub(super) fn recall(&self, uid: &str) -> Remembered {
-        self.lock().objects.get(uid).cloned().unwrap_or_default()
+        self.lock().objects.get(uid).map(|remembered| Remembered::clone(remembered)).unwrap_or_default()
     }
 
     pub(super) fn remember(&self, uid: &str, remembered: Remembered) {
-        self.lock().objects.insert(uid.to_owned(), remembered);
+        self.lock().objects.insert(uid.into(), Box::new(remembered));
     }
 
     /// Forgets all but the objects that exist.

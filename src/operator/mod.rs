@@ -17,6 +17,7 @@ pub mod guarded;
 pub mod journal;
 mod kept;
 pub mod key;
+mod lanes;
 pub mod leader;
 mod memory;
 pub mod metrics;
@@ -41,7 +42,7 @@ pub use start::{JournalPlace, Parts, READ_TIMEOUT, Settings, StartError};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::runtime::reflector::{ObjectRef, Store};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -53,6 +54,7 @@ use cluster::Cluster;
 use gate::Gate;
 use guarded::Guarded;
 use kept::KeptAnswers;
+use lanes::Lanes;
 use memory::Memories;
 use metrics::Metrics;
 use provider::Providers;
@@ -79,7 +81,11 @@ pub struct Context {
     bundles: Bundles,
     /// Which objects this replica looks after.
     shards: Arc<Shards>,
-    /// In front of the exchanges under way.
+    /// Counts looks that have ended.
+    looked: Arc<Semaphore>,
+    /// In front of the exchanges that are worked on.
+    lanes: Arc<Lanes>,
+    /// In front of those that are in flight.
     in_flight: Arc<Gate>,
     /// How many exchanges may run at once: so many tokens are at risk when the process dies.
     max_in_flight: usize,
@@ -118,6 +124,8 @@ impl Context {
             providers: Providers::default(),
             bundles: Bundles::default(),
             shards: Arc::clone(&self.shards),
+            looked: Arc::new(Semaphore::new(0)),
+            lanes: Arc::clone(&self.lanes),
             in_flight: Arc::clone(&self.in_flight),
             max_in_flight: self.max_in_flight,
             exchanges: self.exchanges.clone(),

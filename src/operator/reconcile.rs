@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 use tokio::time::Instant;
@@ -27,11 +28,13 @@ use super::deletion;
 use super::drive::{Driven, Job};
 use super::gate::Pass;
 use super::guarded::Guarded;
+use super::lanes::{Comer, Lane};
 use super::memory::Remembered;
 use super::metrics::CONTROLLER;
 use super::provider::{ProviderKey, Resolved};
 use super::shards::{FIRST, Work};
 use super::telemetry;
+use super::watch::reference;
 use crate::api::{Limits, OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::provider::Provider;
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
@@ -57,26 +60,64 @@ const NEWCOMER: Duration = Duration::from_secs(300);
 #[error("the operator broke down over this object; it goes on with the others and tries this one again")]
 pub struct Broken;
 
+/// Longest wait in a lane before an object is looked at again: it may be suspended or deleted by now. Our choice.
+const LONGEST_QUEUE: Duration = Duration::from_secs(30);
+
+/// What follows a look.
+enum Next {
+    /// The next one.
+    Look(Action),
+    /// A turn in this lane, with a token that ends at this time; then another look.
+    Queue(Lane, Option<DateTime<Utc>>),
+}
+
 /// Looks at one object. A panic ends this look only.
 pub async fn reconcile(object: Arc<Guarded<RefreshableToken>>, context: Arc<Context>) -> Result<Action, Broken> {
+    // In a box of its own: before it begins, an object takes no room for what a look needs.
+    match Box::pin(look(&object, &context)).await? {
+        Next::Look(action) => Ok(action),
+        Next::Queue(lane, ends) => {
+            wait_in(lane, object.uid().unwrap_or_default(), ends, reference(object.as_ref()), &context);
+            Ok(Action::requeue(LONGEST_QUEUE))
+        }
+    }
+}
+
+/// Waits for a turn, and has the object looked at then. Not in the look: kube asks after each of those that are under way again and again.
+fn wait_in(
+    lane: Lane,
+    uid: String,
+    ends: Option<DateTime<Utc>>,
+    object: ObjectRef<Guarded<RefreshableToken>>,
+    context: &Arc<Context>,
+) {
+    let context = Arc::clone(context);
+    tokio::spawn(async move {
+        let call = || context.wake(object.clone());
+        let who = Comer { lane: &lane, uid: &uid, ends };
+        context.stopping.run_until_cancelled(context.lanes.wait(who, context.max_in_flight, call)).await;
+    });
+}
+
+async fn look(object: &Guarded<RefreshableToken>, context: &Arc<Context>) -> Result<Next, Broken> {
     // Whose it is can change without a word of it; looking costs nothing.
-    let Some(work) = context.begin(&object) else { return Ok(Action::requeue(LONGEST_SLEEP)) };
-    let span = span(&object);
-    let (metrics, begun) = (context.metrics.clone(), Instant::now());
+    let Some(work) = context.begin(object) else { return Ok(Next::Look(Action::requeue(LONGEST_SLEEP))) };
+    let (span, begun) = (span(object), Instant::now());
     let look = async {
         match &object.0 {
             Ok(object) => {
                 context.look_at_secrets(object).await;
-                match Box::pin(Turn::begin(object.clone(), context, work)).await {
+                match Box::pin(Turn::begin(object.clone(), Arc::clone(context), work)).await {
                     Ok(turn) => Box::pin(turn.run()).await,
-                    Err(action) => action,
+                    Err(action) => Next::Look(action),
                 }
             }
-            Err(invalid) => Box::pin(undecodable(&context, invalid)).await,
+            Err(invalid) => Next::Look(Box::pin(undecodable(context, invalid)).await),
         }
     };
     let ended = AssertUnwindSafe(look.instrument(span)).catch_unwind().await.map_err(|_| Broken);
-    metrics.reconciled(ended.is_ok(), begun.elapsed());
+    context.metrics.reconciled(ended.is_ok(), begun.elapsed());
+    context.looked.add_permits(1);
     ended
 }
 
@@ -142,6 +183,8 @@ fn with_bundle(seen: Option<&str>, bundle: Option<&str>) -> Option<String> {
 struct Turn {
     context: Arc<Context>,
     work: Work,
+    /// Its turn in the lane of its token API, once it has come.
+    lane: Option<Pass>,
     object: RefreshableToken,
     provider: Result<Resolved, (Reason, String)>,
     /// Changes with the provider and with the Secrets that it names, as the watches showed them.
@@ -186,6 +229,7 @@ impl Turn {
             seen: watched,
             context,
             work,
+            lane: None,
             object,
             provider,
             uid,
@@ -199,18 +243,42 @@ impl Turn {
         })
     }
 
-    async fn run(mut self) -> Action {
+    async fn run(mut self) -> Next {
         let own = self.context.shard_of(&self.object);
         if self.work.hold.number == own
             && let ControlFlow::Break(action) = deletion::attend(&self.context, &self.work.hold, &mut self.object).await
         {
-            return action;
+            return Next::Look(action);
         }
-        let mut plan = self.decide();
+        let plan = self.decide();
         // Nothing but a halt, a wait or a leave is planned without one.
         let Ok(resolved) = self.provider.clone() else {
-            return if self.work.hold.number == own { self.stand(plan).await } else { Action::requeue(LONGEST_SLEEP) };
+            let stands = self.work.hold.number == own;
+            return Next::Look(if stands { self.stand(plan).await } else { Action::requeue(LONGEST_SLEEP) });
         };
+        match self.queue_up(&plan, &resolved) {
+            Some(queue) => queue,
+            None => Next::Look(self.follow(plan, resolved).await),
+        }
+    }
+
+    /// Takes a turn in the lane of the token API, if the plan needs one; or says where to wait for it.
+    fn queue_up(&mut self, plan: &Plan, resolved: &Resolved) -> Option<Next> {
+        let calls = match plan {
+            Plan::ReadSeed => true,
+            Plan::Exchange { task, .. } => self.calls(*task),
+            Plan::Leave | Plan::Wait { .. } | Plan::Halt { .. } => return None,
+        };
+        // What is under way already must not wait: a grace may end.
+        if self.lane.is_none() && self.status.attempt.is_none() {
+            let (lane, ends) = (Lane::of(calls.then_some(&resolved.spec)), self.ends());
+            self.lane = self.context.lanes.turn(Comer { lane: &lane, uid: &self.uid, ends }, self.context.max_in_flight);
+            return self.lane.is_none().then_some(Next::Queue(lane, ends));
+        }
+        None
+    }
+
+    async fn follow(mut self, mut plan: Plan, resolved: Resolved) -> Action {
         if plan == Plan::ReadSeed {
             if let Err(action) = self.read_seed(&resolved).await {
                 return action;
@@ -218,7 +286,7 @@ impl Turn {
             plan = self.decide();
         }
         // Two objects can have been given one seed: what has a new one is looked after where all chains begin.
-        let shard = if new_seed(&self.facts()) { FIRST } else { own };
+        let shard = if new_seed(&self.facts()) { FIRST } else { self.context.shard_of(&self.object) };
         let Some(work) = self.context.shards.begin(shard) else { return Action::requeue(LONGEST_SLEEP) };
         self.work = work;
         if matches!(plan, Plan::Exchange { task: Task::Adopt, .. }) {
@@ -351,6 +419,7 @@ impl Turn {
             claimed: None,
             ends: self.ends(),
             over: self.work.hold.over.clone(),
+            lane: self.lane.take(),
             permit: None,
         };
         let span = tracing::Span::current();
@@ -391,8 +460,8 @@ impl Turn {
     /// Notes since when this process sees another's claim, on the clock that nobody sets.
     fn watch(&mut self, outcome: &Outcome) {
         let Outcome::Held { claim, .. } = outcome else { return self.remembered.watched = None };
-        if self.remembered.watched.as_ref().is_none_or(|(watched, _)| watched != claim) {
-            self.remembered.watched = Some((claim.clone(), self.context.clock.since_boot()));
+        if self.remembered.watched.as_ref().is_none_or(|watched| watched.0 != *claim) {
+            self.remembered.watched = Some(Box::new((claim.clone(), self.context.clock.since_boot())));
         }
     }
 
@@ -404,7 +473,7 @@ impl Turn {
         let facts = self.facts();
         let context = &self.context;
         let claim = Claim::new(context.clock.unique_name(), &context.pod, &context.process);
-        let watched = self.remembered.watched.clone();
+        let watched = self.remembered.watched.as_deref().cloned();
         Brief {
             task,
             owner: ChainOwner { cluster: context.cluster_uid.clone(), name: self.name.clone(), uid: self.uid.clone() },

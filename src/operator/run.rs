@@ -9,11 +9,11 @@ use futures::future::join_all;
 use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
+use kube::runtime::Controller;
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{Controller, watcher};
 use kube::{Api, ResourceExt as _};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Context;
@@ -23,7 +23,7 @@ use super::leader::Election;
 use super::provider;
 use super::reconcile::{after_breakdown, reconcile};
 use super::shards::stand;
-use super::watch::watch_secrets;
+use super::watch::{paced, watch_objects, watch_secrets};
 use crate::api::RefreshableToken;
 
 /// How long the start waits for the first list of Secrets. Our choice: without it refreshes are still better than none.
@@ -115,13 +115,16 @@ async fn work(context: &Arc<Context>) {
     let (listing, mut listed) = mpsc::channel(1);
     let (mut running, mut stores, mut wakes) = (Vec::new(), Vec::new(), Vec::new());
     for (number, ((scope, objects), (_, secrets))) in controllers {
-        let controller = Controller::new(objects, watcher::Config::default());
-        stores.push(controller.store());
         let (wake, woken) = mpsc::unbounded_channel();
         wakes.push((scope.clone(), wake.clone()));
-        let woken = futures::stream::unfold(woken, |mut woken| async move { woken.recv().await.map(|object| (object, woken)) });
-        let controller = controller.reconcile_on(woken);
-        running.push(control(context, number, scope, controller, secrets, wake, listing.clone()));
+        // Before the first list of Secrets every output would look deleted, and each would be written again.
+        let (begin, begins) = oneshot::channel();
+        let woken = paced(woken, Arc::clone(&context.looked));
+        let woken = begins.map(move |_| woken).flatten_stream();
+        let (store, watch) = watch_objects(objects, wake.clone());
+        let controller = Controller::for_stream(watch, store.clone()).reconcile_on(woken);
+        stores.push(store);
+        running.push(control(context, Watched { number, scope, controller, secrets, wake, begin }, listing.clone()));
     }
     drop(listing);
     *context.wakes.lock().unwrap_or_else(PoisonError::into_inner) = wakes;
@@ -141,27 +144,39 @@ async fn work(context: &Arc<Context>) {
     context.metrics.end_term();
 }
 
-/// One controller: the objects of one namespace or of all, woken by themselves and by their Secrets.
-async fn control(
-    context: &Arc<Context>,
+/// What one controller works on: the objects of one namespace or of all, woken by themselves and by their Secrets.
+struct Watched {
     number: usize,
+    /// The namespace; none: all.
     scope: Option<String>,
     controller: Controller<Guarded>,
     secrets: Api<PartialObjectMeta<Secret>>,
     wake: mpsc::UnboundedSender<ObjectRef<Guarded>>,
-    listing: mpsc::Sender<Infallible>,
-) {
+    /// Told when the first look may be taken.
+    begin: oneshot::Sender<()>,
+}
+
+async fn control(context: &Arc<Context>, watched: Watched, listing: mpsc::Sender<Infallible>) {
+    let Watched { number, scope, controller, secrets, wake, begin } = watched;
     let store = controller.store();
-    let watch = if context.secrets_watch { Some(begin_watch(context, number, scope, secrets, wake).await) } else { None };
-    let stopping = context.stopping.clone();
-    let listed = async {
-        // An error says that the controller has ended.
+    let (first, listed) = oneshot::channel();
+    let watch = context.secrets_watch.then(|| {
+        let watch = watch_secrets(Arc::clone(context), number, scope, secrets, wake, first);
+        AbortOnDropHandle::new(tokio::spawn(watch))
+    });
+    let begun = async {
+        if watch.is_some() {
+            secrets_listed(&context.stopping, listed).await;
+        }
+        // An error says that the controller has ended, here and below.
+        let _ = begin.send(());
         let _ = store.wait_until_ready().await;
         drop(listing);
     };
+    let stopping = context.stopping.clone();
     let controller = controller
         .graceful_shutdown_on(async move { stopping.cancelled().await })
-        .run(reconcile, after_breakdown, Arc::clone(context))
+        .run(|object, context| reconcile(object, context).boxed(), after_breakdown, Arc::clone(context))
         .for_each(|result| {
             if let Err(error) = &result {
                 tracing::debug!(%error, "controller");
@@ -178,35 +193,20 @@ async fn control(
         }
     };
     tokio::select! {
-        () = async { tokio::join!(controller, listed); } => {}
+        () = async { tokio::join!(controller, begun); } => {}
         () = unlisted => {}
-    }
-    if let Some(watch) = watch {
-        watch.abort();
     }
 }
 
-/// Begins the watch of Secrets, and waits until it has shown what is there.
-async fn begin_watch(
-    context: &Arc<Context>,
-    number: usize,
-    scope: Option<String>,
-    secrets: Api<PartialObjectMeta<Secret>>,
-    wake: mpsc::UnboundedSender<ObjectRef<Guarded>>,
-) -> JoinHandle<Option<()>> {
-    let (first, listed) = oneshot::channel();
-    let watch = watch_secrets(Arc::clone(context), number, scope, secrets, wake, first);
-    let stopping = context.stopping.clone();
-    let watch = tokio::spawn(async move { stopping.run_until_cancelled_owned(watch).await });
-    // Before the first list every output would look deleted, and each would be written again.
-    let listed = context.stopping.run_until_cancelled(tokio::time::timeout(LIST_WITHIN, listed)).await;
+/// Waits until the watch of Secrets has shown what is there.
+async fn secrets_listed(stopping: &CancellationToken, listed: oneshot::Receiver<()>) {
+    let listed = stopping.run_until_cancelled(tokio::time::timeout(LIST_WITHIN, listed)).await;
     if matches!(listed, Some(Err(_))) {
         tracing::warn!(
             "Secrets cannot be listed: allow list and watch, or start with --secrets-watch=false; refreshes go on without noticing \
              changed Secrets"
         );
     }
-    watch
 }
 
 /// Forgets objects that are gone, now and then: when more are remembered than there can be.

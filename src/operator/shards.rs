@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use kube::ResourceExt as _;
-use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +23,7 @@ use super::guarded::Guarded;
 use super::leader::Election;
 use super::metrics::Metrics;
 use super::rival::Taken;
+use super::watch::reference;
 use crate::api::RefreshableToken;
 use crate::token::unit_interval;
 
@@ -269,7 +269,7 @@ impl Context {
                 known.retain(|hold| !hold.over.is_cancelled());
                 let new = |hold: &Hold| !known.iter().any(|known| known.number == hold.number);
                 for object in self.objects().iter().filter(|object| self.holds(object).any(|hold| new(&hold))) {
-                    self.wake(ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default()));
+                    self.wake(reference(object.as_ref()));
                 }
                 known = held;
                 if changes.changed().await.is_err() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kube::{Api, Client, Config, ResourceExt as _};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -205,6 +206,8 @@ impl Operator {
             providers: Providers::default(),
             bundles: Bundles::default(),
             shards: Arc::new(Shards::new(if parts.leader_elect { parts.shards } else { 1 }, parts.metrics)),
+            looked: Arc::new(Semaphore::new(0)),
+            lanes: Arc::default(),
             in_flight: Arc::default(),
             max_in_flight: parts.max_in_flight,
             exchanges: TaskTracker::new(),

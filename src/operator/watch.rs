@@ -1,22 +1,86 @@
-//! The watch of labelled Secrets: what changed, and whom it concerns.
+//! The watches of objects and of labelled Secrets: what changed, and whom it concerns.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, watcher};
-use kube::{Api, ResourceExt as _};
-use tokio::sync::{mpsc, oneshot};
+use kube::{Api, ResourceExt};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::Context;
 use super::cluster::LONGEST_LABEL;
 use super::guarded::Guarded;
 use super::seen::SeenSecret;
 use crate::api::{ROLE_LABEL, RefreshableToken};
+
+/// How many objects are handed to kube at a time, and how long it is waited for the end of as many looks. Our choice: looks at objects that
+/// have nothing to do take less, and those that wait for a token API hold up nobody for longer.
+const BATCH: u32 = 64;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What the watch of objects holds, and the watch: a stream that wakes what changed, and gives nothing but errors.
+///
+/// kube's own asks for a look at each object of the first list at once; those that are woken are [`paced`].
+pub(super) fn watch_objects(
+    objects: Api<Guarded<RefreshableToken>>,
+    wake: mpsc::UnboundedSender<ObjectRef<Guarded<RefreshableToken>>>,
+) -> (Store<Guarded<RefreshableToken>>, impl Stream<Item = watcher::Result<Guarded<RefreshableToken>>>) {
+    let (store, mut writer) = reflector::store();
+    let held = store.clone();
+    let events = watcher(objects, watcher::Config::default());
+    let failures = events.filter_map(move |event| {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return std::future::ready(Some(Err(error))),
+        };
+        writer.apply_watcher_event(&event);
+        // The receiver is gone only while the operator stops.
+        let tell = |object| drop(wake.send(reference(object)));
+        match &event {
+            watcher::Event::Apply(object) => tell(object),
+            watcher::Event::InitDone => held.state().iter().for_each(|object| tell(object.as_ref())),
+            watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::Delete(_) => {}
+        }
+        std::future::ready(None)
+    });
+    (store, failures)
+}
+
+/// Those that are to be looked at, few at a time: the next when as many looks have ended since, or after a pause. kube begins with whatever
+/// it is given at once, and never gives back the room that it took for that.
+pub(super) fn paced(
+    woken: mpsc::UnboundedReceiver<ObjectRef<Guarded<RefreshableToken>>>,
+    looked: Arc<Semaphore>,
+) -> impl Stream<Item = ObjectRef<Guarded<RefreshableToken>>> {
+    futures::stream::unfold((woken, 0), move |(mut woken, given)| {
+        let looked = Arc::clone(&looked);
+        async move {
+            let object = woken.recv().await?;
+            let given = if given == BATCH {
+                if let Ok(Ok(ended)) = timeout(PAUSE, looked.acquire_many(BATCH)).await {
+                    ended.forget();
+                }
+                looked.forget_permits(usize::MAX);
+                0
+            } else {
+                given
+            };
+            Some((object, (woken, given + 1)))
+        }
+    })
+}
+
+/// The name of an object, and no more: kube keeps several copies of it.
+pub(super) fn reference(object: &impl ResourceExt) -> ObjectRef<Guarded<RefreshableToken>> {
+    ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default())
+}
 
 /// Keeps `seen` up to date and wakes the objects that a changed Secret concerns.
 pub(super) async fn watch_secrets(
@@ -40,14 +104,19 @@ pub(super) async fn watch_secrets(
             }
         };
         let listed = matches!(event, watcher::Event::InitDone);
-        if let Some(((namespace, name), secret)) = context.seen.take(number, scope.as_deref(), &event) {
+        let changed = context.seen.take(number, scope.as_deref(), &event);
+        // The first list is shown before the first look, which every object has then.
+        if let Some(((namespace, name), secret)) = changed.filter(|_| first.is_none()) {
             for object in concerned(&context, &namespace, &name, &secret) {
                 // The receiver is gone only while the operator stops.
                 let _ = wake.send(object);
             }
         }
-        if let Some(first) = first.take_if(|_| listed) {
-            let _ = first.send(());
+        if let Some(first) = first.take_if(|_| listed)
+            && first.send(()).is_err()
+        {
+            // It came so late that nobody waited for it any longer.
+            context.objects().iter().for_each(|object| drop(wake.send(reference(object.as_ref()))));
         }
         std::future::ready(())
     });
@@ -83,5 +152,5 @@ fn concerned(context: &Context, namespace: &str, name: &str, secret: &SeenSecret
     };
     let objects = context.objects();
     let objects = objects.iter().filter(|object| object.0.as_ref().is_ok_and(names));
-    objects.map(|object| ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default())).collect()
+    objects.map(|object| reference(object.as_ref())).collect()
 }

@@ -23,8 +23,14 @@ use crate::simulation::{NAMESPACE, OPERATOR_NAMESPACE};
 
 /// As many at once as the flag's default allows.
 const IN_FLIGHT: usize = 4;
+/// As many are worked on at once for each of those, for one token API.
+const ABREAST: usize = 8;
 /// How long the token API takes. Our choice.
 const WAY: Duration = Duration::from_millis(20);
+/// A host that takes no connection, and what the names of its objects begin with.
+const DEAD: &str = "dead";
+/// How long a connection is waited for. Our choice.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 type Answer = dyn Fn(&str, usize) -> Delivery + Send + Sync;
 
@@ -34,11 +40,20 @@ pub struct Api {
     asked: Mutex<BTreeMap<String, usize>>,
     now: AtomicUsize,
     most: AtomicUsize,
+    connecting: AtomicUsize,
+    most_connecting: AtomicUsize,
 }
 
 impl Api {
     pub fn new(answer: impl Fn(&str, usize) -> Delivery + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { answer: Box::new(answer), asked: Mutex::default(), now: AtomicUsize::new(0), most: AtomicUsize::new(0) })
+        Arc::new(Self {
+            answer: Box::new(answer),
+            asked: Mutex::default(),
+            now: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            connecting: AtomicUsize::new(0),
+            most_connecting: AtomicUsize::new(0),
+        })
     }
 
     /// How often this object's token was presented.
@@ -49,6 +64,11 @@ impl Api {
     /// Most requests at one time.
     pub fn most(&self) -> usize {
         self.most.load(Ordering::SeqCst)
+    }
+
+    /// Most exchanges that waited for a connection at one time.
+    pub fn most_connecting(&self) -> usize {
+        self.most_connecting.load(Ordering::SeqCst)
     }
 }
 
@@ -71,8 +91,15 @@ impl TokenCalls for Api {
         .boxed()
     }
 
-    fn connect<'a>(&'a self, _: &'a str, _: &'a Connection) -> BoxFuture<'a, Result<(), NotSent>> {
-        async { Ok(()) }.boxed()
+    fn connect<'a>(&'a self, url: &'a str, _: &'a Connection) -> BoxFuture<'a, Result<(), NotSent>> {
+        async move {
+            self.most_connecting.fetch_max(self.connecting.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let dead = url.contains(DEAD);
+            sleep(if dead { PATIENCE } else { WAY }).await;
+            self.connecting.fetch_sub(1, Ordering::SeqCst);
+            if dead { Err(NotSent::NotConnected) } else { Ok(()) }
+        }
+        .boxed()
     }
 }
 
@@ -166,10 +193,11 @@ impl Crowd {
 }
 
 fn object(name: &str) -> Value {
+    let host = if name.starts_with(DEAD) { DEAD } else { "issuer" };
     json!({
         "metadata": { "name": name, "namespace": NAMESPACE },
         "spec": {
-            "provider": { "oauth2": { "tokenURL": format!("https://issuer.example.com/{name}"), "rotation": "Strict" } },
+            "provider": { "oauth2": { "tokenURL": format!("https://{host}.example.com/{name}"), "rotation": "Strict" } },
             "credential": { "seedSecretRef": { "name": format!("{name}-seed") } },
             "outputs": [{ "secretName": format!("{name}-token"), "opaque": {} }],
         },
@@ -186,7 +214,24 @@ fn bad_input_65_ten_thousand_objects_at_once_keep_to_the_limit() {
         let done = crowd.until(Duration::from_secs(3600), Duration::from_secs(10), all).await;
         assert!(done, "{} were served", names.iter().filter(|name| crowd.generation(name) == 1).count());
         assert_eq!(api.most(), IN_FLIGHT);
+        assert!(api.most_connecting() <= ABREAST * IN_FLIGHT, "{} were worked on at once", api.most_connecting());
         assert!(names.iter().all(|name| api.asked(name) == 1), "each token is presented once");
+        crowd.end().await;
+    });
+}
+
+#[test]
+fn a_token_api_that_takes_no_connection_holds_up_nobody_elses_objects() {
+    simulate(async || {
+        let names: Vec<String> = (0..500).map(|number| format!("{DEAD}{number}")).collect();
+        let well: Vec<String> = (0..50).map(|number| format!("well{number}")).collect();
+        let api = Api::new(granted);
+        let crowd = Crowd::begin(&[names, well.clone()].concat(), &api).await;
+        let served = |crowd: &Crowd| well.iter().all(|name| crowd.generation(name) == 1);
+        // Less than the first of the others waits for its connection.
+        let done = crowd.until(PATIENCE / 2, Duration::from_millis(100), served).await;
+        assert!(done, "{} were served", well.iter().filter(|name| crowd.generation(name) == 1).count());
+        assert!(api.most_connecting() <= 2 * ABREAST * IN_FLIGHT, "{} were worked on at once", api.most_connecting());
         crowd.end().await;
     });
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _};
 use kube::core::object::HasStatus;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Resource, ResourceExt as _};
 
@@ -23,6 +22,7 @@ use crate::operator::endpoint::Reach;
 use crate::operator::guarded::Guarded;
 use crate::operator::reconcile::Broken;
 use crate::operator::shards::FIRST;
+use crate::operator::watch::reference;
 use crate::provider::NotSent;
 
 /// How often a provider that can be reached is connected to again. Our choice: its certificate may run out meanwhile, and the
@@ -192,6 +192,6 @@ fn wake<K: Shared>(context: &Context, provider: &K) {
         same && (home.is_none() || object.namespace() == home)
     };
     for object in context.objects().iter().filter_map(|object| object.0.as_ref().ok()).filter(|object| names(object)) {
-        context.wake(ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default()));
+        context.wake(reference(object));
     }
 }

@@ -22,6 +22,12 @@ impl Turn {
         Connection { request_timeout: connection.request_timeout.min(longest), ..connection }
     }
 
+    /// Whether the token API is called, or may be.
+    pub(super) fn calls(&self, task: Task) -> bool {
+        let asks = || self.object.spec.verifies() || retires(&self.facts(), self.context.clock.now());
+        task != Task::Publish || self.status.attempt.is_some() || asks()
+    }
+
     pub(super) async fn credentials(
         &mut self,
         resolved: &Resolved,
@@ -32,8 +38,7 @@ impl Turn {
         let Resolved { spec: provider, home, .. } = resolved;
         let reference = self.object.spec.credential.seed_secret_ref.clone();
         let mut connection = self.connection(resolved);
-        let asks = || self.object.spec.verifies() || retires(&self.facts(), self.context.clock.now());
-        if task == Task::Publish && self.status.attempt.is_none() && !asks() {
+        if !self.calls(task) {
             return Ok((Login::default(), connection));
         }
         if provider.tls().is_some() || provider.proxy().is_some() {

@@ -71,9 +71,9 @@ impl Turn {
     /// Restarts the workloads whose turn it is, and says when to look at them again. What is said of them is lost if it cannot be
     /// stored: their own annotations tell the next look.
     async fn roll_out(&mut self) -> Option<DateTime<Utc>> {
-        let tries = std::mem::take(&mut self.remembered.rollouts);
+        let tries = self.remembered.rollouts.take().map(|tries| *tries).unwrap_or_default();
         let attended = rollout::attend(&self.context, &self.work.hold, &self.object, tries).await;
-        self.remembered.rollouts = attended.tries;
+        self.remembered.rollouts = Some(Box::new(attended.tries));
         if let Some(status) = attended.status
             && self.store(&status).await
         {
