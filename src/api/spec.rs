@@ -109,6 +109,9 @@ pub struct RefreshableTokenSpec {
     pub deletion_policy: Option<DeletionPolicy>,
 }
 
+/// What the name of a state Secret ends with, where the spec does not name it.
+const STATE_SUFFIX: &str = "-state";
+
 impl RefreshableTokenSpec {
     /// What becomes of the chain, default filled in.
     #[must_use]
@@ -150,7 +153,16 @@ impl RefreshableTokenSpec {
     /// Name of the state Secret of the object called `name`.
     #[must_use]
     pub fn state_secret_name(&self, name: &str) -> String {
-        self.state_secret_name.clone().unwrap_or_else(|| format!("{name}-state"))
+        self.state_secret_name.clone().unwrap_or_else(|| format!("{name}{STATE_SUFFIX}"))
+    }
+
+    /// Whether that is the state Secret of the object called `name`.
+    #[must_use]
+    pub fn has_state_secret(&self, name: &str, secret: &str) -> bool {
+        match &self.state_secret_name {
+            Some(own) => own == secret,
+            None => secret.strip_suffix(STATE_SUFFIX) == Some(name),
+        }
     }
 }
 
