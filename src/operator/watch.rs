@@ -20,8 +20,8 @@ use super::guarded::Guarded;
 use super::seen::SeenSecret;
 use crate::api::{ROLE_LABEL, RefreshableToken};
 
-/// How many objects are handed to kube at a time, and how long it is waited for the end of as many looks. Our choice: looks at objects that
-/// have nothing to do take less, and those that wait for a token API hold up nobody for longer.
+/// How many objects are handed to kube at a time while so many more are waiting, and how long it is waited for the end of as many looks. Our
+/// choice: looks at objects that have nothing to do take less, and those that wait for a token API hold up nobody for longer.
 const BATCH: u32 = 64;
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -53,7 +53,7 @@ pub(super) fn watch_objects(
     (store, failures)
 }
 
-/// Those that are to be looked at, few at a time: the next when as many looks have ended since, or after a pause. kube begins with whatever
+/// Those that are to be looked at; when they are many, few at a time: the next when as many looks have ended since, or after a pause. kube begins with whatever
 /// it is given at once, and never gives back the room that it took for that.
 pub(super) fn paced(
     woken: mpsc::UnboundedReceiver<ObjectRef<Guarded<RefreshableToken>>>,
@@ -63,16 +63,14 @@ pub(super) fn paced(
         let looked = Arc::clone(&looked);
         async move {
             let object = woken.recv().await?;
-            let given = if given == BATCH {
-                if let Ok(Ok(ended)) = timeout(PAUSE, looked.acquire_many(BATCH)).await {
-                    ended.forget();
-                }
-                looked.forget_permits(usize::MAX);
-                0
-            } else {
-                given
-            };
-            Some((object, (woken, given + 1)))
+            if given < BATCH || u32::try_from(woken.len()).is_ok_and(|waiting| waiting < BATCH) {
+                return Some((object, (woken, given.min(BATCH) + 1)));
+            }
+            if let Ok(Ok(ended)) = timeout(PAUSE, looked.acquire_many(BATCH)).await {
+                ended.forget();
+            }
+            looked.forget_permits(usize::MAX);
+            Some((object, (woken, 1)))
         }
     })
 }
