@@ -53,8 +53,8 @@ pub(super) fn watch_objects(
     (store, failures)
 }
 
-/// Those that are to be looked at; when they are many, few at a time: the next when as many looks have ended since, or after a pause. kube begins with whatever
-/// it is given at once, and never gives back the room that it took for that.
+/// Those that are to be looked at; when they are many, few at a time: the next when as many looks have ended since, or after a pause. kube
+/// begins with whatever it is given at once, and never gives back the room that it took for that.
 pub(super) fn paced(
     woken: mpsc::UnboundedReceiver<ObjectRef<Guarded<RefreshableToken>>>,
     looked: Arc<Semaphore>,
@@ -114,7 +114,7 @@ pub(super) async fn watch_secrets(
             && first.send(()).is_err()
         {
             // It came so late that nobody waited for it any longer.
-            context.objects().iter().for_each(|object| drop(wake.send(reference(object.as_ref()))));
+            context.objects().iter().for_each(|object| context.wake(reference(object.as_ref())));
         }
         std::future::ready(())
     });
