@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 
 use crate::operator::endpoint::EndpointPolicy;
 use crate::provider::NotSent;
@@ -17,12 +18,29 @@ use crate::provider::NotSent;
 /// Resolves a host name; a function, so that tests can answer as a hostile resolver would.
 pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
+/// How many names are looked up at once. Each takes one of the 512 threads that tokio has for what blocks, and so does each write of the
+/// journal: a resolver that does not answer must not hold those up. Our choice.
+const LOOKUPS: usize = 256;
+
 /// The resolver of the system, with its hosts file and search list.
 pub(super) fn system() -> Lookup {
-    Arc::new(|host| {
+    few(Arc::new(|host| {
         async move {
             let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
             Ok(found.map(|address| address.ip()).collect())
+        }
+        .boxed()
+    }))
+}
+
+/// The same, for so many names at once.
+fn few(lookup: Lookup) -> Lookup {
+    let places = Arc::new(Semaphore::new(LOOKUPS));
+    Arc::new(move |host| {
+        let (lookup, places) = (Arc::clone(&lookup), Arc::clone(&places));
+        async move {
+            let _place = places.acquire().await.map_err(io::Error::other)?;
+            lookup(host).await
         }
         .boxed()
     })
@@ -69,5 +87,32 @@ impl Resolve for Resolver {
             let addresses: Addrs = Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0)));
             Ok(addresses)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn names_that_nobody_resolves_leave_threads_to_others() {
+        let running = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&running);
+        let lookup = few(Arc::new(move |_| {
+            let count = Arc::clone(&count);
+            async move {
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+                count.fetch_sub(1, Ordering::SeqCst);
+                Ok(Vec::new())
+            }
+            .boxed()
+        }));
+        let all = futures::future::join_all((0..=LOOKUPS).map(|number| lookup(format!("dead{number}.example.com"))));
+        let waits = tokio::time::timeout(std::time::Duration::from_secs(5), all.boxed()).await;
+        assert!(waits.is_err());
+        assert_eq!(running.load(Ordering::SeqCst), LOOKUPS);
     }
 }
