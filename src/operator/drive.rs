@@ -16,6 +16,8 @@ use tracing::{Instrument as _, Span};
 use super::Context;
 use super::cluster::Owner;
 use super::gate::Pass;
+use super::in_flight::Flight;
+use super::lanes::Lane;
 use super::metrics::Operation;
 use super::transport::Connection;
 use super::unwritten;
@@ -43,10 +45,12 @@ pub(super) struct Job {
     pub(super) ends: Option<DateTime<Utc>>,
     /// Cancelled when nothing more may be sent.
     pub(super) over: CancellationToken,
-    /// The right to be one of those that are worked on; none where it does not wait for others.
-    pub(super) lane: Option<Pass>,
+    /// The lane of the token API, for the order in which places are given.
+    pub(super) lane: Lane,
+    /// The right to be one of those that are worked on in it; none where it does not wait for others.
+    pub(super) turn: Option<Pass>,
     /// The right to be one of those in flight, from the claim (or the light path's request) to the end.
-    pub(super) permit: Option<Pass>,
+    pub(super) flight: Option<Flight>,
 }
 
 /// What an exchange came to, and the object as our mark left it.
@@ -83,7 +87,7 @@ impl Job {
             }
             (exchange, step) = exchange.next(event, self.context.clock.now());
             if denied && exchange.is_held_up() {
-                (self.lane, self.permit) = (None, None);
+                (self.turn, self.flight) = (None, None);
             }
             if telling.is_none()
                 && exchange.is_held_up()
@@ -184,12 +188,11 @@ impl Job {
 
     /// Waits for a place among those in flight; false if there is none before the operator stops or loses the shard.
     async fn take_place(&mut self) -> bool {
-        if self.permit.is_none() {
-            let context = &self.context;
-            let entered = context.in_flight.enter(context.max_in_flight, &self.owner.uid, self.ends);
-            self.permit = self.over.run_until_cancelled(entered).await;
+        if self.flight.is_none() {
+            let entered = self.context.in_flight.enter(&self.lane, self.ends);
+            self.flight = self.over.run_until_cancelled(entered).await;
         }
-        self.permit.is_some()
+        self.flight.is_some()
     }
 
     async fn mark(&mut self, about: &Mark) -> MarkAnswer {

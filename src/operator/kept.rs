@@ -12,6 +12,7 @@ use super::cluster::Owner;
 use super::drive::Job;
 use super::endpoint::Reach;
 use super::journal::JournalStore;
+use super::lanes::Lane;
 use super::transport::{Connection, TlsMaterial};
 use crate::refresh::exchange::{Brief, Exchange, Memento, Outcome};
 use crate::refresh::journal::{Entry, Place};
@@ -119,8 +120,9 @@ pub(super) async fn replay(context: &Arc<Context>) {
                 // Whose answer is there already does not wait behind those who have yet to ask.
                 ends: Some(DateTime::<Utc>::MIN_UTC),
                 over: context.stopping.clone(),
-                lane: None,
-                permit: None,
+                lane: Lane::of(None),
+                turn: None,
+                flight: None,
             };
             // Its end does not depend on anybody's patience.
             if let Ok(driven) = context.exchanges.spawn(job.drive(first)).await {

@@ -14,6 +14,7 @@ mod drive;
 pub mod endpoint;
 mod gate;
 pub mod guarded;
+mod in_flight;
 pub mod journal;
 mod kept;
 pub mod key;
@@ -51,8 +52,8 @@ use crate::token::FingerprintKey;
 use bundles::Bundles;
 use clock::Clock;
 use cluster::Cluster;
-use gate::Gate;
 use guarded::Guarded;
+use in_flight::InFlight;
 use kept::KeptAnswers;
 use lanes::Lanes;
 use memory::Memories;
@@ -85,10 +86,8 @@ pub struct Context {
     looked: Arc<Semaphore>,
     /// In front of the exchanges that are worked on.
     lanes: Arc<Lanes>,
-    /// In front of those that are in flight.
-    in_flight: Arc<Gate>,
-    /// How many exchanges may run at once: so many tokens are at risk when the process dies.
-    max_in_flight: usize,
+    /// How many exchanges may be in flight at once: so many tokens are at risk when the process dies.
+    in_flight: Arc<InFlight>,
     /// Exchanges under way; nothing cancels them.
     exchanges: TaskTracker,
     /// The operator is stopping or has no shard any more: nothing new is spent.
@@ -127,7 +126,6 @@ impl Context {
             looked: Arc::new(Semaphore::new(0)),
             lanes: Arc::clone(&self.lanes),
             in_flight: Arc::clone(&self.in_flight),
-            max_in_flight: self.max_in_flight,
             exchanges: self.exchanges.clone(),
             stopping,
             key: self.key.clone(),

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod credentials;
+mod queue;
 mod report;
 
 use std::ops::ControlFlow;
@@ -13,12 +14,12 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
+use queue::Next;
 use report::LONGEST_SLEEP;
 
 use super::Context;
@@ -28,20 +29,19 @@ use super::deletion;
 use super::drive::{Driven, Job};
 use super::gate::Pass;
 use super::guarded::Guarded;
-use super::lanes::{Comer, Lane};
+use super::lanes::Lane;
 use super::memory::Remembered;
 use super::metrics::CONTROLLER;
-use super::provider::{ProviderKey, Resolved};
+use super::provider::Resolved;
 use super::shards::{FIRST, Work};
 use super::telemetry;
 use super::watch::reference;
-use crate::api::{Limits, OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
+use crate::api::{OutputSpec, REFRESH_REQUESTED_ANNOTATION, Reason, RefreshableToken, RefreshableTokenStatus};
 use crate::provider::Provider;
 use crate::refresh::conclude::{Conclusion, Note, conclude, conclude_halt, conclude_wait};
 use crate::refresh::decide::{Facts, OutputView, Plan, ProviderView, Rival, SeedView, Trigger, decide, new_seed, to_begin};
 use crate::refresh::exchange::{Brief, KnownChain, Outcome, Policy, Task};
 use crate::refresh::journal::Place;
-use crate::refresh::schedule::after;
 use crate::refresh::state::{Claim, Owner as ChainOwner};
 use crate::token::Login;
 
@@ -51,52 +51,18 @@ const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(5);
 /// Pause between two statuses for which nothing was done. Our choice: nobody waits for them, and an expiry is told at once.
 const RESTATE_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long after its creation an object whose token has no known end counts as ending where others wait too. Our choice: tokens that
-/// end sooner go first, and whoever has just made an object is not kept waiting by all others.
-const NEWCOMER: Duration = Duration::from_secs(300);
-
 /// A reconciliation that broke down; the object is looked at again.
 #[derive(Debug, thiserror::Error)]
 #[error("the operator broke down over this object; it goes on with the others and tries this one again")]
 pub struct Broken;
-
-/// Longest wait in a lane before an object is looked at again: it may be suspended or deleted by now. Our choice.
-const LONGEST_QUEUE: Duration = Duration::from_secs(30);
-
-/// What follows a look.
-enum Next {
-    /// The next one.
-    Look(Action),
-    /// A turn in this lane, with a token that ends at this time; then another look.
-    Queue(Lane, Option<DateTime<Utc>>),
-}
 
 /// Looks at one object. A panic ends this look only.
 pub async fn reconcile(object: Arc<Guarded<RefreshableToken>>, context: Arc<Context>) -> Result<Action, Broken> {
     // In a box of its own: before it begins, an object takes no room for what a look needs.
     match Box::pin(look(&object, &context)).await? {
         Next::Look(action) => Ok(action),
-        Next::Queue(lane, ends) => {
-            wait_in(lane, object.uid().unwrap_or_default(), ends, reference(object.as_ref()), &context);
-            Ok(Action::requeue(LONGEST_QUEUE))
-        }
+        Next::Queue(who) => Ok(context.queue(who, reference(object.as_ref()))),
     }
-}
-
-/// Waits for a turn, and has the object looked at then. Not in the look: kube asks after each of those that are under way again and again.
-fn wait_in(
-    lane: Lane,
-    uid: String,
-    ends: Option<DateTime<Utc>>,
-    object: ObjectRef<Guarded<RefreshableToken>>,
-    context: &Arc<Context>,
-) {
-    let context = Arc::clone(context);
-    tokio::spawn(async move {
-        let call = || context.wake(object.clone());
-        let who = Comer { lane: &lane, uid: &uid, ends };
-        context.stopping.run_until_cancelled(context.lanes.wait(who, context.max_in_flight, call)).await;
-    });
 }
 
 async fn look(object: &Guarded<RefreshableToken>, context: &Arc<Context>) -> Result<Next, Broken> {
@@ -184,7 +150,7 @@ struct Turn {
     context: Arc<Context>,
     work: Work,
     /// Its turn in the lane of its token API, once it has come.
-    lane: Option<Pass>,
+    turn: Option<Pass>,
     object: RefreshableToken,
     provider: Result<Resolved, (Reason, String)>,
     /// Changes with the provider and with the Secrets that it names, as the watches showed them.
@@ -229,7 +195,7 @@ impl Turn {
             seen: watched,
             context,
             work,
-            lane: None,
+            turn: None,
             object,
             provider,
             uid,
@@ -257,25 +223,9 @@ impl Turn {
             return Next::Look(if stands { self.stand(plan).await } else { Action::requeue(LONGEST_SLEEP) });
         };
         match self.queue_up(&plan, &resolved) {
-            Some(queue) => queue,
+            Some(who) => Next::Queue(who),
             None => Next::Look(self.follow(plan, resolved).await),
         }
-    }
-
-    /// Takes a turn in the lane of the token API, if the plan needs one; or says where to wait for it.
-    fn queue_up(&mut self, plan: &Plan, resolved: &Resolved) -> Option<Next> {
-        let calls = match plan {
-            Plan::ReadSeed => true,
-            Plan::Exchange { task, .. } => self.calls(*task),
-            Plan::Leave | Plan::Wait { .. } | Plan::Halt { .. } => return None,
-        };
-        // What is under way already must not wait: a grace may end.
-        if self.lane.is_none() && self.status.attempt.is_none() {
-            let (lane, ends) = (Lane::of(calls.then_some(&resolved.spec)), self.ends());
-            self.lane = self.context.lanes.turn(Comer { lane: &lane, uid: &self.uid, ends }, self.context.max_in_flight);
-            return self.lane.is_none().then_some(Next::Queue(lane, ends));
-        }
-        None
     }
 
     async fn follow(mut self, mut plan: Plan, resolved: Resolved) -> Action {
@@ -390,7 +340,7 @@ impl Turn {
         let begins = self.status.attempt.is_none() && task != Task::Publish;
         let _pass = match resolved.limits.as_ref().filter(|_| begins).map(|limits| self.ask(limits)) {
             Some(Ok(pass)) => Some(pass),
-            Some(Err(pause)) => return Box::pin(self.queue(pause)).await,
+            Some(Err(pause)) => return Box::pin(self.come_back(pause)).await,
             None => None,
         };
         let provider = self.offer(&resolved);
@@ -419,8 +369,9 @@ impl Turn {
             claimed: None,
             ends: self.ends(),
             over: self.work.hold.over.clone(),
-            lane: self.lane.take(),
-            permit: None,
+            lane: Lane::of(Some(&resolved.spec)),
+            turn: self.turn.take(),
+            flight: None,
         };
         let span = tracing::Span::current();
         // Whoever takes over the shard waits for it, and so does the end of the process.
@@ -434,27 +385,6 @@ impl Turn {
         self.object = object.unwrap_or(self.object);
         self.watch(&finished.outcome);
         Box::pin(self.report(conclusion, until)).await
-    }
-
-    /// Asks for a turn at a provider that has limits; or says how soon to ask again.
-    fn ask(&self, (provider, limits): &(ProviderKey, Limits)) -> Result<Pass, Duration> {
-        self.context.providers.turnstiles.ask(provider, *limits, &self.uid, self.ends(), self.context.clock.since_boot())
-    }
-
-    /// When the token ends, for the order in which tokens that wait for each other have their turn.
-    fn ends(&self) -> Option<DateTime<Utc>> {
-        let known = self.status.token.as_ref().and_then(|token| token.expiration_time);
-        let created = self.object.metadata.creation_timestamp.as_ref();
-        let created = created.and_then(|time| DateTime::from_timestamp(time.0.as_second(), 0));
-        known.or(created.map(|created| after(created, NEWCOMER)))
-    }
-
-    /// Waits for its turn; says what the passing of time makes of the token.
-    async fn queue(self, pause: Duration) -> Action {
-        let now = self.context.clock.now();
-        tracing::debug!(?pause, "the provider's limits are reached: others go first");
-        let conclusion = conclude_wait(&self.facts(), now);
-        self.restate(conclusion, Some(after(now, pause))).await
     }
 
     /// Notes since when this process sees another's claim, on the clock that nobody sets.

@@ -19,9 +19,11 @@ use super::clock::{Clock, SystemClock};
 use super::cluster::{Cluster, Trouble, bounded};
 use super::endpoint::EndpointPolicy;
 use super::guarded::Guarded;
+use super::in_flight::InFlight;
 use super::journal::{Journal, JournalError, JournalStore};
 use super::kept::{KeptAnswers, replay};
 use super::key::{KeyError, keys};
+use super::lanes::Lanes;
 use super::leader::{Election, Timing};
 use super::memory::Memories;
 use super::metrics::{Gate, Listener, Metrics};
@@ -64,7 +66,7 @@ pub struct Settings {
     pub leader_elect: bool,
     /// Into how many shards the objects are split; with one, one replica works at a time.
     pub shards: u16,
-    /// How many exchanges may run at once. With more, the token that ends soonest goes first.
+    /// How many exchanges may be in flight at once. With more, token APIs take turns, and of one the token that ends soonest goes first.
     pub max_in_flight: usize,
     /// Name of this replica.
     pub pod: String,
@@ -99,7 +101,7 @@ pub struct Parts {
     pub leader_elect: bool,
     /// Into how many shards the objects are split; with one, one replica works at a time.
     pub shards: u16,
-    /// How many exchanges may run at once. With more, the token that ends soonest goes first.
+    /// How many exchanges may be in flight at once. With more, token APIs take turns, and of one the token that ends soonest goes first.
     pub max_in_flight: usize,
     /// Name of this replica.
     pub pod: String,
@@ -205,11 +207,10 @@ impl Operator {
             wakes: Mutex::default(),
             providers: Providers::default(),
             bundles: Bundles::default(),
-            shards: Arc::new(Shards::new(if parts.leader_elect { parts.shards } else { 1 }, parts.metrics)),
+            shards: Arc::new(Shards::new(if parts.leader_elect { parts.shards } else { 1 }, parts.metrics.clone())),
             looked: Arc::new(Semaphore::new(0)),
-            lanes: Arc::default(),
-            in_flight: Arc::default(),
-            max_in_flight: parts.max_in_flight,
+            lanes: Arc::new(Lanes::new(parts.max_in_flight, parts.metrics)),
+            in_flight: Arc::new(InFlight::new(parts.max_in_flight)),
             exchanges: TaskTracker::new(),
             stopping: CancellationToken::new(),
             key: keys.fingerprint,

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use refreshable_token_operator::operator::metrics::Metrics;
 use refreshable_token_operator::operator::transport::{Connection, TokenCalls};
 use refreshable_token_operator::operator::{JournalPlace, Operator, Parts};
-use refreshable_token_operator::provider::{Delivery, NotSent, RawBody, Reply, TokenRequest};
+use refreshable_token_operator::provider::{Delivery, Lost, NotSent, RawBody, Reply, TokenRequest};
 use serde_json::{Value, json};
 use testbed::fake_cluster::{FakeCluster, Kind as Resource};
 use tokio::task::JoinHandle;
@@ -29,8 +29,12 @@ const ABREAST: usize = 8;
 const WAY: Duration = Duration::from_millis(20);
 /// A host that takes no connection, and what the names of its objects begin with.
 const DEAD: &str = "dead";
+/// A host that takes connections and never answers, likewise.
+const MUTE: &str = "mute";
 /// How long a connection is waited for. Our choice.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an answer is waited for: the default of `timeouts.request`.
+const LONG_PATIENCE: Duration = Duration::from_secs(30);
 
 type Answer = dyn Fn(&str, usize) -> Delivery + Send + Sync;
 
@@ -76,17 +80,18 @@ impl TokenCalls for Api {
     fn send<'a>(&'a self, request: &'a TokenRequest, _: &'a Connection) -> BoxFuture<'a, Delivery> {
         async move {
             self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            sleep(WAY).await;
-            self.now.fetch_sub(1, Ordering::SeqCst);
             // The object's name stands in the URL.
             let name = request.url.rsplit('/').next().unwrap_or_default();
+            let mute = name.starts_with(MUTE);
+            sleep(if mute { LONG_PATIENCE } else { WAY }).await;
+            self.now.fetch_sub(1, Ordering::SeqCst);
             let count = {
                 let mut asked = self.asked.lock().unwrap();
                 let count = asked.entry(name.to_owned()).or_default();
                 *count += 1;
                 *count
             };
-            (self.answer)(name, count)
+            if mute { Delivery::Lost { why: Lost::Timeout, partial: None } } else { (self.answer)(name, count) }
         }
         .boxed()
     }
@@ -131,10 +136,7 @@ impl Crowd {
             cluster.create_namespace(namespace);
         }
         for name in names {
-            let (seed, labels) = (format!("{name}-seed"), json!({ "refreshabletoken.io/role": "seed" }));
-            let values = [("refresh_token", name.as_str()), ("client_id", "client"), ("client_secret", "secret")];
-            cluster.put(Resource::Secret, FakeCluster::secret(NAMESPACE, &seed, &labels, &values));
-            cluster.put(Resource::RefreshableToken, object(name));
+            create(&cluster, name);
         }
         let calls: Arc<dyn TokenCalls> = Arc::<Api>::clone(api);
         let parts = Parts {
@@ -158,6 +160,11 @@ impl Crowd {
         let stopped = stop.clone();
         let task = tokio::spawn(async move { operator.run(stopped.cancelled_owned()).await });
         Self { cluster, stop, task }
+    }
+
+    /// Adds an object with its seed.
+    pub fn create(&self, name: &str) {
+        create(&self.cluster, name);
     }
 
     /// Lets time pass until it is as wanted; tells whether it came.
@@ -192,8 +199,15 @@ impl Crowd {
     }
 }
 
+fn create(cluster: &FakeCluster, name: &str) {
+    let (seed, labels) = (format!("{name}-seed"), json!({ "refreshabletoken.io/role": "seed" }));
+    let values = [("refresh_token", name), ("client_id", "client"), ("client_secret", "secret")];
+    cluster.put(Resource::Secret, FakeCluster::secret(NAMESPACE, &seed, &labels, &values));
+    cluster.put(Resource::RefreshableToken, object(name));
+}
+
 fn object(name: &str) -> Value {
-    let host = if name.starts_with(DEAD) { DEAD } else { "issuer" };
+    let host = [DEAD, MUTE].into_iter().find(|host| name.starts_with(host)).unwrap_or("issuer");
     json!({
         "metadata": { "name": name, "namespace": NAMESPACE },
         "spec": {
@@ -232,6 +246,28 @@ fn a_token_api_that_takes_no_connection_holds_up_nobody_elses_objects() {
         let done = crowd.until(PATIENCE / 2, Duration::from_millis(100), served).await;
         assert!(done, "{} were served", well.iter().filter(|name| crowd.generation(name) == 1).count());
         assert!(api.most_connecting() <= 2 * ABREAST * IN_FLIGHT, "{} were worked on at once", api.most_connecting());
+        crowd.end().await;
+    });
+}
+
+#[test]
+fn a_token_api_that_never_answers_holds_up_nobody_elses_objects() {
+    simulate(async || {
+        let names: Vec<String> = (0..500).map(|number| format!("{MUTE}{number}")).collect();
+        let well: Vec<String> = (0..50).map(|number| format!("well{number}")).collect();
+        let api = Api::new(granted);
+        let crowd = Crowd::begin(&names, &api).await;
+        // All places are taken, and hundreds wait for one.
+        let full = crowd.until(PATIENCE, Duration::from_millis(100), |_| api.most() == IN_FLIGHT).await;
+        assert!(full);
+        for name in &well {
+            crowd.create(name);
+        }
+        let served = |crowd: &Crowd| well.iter().all(|name| crowd.generation(name) == 1);
+        // Until the first of the others give up. There is work for an hour behind those.
+        let done = crowd.until(LONG_PATIENCE + PATIENCE, Duration::from_millis(100), served).await;
+        assert!(done, "{} were served", well.iter().filter(|name| crowd.generation(name) == 1).count());
+        assert_eq!(api.most(), IN_FLIGHT);
         crowd.end().await;
     });
 }

@@ -76,6 +76,7 @@ struct Inner {
     reconciliations: Family<Labels<2>, Histogram, Buckets>,
     secret_writes: Family<Labels<2>, Counter>,
     events_dropped: Counter,
+    refreshes_waiting: Gauge,
     shards: Gauge,
     shards_configured: Gauge,
     ready: AtomicBool,
@@ -105,6 +106,7 @@ impl Metrics {
             reconciliations: Family::new_with_constructor(Buckets(&RECONCILE_BUCKETS)),
             secret_writes: Family::default(),
             events_dropped: Counter::default(),
+            refreshes_waiting: Gauge::default(),
             shards: Gauge::default(),
             shards_configured: Gauge::default(),
             ready: AtomicBool::new(false),
@@ -181,6 +183,11 @@ impl Metrics {
         self.inner.events_dropped.inc();
     }
 
+    /// So many refreshes are due and wait for their turn.
+    pub fn waiting(&self, number: usize) {
+        set(&self.inner.refreshes_waiting, number);
+    }
+
     /// How many shards there are for all replicas.
     pub fn splits_into(&self, shards: u16) {
         self.inner.shards_configured.set(shards.into());
@@ -188,7 +195,7 @@ impl Metrics {
 
     /// How many shards this replica holds.
     pub fn holds_shards(&self, number: usize) {
-        self.inner.shards.set(i64::try_from(number).unwrap_or(i64::MAX));
+        set(&self.inner.shards, number);
     }
 
     /// All metrics as they are now.
@@ -196,6 +203,10 @@ impl Metrics {
     pub fn text(&self, format: Format) -> String {
         exposition::encode(&self.inner.registry, format)
     }
+}
+
+fn set(gauge: &Gauge, number: usize) {
+    gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
 }
 
 impl Inner {
@@ -211,6 +222,8 @@ impl Inner {
         let writes = "Writes of Secrets, dry runs left out";
         registry.register("secret_writes", writes, self.secret_writes.clone());
         registry.register("events_dropped", "Events that could not be published", self.events_dropped.clone());
+        let waiting = "Refreshes that are due and wait for a turn at their token API";
+        registry.register("refreshes_waiting", waiting, self.refreshes_waiting.clone());
         registry.register("shards", "Shards of the objects that this replica looks after", self.shards.clone());
         let configured = "Shards of the objects that all replicas look after together";
         registry.register("shards_configured", configured, self.shards_configured.clone());
