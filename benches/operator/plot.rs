@@ -71,8 +71,9 @@ fn panel(out: &mut String, left: f64, title: &str, points: &[(f64, f64)]) {
     let line: Vec<_> = places.iter().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
     let _ = writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"black\"/>", line.join(" "));
     for (x, y, value) in places {
+        let digits = if value < 1.0 { 2 } else { 1 };
         let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
-        let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{value:.1}</text>", y - 8.0);
+        let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{value:.digits$}</text>", y - 8.0);
     }
 }
 

@@ -72,7 +72,8 @@ impl Process {
         Ok(Self { begun: Instant::now(), child: Supervised::start(&launch)?, listener })
     }
 
-    /// Waits until it has next to nothing to do; gives how long after its start that began, to the resolution of the kernel's ticks.
+    /// Waits until it has next to nothing to do; gives how long after its start that began, in the kernel's ticks:
+    /// at least one.
     pub async fn at_rest(&mut self) -> anyhow::Result<Duration> {
         let asked = Instant::now();
         let mut samples = vec![(self.begun.elapsed(), self.cpu()?)];
@@ -83,7 +84,7 @@ impl Process {
             let quiet = samples.iter().find(|(_, before)| cpu.saturating_sub(*before) <= TICK).map_or(now, |(time, _)| *time);
             samples.retain(|(time, _)| *time >= quiet);
             if now.saturating_sub(quiet) >= REST {
-                return Ok(quiet);
+                return Ok(quiet.max(TICK));
             }
             self.child.ensure_running().context("the operator")?;
             ensure!(asked.elapsed() < PATIENCE, "the operator does not come to rest: {}", self.child.log_end());
